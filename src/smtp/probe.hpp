@@ -1,0 +1,44 @@
+// Tries a mailbox's server without sending anything: connects, secures, logs in, says QUIT. For mailer.mailbox_test.
+//
+// Like the Transport it never blocks: the caller waits on poll_fd(), checks its interrupts, and calls turn() until it
+// returns true. Each step that succeeded or failed is told once, in order, in words that hold no secret.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/report.hpp"
+#include "core/time.hpp"
+#include "smtp/endpoint.hpp"
+
+namespace mailer::smtp {
+
+struct ProbeStep {
+    core::Stage stage = core::Stage::connect;  // connect, tls, greeting, ehlo, auth, done
+    bool is_ok = false;
+    std::string text;  // "connected to 192.0.2.1 port 587", "TLSv1.3", "535 5.7.8 bad password" …
+};
+
+class Probe {
+public:
+    Probe(std::shared_ptr<const Endpoint> endpoint, core::Time now);
+    ~Probe();
+    Probe(const Probe&) = delete;
+    Probe& operator=(const Probe&) = delete;
+
+    int poll_fd() const;
+    std::optional<core::Duration> next_timeout(core::Time now) const;
+
+    // True when it is over. Steps are handed to `on_step` as they become known; the last one is `done`, or the failed
+    // one.
+    bool turn(core::Time now, const std::function<void(const ProbeStep&)>& on_step);
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mailer::smtp

@@ -1,0 +1,99 @@
+// Sends many messages over many connections at once, and never blocks: one epoll, one thread.
+//
+// libcurl connects, secures and logs in; then our own Dialogue speaks. The caller owns the waiting: it puts poll_fd()
+// into its own wait (PostgreSQL's WaitLatchOrSocket), wakes at next_timeout() at the latest, and calls turn(). Every
+// submitted delivery comes back exactly once: as a Report from turn(), or as a token from cancel_not_on_wire().
+//
+//  1. No byte that could carry a final dot is written before Observer::on_dot returned true for that token.
+//  2. Observer::on_reply has returned before the connection carries anything of another message.
+//  3. Never more connections to a mailbox than its endpoint's max_connections, counting those still saying QUIT.
+//  4. A body is never copied as a whole: connections stream from the shared one.
+//
+// Assumes that the process ignores SIGPIPE, that curl_global_init was called, and one thread. Nothing here throws but
+// bad_alloc. The destructor closes everything; it doesn't wait and loses what wasn't fetched by turn().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/report.hpp"
+#include "core/time.hpp"
+#include "smtp/endpoint.hpp"
+
+namespace mailer::smtp {
+
+struct Delivery {
+    std::uint64_t token = 0;      // of the claim; unique among those in flight
+    std::int64_t mailbox_id = 0;  // connections are pooled by this
+    std::shared_ptr<const Endpoint> endpoint;
+    std::string sender;  // envelope, without <>; empty is the null sender
+    std::vector<std::string>
+        recipients;  // envelope, without <>; at least one; checked for CR, LF, NUL, <, > again here
+    std::shared_ptr<const std::string> body;  // composed, CRLF lines, not dot-stuffed
+    bool is_8bit = false;
+    bool needs_smtputf8 = false;
+};
+
+// The journal hangs here. Called from inside turn(), stop_new_dots() and abandon_all(); must not call the Transport
+// back.
+class Observer {
+public:
+    virtual ~Observer() = default;
+    virtual void on_body(std::uint64_t token) noexcept = 0;  // the server said 354
+    virtual bool on_dot(std::uint64_t token) noexcept = 0;   // false: abandon, the dot is not sent
+    virtual void on_reply(std::uint64_t token,
+                          const core::Report& report) noexcept = 0;  // every report, before anyone sees it
+};
+
+class Transport {
+public:
+    // `observer` must outlive the Transport. `max_connections` is over all mailboxes.
+    explicit Transport(Observer& observer, int max_connections = 100);
+    ~Transport();
+    Transport(const Transport&) = delete;
+    Transport& operator=(const Transport&) = delete;
+
+    // False when stopping. A delivery beyond the free connections waits here in order; see free_slots().
+    bool submit(Delivery delivery);
+
+    // Readable when turn() has something to do. Nestable in another epoll or in WaitLatchOrSocket; -1 when it couldn't
+    // be made.
+    int poll_fd() const;
+
+    // How long after `now` turn() must be called even when poll_fd() stays silent; empty when nothing is in hand.
+    std::optional<core::Duration> next_timeout(core::Time now) const;
+
+    // Does what can be done without waiting, appends what ended to `finished`.
+    void turn(core::Time now, std::vector<core::Report>& finished);
+
+    // Takes back deliveries of which no byte has been sent (still queued, or their connection still opening) and for
+    // which the predicate holds; returns their tokens.
+    std::vector<std::uint64_t> cancel_not_on_wire(const std::function<bool(const Delivery&)>& predicate);
+
+    // From now on no dot leaves: everything without a dot in flight is abandoned (reports come with the next turn),
+    // idle connections close, and submit() says false. What has its dot in flight goes on until its reply.
+    void stop_new_dots(core::Time now);
+
+    // Closes everything at once; what had its dot in flight is reported without a final reply.
+    void abandon_all(core::Time now);
+
+    // Closes a mailbox's idle connections and lets the busy ones close after their message: paused, or its login
+    // changed.
+    void close_idle(std::int64_t mailbox_id);
+
+    int in_flight() const;  // submitted and not yet returned
+    int in_flight(std::int64_t mailbox_id) const;
+    int dots_in_flight() const;
+    int connections() const;  // open or opening
+    int connections(std::int64_t mailbox_id) const;
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mailer::smtp
