@@ -27,7 +27,12 @@ public:
     // Levels of arrays and objects; a scalar has depth 0, an empty array depth 1.
     static constexpr std::size_t max_depth = 512;
 
-    Value() noexcept = default;  // null
+    Value() noexcept;  // null
+    Value(const Value&);
+    Value(Value&&) noexcept;
+    Value& operator=(const Value&);
+    Value& operator=(Value&&) noexcept;
+    ~Value();
     static Value boolean(bool b);
     // Requires the canonical text of a JSON number, as numeric_out writes it; equality compares that text.
     static Value number(std::string text);
