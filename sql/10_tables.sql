@@ -12,13 +12,12 @@
 
 CREATE TABLE control (
     is_only_row  boolean PRIMARY KEY DEFAULT true,
-    paused_at    timestamptz,
-    paused_by    text,
-    pause_reason text,
-    CONSTRAINT "there is one row" CHECK (is_only_row),
-    CONSTRAINT "a reason is there iff sending is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
+    paused_at    timestamptz NOT NULL,
+    paused_by    text NOT NULL,
+    pause_reason text NOT NULL,
+    CONSTRAINT "there is one row at most" CHECK (is_only_row)
 );
-COMMENT ON TABLE control IS 'Database-wide switch: one row; paused_at is set while mailer.pause() is in force';
+COMMENT ON TABLE control IS 'Database-wide switch: a row is here iff mailer.pause() is in force';
 
 CREATE TABLE arming (
     is_only_row       boolean PRIMARY KEY DEFAULT true,
@@ -159,7 +158,7 @@ COMMENT ON TABLE lane_state IS 'The stored next slot of a campaign (slot_ordinal
 CREATE TYPE attachment AS (filename text, content bytea, content_type text, content_id text);
 COMMENT ON TYPE attachment IS 'A file to send along; made by mailer.attach(). With a content_id it is an inline image';
 
-CREATE SEQUENCE message_id_seq AS bigint CACHE 32;
+CREATE SEQUENCE message_id_seq AS bigint;
 COMMENT ON SEQUENCE message_id_seq IS 'Message ids';
 
 CREATE TABLE message (
@@ -169,7 +168,6 @@ CREATE TABLE message (
     lane_id           bigint NOT NULL,
     campaign_id       bigint,
     batch_id          bigint,
-    ordinal           bigint,
     kind              "char" NOT NULL DEFAULT 'n',
     addresses         text[] NOT NULL,
     roles             text NOT NULL,
@@ -199,8 +197,7 @@ CREATE TABLE message (
     CONSTRAINT "there are 1 to 100 recipients" CHECK (cardinality(addresses) BETWEEN 1 AND 100),
     CONSTRAINT "every address has a role: t to, c cc, b bcc" CHECK (length(roles) = cardinality(addresses) AND roles ~ '^[tcb]+$'),
     CONSTRAINT "a key has the hash of what it stands for" CHECK ((idempotency_key IS NULL) = (content_hash IS NULL)),
-    CONSTRAINT "a message is of a campaign or of a batch, not of both" CHECK (num_nonnulls(campaign_id, batch_id) <= 1),
-    CONSTRAINT "what belongs to a campaign or batch has its place in it" CHECK ((ordinal IS NOT NULL) = (num_nonnulls(campaign_id, batch_id) = 1))
+    CONSTRAINT "a message is of a campaign or of a batch, not of both" CHECK (num_nonnulls(campaign_id, batch_id) <= 1)
 );
 ALTER SEQUENCE message_id_seq OWNED BY message.message_id;
 CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -228,7 +225,7 @@ CREATE TABLE message_attachment (
 ALTER TABLE message_attachment ALTER COLUMN content SET STORAGE EXTERNAL;
 COMMENT ON TABLE message_attachment IS 'Attachments and inline images, kept uncompressed (they rarely compress) and apart from the message row';
 
-CREATE TABLE queue (
+CREATE TABLE queue_entry (
     message_id    bigint PRIMARY KEY,
     lane_id       bigint NOT NULL,
     priority      smallint NOT NULL,
@@ -251,15 +248,15 @@ CREATE TABLE queue (
         (state = 's') = (token IS NOT NULL) AND num_nulls(token, mailbox_id, claimed_at, reserved_day) IN (0, 4))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.2);
-CREATE INDEX queue_ready ON queue (lane_id, priority, due_at, message_id) WHERE state = 'p';
-CREATE INDEX queue_claimed ON queue (lane_id, message_id) WHERE state = 's';
-CREATE INDEX queue_expiry ON queue (expires_at) WHERE state = 'p' AND expires_at IS NOT NULL;
-COMMENT ON TABLE queue IS 'The hot table: one narrow row a message that is pending or sending, gone when it is settled';
-COMMENT ON COLUMN queue.attempt_count IS 'Attempts consumed: tries that the recipient''s server refused for now';
-COMMENT ON COLUMN queue.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
-COMMENT ON COLUMN queue.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
-COMMENT ON COLUMN queue.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
-COMMENT ON COLUMN queue.campaign_day IS 'Day of campaign_day that the claim counted on';
+CREATE INDEX queue_entry_ready ON queue_entry (lane_id, priority, due_at, message_id) WHERE state = 'p';
+CREATE INDEX queue_entry_claimed ON queue_entry (lane_id, message_id) WHERE state = 's';
+CREATE INDEX queue_entry_expiry ON queue_entry (expires_at) WHERE state = 'p' AND expires_at IS NOT NULL;
+COMMENT ON TABLE queue_entry IS 'The hot table: one narrow row a message that is pending or sending, gone when it is settled';
+COMMENT ON COLUMN queue_entry.attempt_count IS 'Attempts consumed: tries that the recipient''s server refused for now';
+COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
+COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
+COMMENT ON COLUMN queue_entry.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
+COMMENT ON COLUMN queue_entry.campaign_day IS 'Day of campaign_day that the claim counted on';
 
 CREATE SEQUENCE event_id_seq AS bigint;
 COMMENT ON SEQUENCE event_id_seq IS 'One order over outcome and event: the ids of event_log';
@@ -280,7 +277,7 @@ CREATE TABLE outcome (
     CONSTRAINT "state is S sent, f failed, c cancelled or u unconfirmed" CHECK (state IN ('S', 'f', 'c', 'u')),
     CONSTRAINT "what was not simply sent has a reason" CHECK (state = 'S' OR reason IS NOT NULL)
 );
-COMMENT ON TABLE outcome IS 'The final state of a message, one row; a row here and one in queue exclude each other';
+COMMENT ON TABLE outcome IS 'The final state of a message, one row; a row here and one in queue_entry exclude each other';
 
 CREATE TABLE recipient (
     message_id    bigint NOT NULL,
@@ -326,7 +323,7 @@ COMMENT ON TABLE event IS 'Everything that changed and is not a message''s outco
 
 -- ── Batches and campaigns ──────────────────────────────────────────────────────────────────────────────────────────
 
-CREATE TABLE batch (
+CREATE TABLE batch_entry (
     batch_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane_id    bigint NOT NULL,
     label      text,
@@ -335,8 +332,8 @@ CREATE TABLE batch (
     created_by text NOT NULL,
     CONSTRAINT "gap is not negative" CHECK (gap >= interval '0')
 );
-CREATE INDEX batch_label ON batch (label) WHERE label IS NOT NULL;
-COMMENT ON TABLE batch IS 'Several messages about one event: one result each and one summary';
+CREATE INDEX batch_entry_label ON batch_entry (label) WHERE label IS NOT NULL;
+COMMENT ON TABLE batch_entry IS 'Several messages about one event: one result each and one summary';
 
 CREATE TABLE campaign (
     campaign_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -355,7 +352,6 @@ CREATE TABLE campaign (
     headers      jsonb NOT NULL DEFAULT '{}',
     state        "char" NOT NULL DEFAULT 'd',
     state_reason text,
-    next_ordinal bigint NOT NULL DEFAULT 1,
     created_at   timestamptz NOT NULL DEFAULT now(),
     created_by   text NOT NULL DEFAULT session_user,
     started_at   timestamptz,
@@ -369,7 +365,6 @@ CREATE TABLE campaign (
     CONSTRAINT "completed_at is there iff completed" CHECK ((state = 'c') = (completed_at IS NOT NULL))
 );
 COMMENT ON TABLE campaign IS 'The same template to many leads at a pace: window, weekdays, gap, caps and time zone. Its mailboxes are its lane''s pool';
-COMMENT ON COLUMN campaign.next_ordinal IS 'Place in the campaign of the next lead added';
 
 CREATE TABLE campaign_day (
     campaign_id bigint NOT NULL,
@@ -456,13 +451,12 @@ DO $$
 DECLARE t text;
 BEGIN
     FOREACH t IN ARRAY ARRAY['control', 'mailbox', 'mailbox_state', 'mailbox_day', 'template', 'lane', 'lane_state', 'message',
-        'message_attachment', 'queue', 'outcome', 'recipient', 'attempt', 'event', 'batch', 'campaign', 'campaign_day',
+        'message_attachment', 'queue_entry', 'outcome', 'recipient', 'attempt', 'event', 'batch_entry', 'campaign', 'campaign_day',
         'missed_slot_log', 'suppression', 'captured_mail', 'message_id_seq', 'event_id_seq', 'mailbox_mailbox_id_seq',
-        'lane_lane_id_seq', 'batch_batch_id_seq', 'campaign_campaign_id_seq']
+        'lane_lane_id_seq', 'batch_entry_batch_id_seq', 'campaign_campaign_id_seq']
     LOOP
         PERFORM pg_catalog.pg_extension_config_dump('mailer.' || t, CASE t
             WHEN 'lane' THEN 'WHERE lane_id <> 1'       -- the default stream is made by the script
-            WHEN 'control' THEN 'WHERE paused_at IS NOT NULL'
             ELSE '' END);
     END LOOP;
 END $$;
