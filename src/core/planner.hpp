@@ -1,0 +1,132 @@
+// All lanes and mailboxes in timer order: which lane may go now, and how long the sender may sleep.
+//
+// Decides nothing itself: it asks core/gate, and core/slot changes the values. What it adds is order, so that a shut
+// lane is never looked at before its first shut gate may open, and lanes that wait for the same mailboxes are not
+// all tried whenever one of those is free: 1,000 campaigns over 200 mailboxes cost microseconds a mail.
+// The worker drives it with the clock, the forecast with virtual time; that is why they agree.
+// Invariants:
+//   P1  next(now) returns a lane exactly when decide() says go for some lane with waiting_since <= now.
+//   P2  among lanes that may go, the one that has been able to longest comes first; equal streams take turns.
+//   P3  every change of a fact passes through this class.
+// Not thread-safe; a copy is independent of its original.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/facts.hpp"
+#include "core/gate.hpp"
+#include "core/slot.hpp"
+
+namespace mailer::core {
+
+class Planner {
+public:
+    struct Go {
+        std::int64_t lane_id;
+        std::int64_t mailbox_id;
+    };
+
+    // Keeps its own count of what is in flight over all mailboxes.
+    void set_system(const SystemFacts& system);
+    const SystemFacts& system() const { return system_; }
+
+    // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after the
+    // last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign and
+    // says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a campaign
+    // clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
+    void upsert_mailbox(const MailboxFacts& mailbox);
+    bool upsert_lane(const LaneFacts& lane, Time now);
+    void remove_mailbox(std::int64_t id);
+    void remove_lane(std::int64_t id);
+
+    const MailboxFacts* mailbox(std::int64_t id) const;
+    const LaneFacts* lane(std::int64_t id) const;
+    std::vector<std::int64_t> lane_ids() const;
+
+    // What waits in a lane: the earliest due_at, or nothing. After an idle time pass the moment it became visible, so
+    // that slots of the idle time don't count as missed.
+    void set_pending(std::int64_t lane_id, std::optional<Time> earliest_due);
+
+    // The lane to take a message from, and the mailbox to send it with; none: sleep until wake_at() or a change of
+    // facts. Asking twice without a change gives the same answer. `now` must not run backwards.
+    std::optional<Go> next(Time now);
+    // The earliest instant at which next() may give something that it didn't give just now.
+    std::optional<Time> wake_at() const;
+
+    // As in core/slot; lane and mailbox must exist (finish and release bear with removed ones).
+    Reservation reserve(std::int64_t lane_id, std::int64_t mailbox_id, const MessageFacts& message, Time now);
+    void finish(const Reservation& reservation, Time replied_at);
+    bool release(const Reservation& reservation, Time now, std::optional<Time> replied_at = std::nullopt);
+
+    // The same gates, for one lane that this planner holds.
+    Decision decide(std::int64_t lane_id, Time now) const;
+    std::vector<GateLine> explain(std::int64_t lane_id, const MessageFacts* message, Time now) const;
+
+private:
+    // Where a lane stands in its queue for mailboxes. Only streams and lanes without a gap need turns.
+    struct Key {
+        Time ready_at{};
+        std::uint64_t turn = 0;
+        std::int64_t lane_id = 0;
+        auto operator<=>(const Key&) const = default;
+    };
+    enum class Place : std::uint8_t { idle, timed, waiting };
+    struct LaneEntry {
+        LaneFacts facts;
+        std::uint32_t pool = 0;
+        Place place = Place::idle;
+        Time wake_at{};                // while timed
+        Key key;                       // while waiting
+        std::uint64_t turn = 0;        // when it was served last
+        std::optional<Gate> why_late;  // what kept it from its slot
+    };
+    // Lanes with the same mailboxes queue together, so that a free mailbox is offered to one lane, not tried by all.
+    struct PoolEntry {
+        std::vector<std::int64_t> ids;
+        std::vector<std::uint32_t> members;
+        std::set<Key> waiting;
+        std::size_t lane_count = 0;
+        std::optional<Time> shut_until;  // set while no mailbox of it is open
+        std::optional<Gate> shut_by;
+    };
+
+    void mark_changed(LaneEntry& entry);
+    void take_out(LaneEntry& entry);
+    void put_in_order(LaneEntry& entry, Time now);
+    void wait_until(LaneEntry& entry, Time t);
+    void wait_for_mailbox(LaneEntry& entry, Time now);
+    void block_pool(std::uint32_t pool, const Decision& shut);
+    void unblock_pool(std::uint32_t pool);
+    void mailbox_may_open(std::uint32_t mailbox, Time t);
+    void fire_timers(Time now);
+    std::uint32_t pool_of(std::vector<std::int64_t> ids);
+    void leave_pool(std::uint32_t pool);
+    void rebuild_members();
+    PoolView view(const PoolEntry& pool) const { return {mailboxes_, pool.members}; }
+
+    SystemFacts system_;
+    std::vector<MailboxFacts> mailboxes_;
+    std::unordered_map<std::int64_t, std::uint32_t> mailbox_index_;
+    std::vector<std::vector<std::uint32_t>> pools_of_mailbox_;
+    std::vector<std::uint32_t> unused_mailboxes_;
+    std::unordered_map<std::int64_t, LaneEntry> lanes_;
+    std::vector<PoolEntry> pools_;
+    std::map<std::vector<std::int64_t>, std::uint32_t> pool_index_;
+    std::vector<std::uint32_t> unused_pools_;
+    std::set<std::pair<Time, std::int64_t>> timers_;             // lanes; Time::min() for changed ones
+    std::set<std::pair<Key, std::uint32_t>> ready_pools_;        // by their first lane
+    std::set<std::pair<Time, std::uint32_t>> blocked_pools_;     // by shut_until
+    std::uint64_t turn_ = 0;
+    std::optional<Gate> system_shut_by_;  // the last gate that shut everything …
+    Time system_shut_at_ = Time::min();   // … and when that was seen
+};
+
+}  // namespace mailer::core
