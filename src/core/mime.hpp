@@ -19,9 +19,9 @@ struct ComposeOptions {
 };
 
 struct Composed {
-    std::string bytes;             // ends in CRLF, not dot-stuffed
-    bool is_8bit = false;          // only when needs_smtputf8: announce BODY=8BITMIME
-    bool needs_smtputf8 = false;   // a header address isn't ASCII; the envelope's addresses may need it besides
+    std::string bytes;            // ends in CRLF, not dot-stuffed
+    bool is_8bit = false;         // only when needs_smtputf8: announce BODY=8BITMIME
+    bool needs_smtputf8 = false;  // a header address isn't ASCII; the envelope's addresses may need it besides
 };
 
 // Fails (and composes nothing) on what check_header(), check_address() and check_attachment() refuse, on a missing or

@@ -1,0 +1,31 @@
+// What may not stand in any text that becomes part of a header, whoever wrote it, and how such text is shown in errors.
+//
+// Control characters (C0, DEL, C1) and the line and paragraph separators U+2028/2029 are refused everywhere: they end
+// lines somewhere, and a line that an attacker ends is a header that he writes. Text must be UTF-8.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mailer::core {
+
+struct Offence {
+    std::size_t offset;  // octets from the start
+    std::string what;    // `control character U+000A`, `invalid UTF-8`
+};
+
+enum class Tabs { kRefused, kAllowed };
+
+std::optional<Offence> find_offence(std::string_view text, Tabs tabs = Tabs::kRefused);
+
+bool is_ascii(std::string_view text) noexcept;
+
+// The 1-based number of the character that holds this octet, as people count.
+std::size_t character_number(std::string_view text, std::size_t offset) noexcept;
+
+// In double quotes, control characters escaped, cut after about 100 octets at a character's border.
+std::string quoted_for_error(std::string_view text);
+
+}  // namespace mailer::core
