@@ -28,6 +28,7 @@ struct TemplateNode {
     Kind kind = Kind::text;
     bool is_raw = false;         // variable: {{{x}}} or {{&x}}, never escaped
     bool is_dynamic = false;     // partial: the name is the value of the variable `name`
+    bool is_standalone = false;  // was alone on its line, which is gone with it
     bool is_line_start = false;  // first on a line that isn't a standalone tag's: a partial's indentation goes here
     std::uint32_t line = 1;
     Slice text;                    // text: what it says; all others: the name as written
@@ -42,6 +43,8 @@ class Template {
 public:
     static constexpr std::size_t max_source_size = 16u << 20;
     static constexpr std::size_t max_nesting = 256;        // sections inside sections
+    static constexpr std::size_t max_nodes = 1'000'000;    // bounds the memory that a parsed template takes
+    static constexpr std::size_t max_name_size = 1000;     // bytes
     static constexpr std::size_t max_delimiter_size = 16;  // bytes of one delimiter
 
     // `name` is for error messages only. Errors: 42601 (syntax), 54000 (too large, too deeply nested).
