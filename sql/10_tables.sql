@@ -148,10 +148,11 @@ COMMENT ON COLUMN lane.pool_key IS 'Of a stream: ''default'', or the sorted mail
 CREATE TABLE lane_state (
     lane_id      bigint PRIMARY KEY,
     next_at      timestamptz,
-    slot_ordinal bigint NOT NULL DEFAULT 0,
-    CONSTRAINT "slot_ordinal is not negative" CHECK (slot_ordinal >= 0)
+    gap_from     timestamptz,
+    next_ordinal bigint NOT NULL DEFAULT 1,
+    CONSTRAINT "ordinals count from 1" CHECK (next_ordinal > 0)
 );
-COMMENT ON TABLE lane_state IS 'The stored next slot of a campaign (slot_ordinal: how many slots were drawn) or the earliest next mail of a gapped batch';
+COMMENT ON TABLE lane_state IS 'Of a campaign: its stored next slot (next_at), what the gap was counted from and the slot''s ordinal; of a gapped batch: the earliest next mail';
 
 -- ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
