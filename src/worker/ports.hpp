@@ -1,0 +1,235 @@
+// What the pump needs from the world, as small interfaces: the queue in the database, the mail room that turns a
+// claimed message into bytes, the transport that talks to mail servers, and the crash journal.
+//
+// src/pg implements Queue and MailRoom, src/smtp the transport, tests and the simulation put in their own. Times are
+// arguments everywhere. A Queue or MailRoom may throw; then the transaction is lost and nothing of it happened.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/planner.hpp"
+#include "core/report.hpp"
+#include "core/verdict.hpp"
+
+namespace mailer::worker {
+
+using core::Time;
+
+// A pending row that the lane's gates let through, locked by the current transaction.
+struct Candidate {
+    core::MessageFacts facts;
+    std::int64_t lane_id = 0;
+    std::optional<std::int64_t> campaign_id;
+    std::optional<std::int64_t> batch_id;
+    Time age_from;             // when it was first due
+    int attempt_count = 0;     // attempts consumed
+    int try_count = 0;         // tries logged
+    int crash_count = 0;
+    int recipient_count = 1;
+    int accepted_before = 0;   // recipients settled by earlier tries
+    int refused_before = 0;
+};
+
+// A claimed message on its way: from the claim's commit to its settle's commit.
+struct Ticket {
+    std::uint64_t token = 0;
+    Candidate row;
+    core::Reservation reservation;
+    std::vector<int> envelope;  // recipient numbers (from 1) in the order of the delivery's recipients
+    bool is_captured = false;   // mailer.delivery = capture: settled without a server
+};
+
+struct AttemptRow {
+    Time started_at;
+    std::optional<Time> dot_at;
+    Time finished_at;
+    std::string stage;
+    core::Reply reply;  // code 0: none; then text says what failed
+    std::string outcome;
+};
+
+struct RecipientRow {
+    int n = 1;
+    char state = 'p';
+    core::Reply reply;
+    bool is_hard_bounce = false;
+};
+
+// What becomes of a claimed (or, for expired and suppressed ones, of a pending) message.
+struct Settlement {
+    std::uint64_t token = 0;  // 0: the row is pending and locked by this transaction
+    Candidate row;
+    std::optional<core::Reservation> reservation;
+
+    bool is_final = false;
+    char state = 'p';         // S f c u when final
+    std::string reason;
+    core::Reply reply;        // the decisive one
+    std::optional<Time> due_at;     // not final: pending again from then
+    bool consumes_attempt = false;
+    bool counts_crash = false;
+    bool is_sent = false;     // the reservation was used up; else it is given back
+    std::optional<Time> replied_at; // the server's last word; gaps run from it
+
+    std::optional<AttemptRow> attempt;
+    std::vector<RecipientRow> recipients;
+    core::Trouble trouble = core::Trouble::none;
+    bool is_trouble_lasting = false;
+    bool proves_mailbox = false;
+    std::string trouble_detail;
+};
+
+// An orphan: claimed by a sender that is gone.
+struct Orphan {
+    std::uint64_t token = 0;
+    Candidate row;
+    core::Reservation reservation;
+};
+
+struct Signals {
+    struct Hint {
+        std::int64_t lane_id;
+        Time due_at;
+    };
+    std::vector<Hint> hints;       // newly committed work; lane 0: an expiry
+    bool is_overflown = false;     // more than fit: sweep
+    std::uint64_t generation = 0;  // settings changed when it differs from the last
+};
+
+// Differences of the day counters that a transaction stores.
+struct DayDelta {
+    std::int64_t id;  // mailbox or campaign
+    core::Date day;
+    int used = 0;
+    int warmup = 0;
+    std::optional<int> day_limit;
+};
+
+class Queue {
+public:
+    virtual ~Queue() = default;
+
+    virtual Signals take_signals() = 0;  // outside any transaction
+
+    virtual void begin(Time now) = 0;  // one short transaction; every method below needs it
+    virtual void commit() = 0;
+    virtual void abort() noexcept = 0;
+
+    // Fills the planner with the settings and counters of now: all mailboxes, all lanes with something pending, all
+    // running campaigns. in_flight of what the planner holds already is kept.
+    virtual void load_world(core::Planner& planner, Time now) = 0;
+    // Adds one lane; false when it doesn't exist.
+    virtual bool load_lane(core::Planner& planner, std::int64_t lane_id, Time now) = 0;
+    // The unbounded look: forgets every low-water mark, tells the planner what waits in which lane. Returns the earliest
+    // expiry among pending rows.
+    virtual std::optional<Time> sweep(core::Planner& planner, Time now) = 0;
+    // Hint: something due from `due_at` on has become visible in the lane.
+    virtual void lower_mark(std::int64_t lane_id, Time due_at) = 0;
+
+    // Up to `limit` due rows of the lane in order (priority, due_at, id), locked; rows that others hold are skipped.
+    virtual std::vector<Candidate> pick(std::int64_t lane_id, int limit, Time now) = 0;
+    // The candidates up to this one are dealt with in this transaction: the next pick starts behind it once it commits.
+    virtual void passed(const Candidate& candidate) = 0;
+    // When the next row of the lane is due (now or later); nothing: none waits.
+    virtual std::optional<Time> next_due(std::int64_t lane_id, Time now) = 0;
+    // Pending rows whose time has run out, locked.
+    virtual std::vector<Candidate> pick_expired(int limit, Time now) = 0;
+    virtual std::optional<Time> next_expiry() = 0;
+
+    virtual void claim(std::span<const Ticket> tickets, Time now) = 0;
+    // Writes those whose token still fits (all of them, as a rule); tells which.
+    virtual std::vector<bool> settle(std::span<const Settlement> settlements, Time now) = 0;
+
+    virtual void store_days(std::span<const DayDelta> mailbox_days, std::span<const DayDelta> campaign_days) = 0;
+    virtual void store_lanes(std::span<const core::LaneFacts* const> lanes) = 0;
+    virtual void store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) = 0;
+    virtual void store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) = 0;
+    // Opens or closes the breaker: failures so far, until when, why. Returns the new open-until.
+    virtual void store_breaker(std::int64_t mailbox_id, int failures, std::optional<Time> until, const std::string& reason,
+                               Time now) = 0;
+    virtual int breaker_failures(std::int64_t mailbox_id) = 0;
+    // Campaigns of these lanes of which no row is left are completed; tells which lanes.
+    virtual std::vector<std::int64_t> complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) = 0;
+    virtual void fold_tally(Time now) = 0;
+    virtual void log_event(const std::string& kind, std::optional<std::int64_t> message_id,
+                           std::optional<std::int64_t> campaign_id, std::optional<std::int64_t> mailbox_id,
+                           const std::string& detail) = 0;
+
+    virtual std::vector<Orphan> orphans() = 0;
+};
+
+// A message ready to go, or why it isn't.
+struct Prepared {
+    enum class Kind {
+        ready,
+        cancelled,  // send_if said no, or nobody is left to send to
+        temporary,  // a loader failed: retry later, attempt consumed
+        failed,     // can't be rendered or composed: for good
+    };
+    Kind kind = Kind::ready;
+    std::string reason;  // of cancelled and failed: the outcome's reason
+    std::string detail;  // for people
+    std::string sender;  // envelope
+    std::vector<std::string> recipients;
+    std::vector<int> envelope;  // their numbers in the message, from 1
+    std::vector<int> suppressed;  // numbers left out because they are suppressed
+    std::shared_ptr<const std::string> body;
+    bool is_8bit = false;
+    bool needs_smtputf8 = false;
+    bool is_captured = false;
+};
+
+class MailRoom {
+public:
+    virtual ~MailRoom() = default;
+    // In the claim's transaction: reads what prepare() will need.
+    virtual void fetch(std::span<const Ticket> tickets) = 0;
+    // No transaction is open; may run late-bound functions in short ones of its own. Never throws for a fault of the message.
+    virtual Prepared prepare(const Ticket& ticket, Time now) = 0;
+    virtual void forget(std::int64_t message_id) = 0;
+};
+
+class Courier {
+public:
+    virtual ~Courier() = default;
+    virtual bool submit(const Ticket& ticket, Prepared prepared) = 0;
+    virtual void turn(Time now, std::vector<core::Report>& finished) = 0;
+    // Of those that the predicate names: takes back what isn't on the wire.
+    virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) = 0;
+    virtual void settings_changed() = 0;  // read the mailboxes' endpoints anew
+};
+
+// Where a claim was when its sender died.
+enum class Phase : char {
+    claimed = 'c',
+    preparing = 'p',  // loading or composing: a crash here is counted against the message
+    ready = 'r',
+    body = 'b',
+    dot = 'd',
+    reply = 'R',
+};
+
+struct Recorded {
+    Phase phase = Phase::claimed;
+    std::optional<core::Report> report;  // of Phase::reply
+};
+
+class Journal {
+public:
+    virtual ~Journal() = default;
+    virtual void open_slot(std::uint64_t token) = 0;  // before the claim commits; throws when it can't be written
+    virtual bool mark(std::uint64_t token, Phase phase) noexcept = 0;
+    virtual void close_slot(std::uint64_t token) noexcept = 0;  // after the settle committed
+    // What an earlier sender left; nothing when the journal as a whole can't be trusted or has no such token.
+    virtual std::optional<Recorded> recorded(std::uint64_t token) = 0;
+    virtual void start_afresh() = 0;  // after recovery has committed
+};
+
+}  // namespace mailer::worker
