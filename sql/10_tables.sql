@@ -278,6 +278,7 @@ CREATE TABLE outcome (
     CONSTRAINT "state is S sent, f failed, c cancelled or u unconfirmed" CHECK (state IN ('S', 'f', 'c', 'u')),
     CONSTRAINT "what was not simply sent has a reason" CHECK (state = 'S' OR reason IS NOT NULL)
 );
+CREATE INDEX outcome_unconfirmed ON outcome (settled_at) WHERE state = 'u';
 COMMENT ON TABLE outcome IS 'The final state of a message, one row; a row here and one in queue_entry exclude each other';
 
 CREATE TABLE recipient (
@@ -446,6 +447,8 @@ CREATE TABLE tally_delta (
     unconfirmed bigint NOT NULL DEFAULT 0
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 COMMENT ON TABLE tally_delta IS 'Changes of the counts that are not yet folded into tally: one row a statement. A delta counts for the database and for its campaign or batch';
+COMMENT ON COLUMN tally.queued IS 'Messages in queue_entry now, pending or sending: settling is queued - 1 and another + 1, so the five add up to all there are';
+COMMENT ON COLUMN tally_delta.queued IS 'Change of the messages in queue_entry, pending or sending';
 
 -- What a dump carries: every row that users made or that history is. Not: secrets, arming, tally.
 DO $$
