@@ -50,9 +50,9 @@ std::string_view gate_name(Gate gate);  // as users see it: "window_open"
 struct GateState {
     Gate gate;
     bool is_open = true;
-    std::optional<Time> opens_at;  // none while shut: only a change of facts opens it
-    std::optional<int> limit;
-    std::optional<int> used;
+    std::optional<Time> opens_at = {};  // none while shut: only a change of facts opens it
+    std::optional<int> limit = {};
+    std::optional<int> used = {};
 };
 
 // The mailboxes of a lane: indexes into all mailboxes, in ascending order of id.
@@ -65,7 +65,7 @@ struct Decision {
     bool go = false;
     std::uint32_t mailbox = 0;      // index into PoolView::mailboxes; valid when go
     Gate first_shut = {};           // valid when !go
-    std::optional<Time> opens_at;   // when !go: not before this; none: wait for a fact to change
+    std::optional<Time> opens_at = {};   // when !go: not before this; none: wait for a fact to change
 };
 
 // The parts of decide(), for whoever keeps lanes in timer order: nullopt when all of these gates are open, else a
@@ -95,7 +95,7 @@ struct GateLine {
     std::string mailbox = {};
     std::string limit = {};  // empty where the gate has none
     std::string used = {};
-    std::optional<Time> opens_at;
+    std::optional<Time> opens_at = {};
     std::string detail = {};  // "window closed until Mon 09:00 Europe/Warsaw"
 };
 

@@ -41,7 +41,8 @@ public:
     // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after the
     // last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign and
     // says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a campaign
-    // clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
+    // clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it. A lane
+    // without waiting_since keeps the one that set_pending() gave it.
     void upsert_mailbox(const MailboxFacts& mailbox);
     bool upsert_lane(const LaneFacts& lane, Time now);
     void remove_mailbox(std::int64_t id);
@@ -49,7 +50,8 @@ public:
 
     const MailboxFacts* mailbox(std::int64_t id) const;
     const LaneFacts* lane(std::int64_t id) const;
-    std::vector<std::int64_t> lane_ids() const;
+    std::vector<std::int64_t> lane_ids() const;  // both ascending
+    std::vector<std::int64_t> mailbox_ids() const;
 
     // What waits in a lane: the earliest due_at, or nothing. After an idle time pass the moment it became visible, so
     // that slots of the idle time don't count as missed.
@@ -85,7 +87,8 @@ private:
         Place place = Place::idle;
         Time wake_at{};                // while timed
         Key key;                       // while waiting
-        std::uint64_t turn = 0;        // when it was served last
+        std::uint64_t turn = 0;        // when it was served last, in turns …
+        Time served_at = Time::min();  // … and as an instant
         std::optional<Gate> why_late;  // what kept it from its slot
     };
     // Lanes with the same mailboxes queue together, so that a free mailbox is offered to one lane, not tried by all.
@@ -94,22 +97,28 @@ private:
         std::vector<std::uint32_t> members;
         std::set<Key> waiting;
         std::size_t lane_count = 0;
-        std::optional<Time> shut_until;  // set while no mailbox of it is open
-        std::optional<Gate> shut_by;
+        std::optional<Time> shut_until = {};  // set while no mailbox of it is open; Time::max(): nobody knows
+        std::optional<Gate> shut_by = {};     // the last gate that shut it …
+        Time shut_at = Time::min();           // … and when that was seen
     };
 
-    void mark_changed(LaneEntry& entry);
     void take_out(LaneEntry& entry);
-    void put_in_order(LaneEntry& entry, Time now);
     void wait_until(LaneEntry& entry, Time t);
     void wait_for_mailbox(LaneEntry& entry, Time now);
-    void block_pool(std::uint32_t pool, const Decision& shut);
-    void unblock_pool(std::uint32_t pool);
-    void mailbox_may_open(std::uint32_t mailbox, Time t);
+    void put_in_order(LaneEntry& entry, Time now);
+    void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
     void fire_timers(Time now);
-    std::uint32_t pool_of(std::vector<std::int64_t> ids);
+
+    // Between detach and attach the pool's lanes and shut_until may be changed.
+    void detach_pool(std::uint32_t pool);
+    void attach_pool(std::uint32_t pool);
+    void mailbox_may_open(std::uint32_t mailbox, Time t);
+    std::uint32_t join_pool(std::vector<std::int64_t> ids);
     void leave_pool(std::uint32_t pool);
-    void rebuild_members();
+    void list_members(std::uint32_t pool);
+    void list_all_members();
+
+    std::optional<Gate> why_late(const LaneEntry& entry) const;
     PoolView view(const PoolEntry& pool) const { return {mailboxes_, pool.members}; }
 
     SystemFacts system_;

@@ -27,8 +27,8 @@ struct Usage {
 };
 
 struct DailyLimit {
-    std::optional<int> ceiling;     // none: unlimited
-    std::optional<int> ramp_start;  // none: no ramp
+    std::optional<int> ceiling = {};     // none: unlimited
+    std::optional<int> ramp_start = {};  // none: no ramp
     int ramp_step = 0;
     Date ramp_first_day = {};  // in the mailbox's zone
 

@@ -32,7 +32,7 @@ Time placed_slot(const LaneFacts& lane, Time t);
 // The slot that a campaign waits for at `now`: the stored one, unless the lane was idle then or the slot was missed.
 struct CurrentSlot {
     Time at;
-    std::optional<Time> missed_from;  // the slot that nobody took
+    std::optional<Time> missed_from = {};  // the slot that nobody took
 };
 CurrentSlot current_slot(const LaneFacts& lane, Time now);
 
@@ -45,7 +45,7 @@ struct MissedSlots {
     Time from;
     Time to;
     std::int64_t count = 0;
-    std::optional<Gate> reason;  // the gate that was shut; none: nobody was there to send
+    std::optional<Gate> reason = {};  // the gate that was shut; none: nobody was there to send
 };
 std::string missed_reason_text(const std::optional<Gate>& reason);
 
@@ -57,13 +57,13 @@ struct Reservation {
     Time at = {};                       // also the mailbox's last_used_at
     Date mailbox_day = {};              // mailbox use +1 on this day
     bool is_warmup = false;
-    std::optional<Date> campaign_day;   // campaign use +1 on this day
+    std::optional<Date> campaign_day = {};   // campaign use +1 on this day
     std::int64_t ordinal = 0;           // of the slot that was used; 0 for lanes without slots
-    std::optional<Time> slot_at;        // that slot
-    std::optional<Time> next_slot_at;   // store with gap_from and next_ordinal
-    std::optional<Time> gap_from;
+    std::optional<Time> slot_at = {};        // that slot
+    std::optional<Time> next_slot_at = {};   // store with gap_from and next_ordinal
+    std::optional<Time> gap_from = {};
     std::int64_t next_ordinal = 0;
-    std::optional<MissedSlots> missed;
+    std::optional<MissedSlots> missed = {};
 };
 
 // Requires that decide() said go for this lane and mailbox at `now`. `why_late` names the reason of missed slots.

@@ -31,7 +31,7 @@ struct Span {
 struct Window {
     int start_minute = 0;  // 0 … 1440, minutes since local midnight
     int end_minute = 0;    // 0 … 1440, exclusive
-    Weekdays days = kEveryDay;
+    Weekdays weekdays = kEveryDay;
     Zone zone = {};
 
     bool is_open(Time t) const;
