@@ -72,7 +72,7 @@ private:
     Status set_name(Node& node, std::string_view name);
     void split_path(Node& node, std::string_view name);
     std::optional<std::size_t> end_of_standalone_line(const Tag& tag) const;
-    void add_text(std::size_t begin, std::size_t end);
+    void add_text(std::size_t begin, std::size_t end, std::uint32_t line);
     void add_node(Node node);
     Error error(std::string message, std::string hint = {}) const;  // in the current tag
 
@@ -101,7 +101,7 @@ Result<Template> TemplateParser::run() && {
     while (at_ < source_.size()) {
         const std::size_t begin = source_.find(open_, at_);
         if (begin == npos) {
-            add_text(at_, source_.size());
+            add_text(at_, source_.size(), line_);
             break;
         }
         if (Status failed = parse_tag(begin)) return std::move(*failed);
@@ -121,6 +121,7 @@ Result<Template> TemplateParser::run() && {
 Status TemplateParser::parse_tag(std::size_t begin) {
     const std::string_view before = source_.substr(at_, begin - at_);
     if (const auto line_end = before.rfind('\n'); line_end != npos) line_begin_ = at_ + line_end + 1;
+    const std::uint32_t text_line = line_;
     line_ += lines_in(at_, begin);
 
     Tag tag{.begin = begin};
@@ -130,11 +131,11 @@ Status TemplateParser::parse_tag(std::size_t begin) {
     node.line = line_;
     const auto after_line = end_of_standalone_line(tag);
     if (after_line) {
-        add_text(at_, line_begin_);
+        add_text(at_, line_begin_, text_line);
         node.is_standalone = true;
         if (tag.sigil == '>') node.indent = slice_of(source_.substr(line_begin_, begin - line_begin_));
     } else {
-        add_text(at_, begin);
+        add_text(at_, begin, text_line);
         node.is_line_start = is_line_start_;
     }
     if (Status failed = apply(tag, node)) return failed;
@@ -163,6 +164,9 @@ Status TemplateParser::read_tag(Tag& tag) {
         return error("tag is never closed", "Close it with " + quoted(end) + ".");
     }
     tag.content = trim(source_.substr(inside, close - inside));
+    if (tag.sigil != '!' && tag.sigil != '=' && open_.size() > 1 && tag.content.find(open_) != npos) {
+        return error("tag is never closed", "Another tag begins before " + quoted(end) + ".");
+    }
     tag.end = close + end.size();
     return {};
 }
@@ -288,11 +292,11 @@ void TemplateParser::split_path(Node& node, std::string_view name) {
     node.path_size = static_cast<std::uint32_t>(result_.paths_.size()) - node.path_begin;
 }
 
-void TemplateParser::add_text(std::size_t begin, std::size_t end) {
+void TemplateParser::add_text(std::size_t begin, std::size_t end, std::uint32_t line) {
     if (begin >= end) return;
     Node node;
     node.text = slice_of(source_.substr(begin, end - begin));
-    node.line = line_;
+    node.line = line;
     node.is_line_start = is_line_start_;
     add_node(node);
     is_line_start_ = source_[end - 1] == '\n';
