@@ -6,12 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <variant>
 #include <vector>
 
 #include "core/planner.hpp"
@@ -43,7 +43,6 @@ struct Ticket {
     Candidate row;
     core::Reservation reservation;
     std::vector<int> envelope;  // recipient numbers (from 1) in the order of the delivery's recipients
-    bool is_captured = false;   // mailer.delivery = capture: settled without a server
 };
 
 struct AttemptRow {
@@ -84,6 +83,13 @@ struct Settlement {
     bool is_trouble_lasting = false;
     bool proves_mailbox = false;
     std::string trouble_detail;
+    std::shared_ptr<const struct Prepared> captured;  // to be kept instead of sent
+};
+
+// How many claims are on their way, by lane and by mailbox.
+struct InFlight {
+    std::map<std::int64_t, int> lanes;
+    std::map<std::int64_t, int> mailboxes;
 };
 
 // An orphan: claimed by a sender that is gone.
@@ -122,14 +128,19 @@ public:
     virtual void commit() = 0;
     virtual void abort() noexcept = 0;
 
-    // Fills the planner with the settings and counters of now: all mailboxes, all lanes with something pending, all
-    // running campaigns. in_flight of what the planner holds already is kept.
-    virtual void load_world(core::Planner& planner, Time now) = 0;
-    // Adds one lane; false when it doesn't exist.
-    virtual bool load_lane(core::Planner& planner, std::int64_t lane_id, Time now) = 0;
-    // The unbounded look: forgets every low-water mark, tells the planner what waits in which lane. Returns the earliest
-    // expiry among pending rows.
-    virtual std::optional<Time> sweep(core::Planner& planner, Time now) = 0;
+    // Fills an empty planner with the settings and counters of now: all mailboxes, the lanes named and all running
+    // campaigns. Returns the lanes whose stored slot the settings have moved.
+    virtual std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                                                 const InFlight& in_flight, Time now) = 0;
+    // Adds lanes; those that don't exist are left out.
+    virtual std::vector<std::int64_t> load_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                                                 const InFlight& in_flight, Time now) = 0;
+    // The unbounded look: forgets every low-water mark and tells the earliest due row of each lane, and the earliest expiry.
+    struct Swept {
+        std::vector<Signals::Hint> lanes;
+        std::optional<Time> expiry;
+    };
+    virtual Swept sweep() = 0;
     // Hint: something due from `due_at` on has become visible in the lane.
     virtual void lower_mark(std::int64_t lane_id, Time due_at) = 0;
 
@@ -141,7 +152,6 @@ public:
     virtual std::optional<Time> next_due(std::int64_t lane_id, Time now) = 0;
     // Pending rows whose time has run out, locked.
     virtual std::vector<Candidate> pick_expired(int limit, Time now) = 0;
-    virtual std::optional<Time> next_expiry() = 0;
 
     virtual void claim(std::span<const Ticket> tickets, Time now) = 0;
     // Writes those whose token still fits (all of them, as a rule); tells which.
@@ -157,7 +167,7 @@ public:
     virtual int breaker_failures(std::int64_t mailbox_id) = 0;
     // Campaigns of these lanes of which no row is left are completed; tells which lanes.
     virtual std::vector<std::int64_t> complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) = 0;
-    virtual void fold_tally(Time now) = 0;
+    virtual void fold_tally(Time now) = 0;  // and logs the batches that this finished
     virtual void log_event(const std::string& kind, std::optional<std::int64_t> message_id,
                            std::optional<std::int64_t> campaign_id, std::optional<std::int64_t> mailbox_id,
                            const std::string& detail) = 0;
@@ -229,7 +239,7 @@ public:
     virtual void close_slot(std::uint64_t token) noexcept = 0;  // after the settle committed
     // What an earlier sender left; nothing when the journal as a whole can't be trusted or has no such token.
     virtual std::optional<Recorded> recorded(std::uint64_t token) = 0;
-    virtual void start_afresh() = 0;  // after recovery has committed
+    virtual void keep_only(const std::set<std::uint64_t>& tokens) = 0;  // frees what was settled but not closed
 };
 
 }  // namespace mailer::worker

@@ -1,0 +1,84 @@
+// The pump's claim: asks the planner which lane may go, takes its next row, and reserves slot and mailbox with it.
+//
+// Part of the tick's transaction. A row is locked by pick() (FOR UPDATE SKIP LOCKED), judged by core/gate, reserved in the
+// planner and written in one statement; its journal slot is on disk before the commit (W1).
+#include <algorithm>
+#include <map>
+
+#include "worker/pump.hpp"
+#include "worker/settlement.hpp"
+
+namespace mailer::worker {
+
+namespace {
+
+// Rows that others hold locked are looked for again after this; nobody waits for a lock.
+constexpr core::Duration locked_row_pause = std::chrono::milliseconds{50};
+
+struct Line {
+    std::vector<Candidate> rows;
+    std::size_t next = 0;
+    bool is_exhausted = false;
+};
+
+}  // namespace
+
+void Pump::claim(Time now) {
+    std::map<std::int64_t, Line> lines;
+    std::int64_t budget = settings_.claims_per_tick;
+    if (claims_left_) budget = std::min(budget, *claims_left_);
+    // Rows that turn out to be expired or suppressed cost a look but no claim; a tick bounds both.
+    for (std::int64_t looks = 4 * budget; looks > 0 && static_cast<std::int64_t>(claimed_.size()) < budget; --looks) {
+        auto go = planner_.next(now);
+        if (!go) break;
+        Line& line = lines[go->lane_id];
+        if (line.next == line.rows.size() && !line.is_exhausted) {
+            auto limit = static_cast<int>(std::min<std::int64_t>(wanted(*go), budget));
+            line = Line{queue_.pick(go->lane_id, limit, now)};
+            line.is_exhausted = static_cast<int>(line.rows.size()) < limit;
+        }
+        if (line.next == line.rows.size()) {
+            auto due = queue_.next_due(go->lane_id, now);
+            if (due && *due <= now) due = now + locked_row_pause;
+            planner_.set_pending(go->lane_id, due);
+            continue;
+        }
+        Candidate& row = line.rows[line.next++];
+        queue_.passed(row);
+        admit(std::move(row), *go, now);
+    }
+    if (!claimed_.empty()) {
+        queue_.claim(claimed_, now);
+        mail_room_.fetch(claimed_);
+    }
+}
+
+// As many as the mailbox has room for, when nothing paces it: one look at the queue for many claims.
+int Pump::wanted(const core::Planner::Go& go) const {
+    const core::LaneFacts* lane = planner_.lane(go.lane_id);
+    const core::MailboxFacts* mailbox = planner_.mailbox(go.mailbox_id);
+    if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero()) return 1;
+    return std::max(1, mailbox->max_connections - mailbox->in_flight);
+}
+
+void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
+    core::MessageFate fate = core::judge(row.facts, now);
+    if (fate != core::MessageFate::go) {
+        unclaimed_.push_back(settlement_of_fate(std::move(row), fate));
+        return;
+    }
+    Ticket ticket;
+    ticket.token = next_token_++;
+    ticket.reservation = planner_.reserve(go.lane_id, go.mailbox_id, row.facts, now);
+    ticket.row = std::move(row);
+    count_days(ticket.reservation, +1);
+    dirty_lanes_.insert(go.lane_id);
+    dirty_mailboxes_.insert(go.mailbox_id);
+    if (ticket.reservation.missed) {
+        queue_.store_missed(planner_.lane(go.lane_id)->campaign_id, *ticket.reservation.missed);
+    }
+    journal_.open_slot(ticket.token);
+    claimed_.push_back(std::move(ticket));
+}
+
+}  // namespace mailer::worker

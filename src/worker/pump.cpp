@@ -1,0 +1,404 @@
+// The tick and its transaction; see pump.hpp for the invariants. How answers become settlements is in settlement.cpp.
+#include "worker/pump.hpp"
+
+#include "worker/settlement.hpp"
+
+#include <algorithm>
+
+namespace mailer::worker {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+// Whether a message already claimed may no longer go, as the gates see it: somebody switched something off. A gate that
+// only paces doesn't call back what it let through.
+bool is_switch(core::Gate gate) {
+    switch (gate) {
+        case core::Gate::sending_enabled:
+        case core::Gate::sending_armed:
+        case core::Gate::sending_not_paused:
+        case core::Gate::campaign_running:
+        case core::Gate::mailbox_enabled:
+        case core::Gate::mailbox_breaker: return true;
+        default: return false;
+    }
+}
+
+bool is_switched_off(const std::optional<core::Decision>& decision) {
+    return decision && !decision->go && is_switch(decision->first_shut);
+}
+
+bool is_switched_off(const core::MailboxFacts& mailbox, Time now) {
+    const std::uint32_t member = 0;
+    return is_switched_off(core::choose_mailbox({{&mailbox, 1}, {&member, 1}}, now));
+}
+
+}  // namespace
+
+Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal, std::uint64_t first_token)
+    : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {}
+
+void Pump::tick(Time now) {
+    listen(now);
+    collect(now);
+    if (!has_business(now)) return;
+    transact(now);
+    hand_out(now);
+}
+
+// ── Outside the transaction ──────────────────────────────────────────────────────────────────────────────────────
+
+void Pump::listen(Time now) {
+    Signals signals = queue_.take_signals();
+    if (signals.generation != generation_) {
+        generation_ = signals.generation;
+        has_world_ = false;
+    }
+    if (signals.is_overflown) is_swept_ = false;
+    for (const auto& hint : signals.hints) {
+        if (hint.lane_id == 0) {
+            expiry_at_ = std::min(expiry_at_.value_or(hint.due_at), hint.due_at);
+            continue;
+        }
+        learn(hint.lane_id, hint.due_at, now);
+    }
+    if (!signals.hints.empty() && !fold_at_) fold_at_ = now + 1s;
+}
+
+void Pump::learn(std::int64_t lane_id, Time due_at, Time now) {
+    queue_.lower_mark(lane_id, due_at);
+    const core::LaneFacts* lane = planner_.lane(lane_id);
+    if (lane == nullptr) {
+        unknown_lanes_.insert(lane_id);
+        auto [it, is_new] = hinted_.try_emplace(lane_id, due_at);
+        if (!is_new) it->second = std::min(it->second, due_at);
+        return;
+    }
+    // An idle lane starts now: its idle time missed no slot.
+    Time from = lane->waiting_since ? std::min(*lane->waiting_since, due_at) : std::max(due_at, now);
+    if (lane->waiting_since != from) planner_.set_pending(lane_id, from);
+}
+
+void Pump::collect(Time now) {
+    reports_.clear();
+    courier_.turn(now, reports_);
+    for (const core::Report& report : reports_) {
+        auto it = tickets_.find(report.token);
+        if (it != tickets_.end()) settlements_.push_back(settlement_of(it->second, report, now));
+    }
+}
+
+bool Pump::has_business(Time now) const {
+    if (retry_at_ && now < *retry_at_) return false;
+    if (!has_world_ || !is_swept_ || !settlements_.empty() || !unknown_lanes_.empty()) return true;
+    auto is_past = [now](const std::optional<Time>& t) { return t && *t <= now; };
+    if (is_past(sweep_at_) || is_past(expiry_at_) || is_past(fold_at_)) return true;
+    return is_claiming_ && (!claims_left_ || *claims_left_ > 0) && is_past(planner_.wake_at());
+}
+
+std::optional<Time> Pump::wake_at() const {
+    if (retry_at_) return retry_at_;
+    if (!has_world_ || !is_swept_ || !settlements_.empty() || !unknown_lanes_.empty()) return Time::min();
+    std::optional<Time> at = sweep_at_;
+    auto consider = [&at](const std::optional<Time>& t) {
+        if (t && (!at || *t < *at)) at = t;
+    };
+    consider(expiry_at_);
+    consider(fold_at_);
+    if (is_claiming_ && (!claims_left_ || *claims_left_ > 0)) consider(planner_.wake_at());
+    return at;
+}
+
+// Composes what was claimed and gives it to the courier. A fault of the message becomes its settlement.
+void Pump::hand_out(Time now) {
+    int since_turn = 0;
+    for (Ticket& claimed : claimed_) {
+        auto it = tickets_.find(claimed.token);
+        if (it == tickets_.end()) continue;
+        Ticket& ticket = it->second;
+        journal_.mark(ticket.token, Phase::preparing);
+        Prepared prepared = mail_room_.prepare(ticket, now);
+        journal_.mark(ticket.token, Phase::ready);
+        ticket.envelope = prepared.envelope;
+        if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
+            settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
+        } else if (!courier_.submit(ticket, std::move(prepared))) {
+            settlements_.push_back(unsent(ticket, now));
+        }
+        if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
+            since_turn = 0;
+            collect(now);
+        }
+    }
+    claimed_.clear();
+}
+
+// After a pause, a cancel or a breaker: what is not on the wire and may not go any more comes back.
+void Pump::take_back_shut(Time now) {
+    std::set<std::uint64_t> shut;
+    const bool is_all_shut = is_switched_off(core::shut_for_all(planner_.system(), now));
+    for (const auto& [token, ticket] : tickets_) {
+        const core::LaneFacts* lane = planner_.lane(ticket.row.lane_id);
+        const core::MailboxFacts* mailbox = planner_.mailbox(ticket.reservation.mailbox_id);
+        bool is_lane_shut = lane != nullptr && is_switched_off(core::shut_for_lane(*lane, now));
+        bool is_mailbox_shut = mailbox == nullptr || is_switched_off(*mailbox, now);
+        if (is_all_shut || is_lane_shut || is_mailbox_shut) shut.insert(token);
+    }
+    if (shut.empty()) return;
+    for (std::uint64_t token : courier_.take_back(shut)) settlements_.push_back(unsent(tickets_.at(token), now));
+}
+
+void Pump::hand_back_all(Time now) {
+    std::set<std::uint64_t> all;
+    for (const auto& [token, ticket] : tickets_) all.insert(token);
+    for (std::uint64_t token : courier_.take_back(all)) settlements_.push_back(unsent(tickets_.at(token), now));
+}
+
+// ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
+
+void Pump::transact(Time now) {
+    claimed_.clear();
+    unclaimed_.clear();
+    closed_.clear();
+    try {
+        queue_.begin(now);
+        refresh(now);
+        settle(now);
+        expire(now);
+        if (is_claiming_) claim(now);
+        store(now);
+        queue_.commit();
+    } catch (...) {
+        lose();
+        retry_at_ = now + 1s;
+        throw;
+    }
+    finish_tick(now);
+}
+
+// The planner as of now: read anew after a change of settings or a lost transaction, with lanes that hints named.
+void Pump::refresh(Time now) {
+    if (!has_world_) {
+        std::map<std::int64_t, Time> waiting = hinted_;
+        std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
+        for (std::int64_t id : planner_.lane_ids()) {
+            lanes.push_back(id);
+            if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
+        }
+        for (const auto& [token, ticket] : tickets_) lanes.push_back(ticket.row.lane_id);
+        planner_ = core::Planner();
+        for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now)) dirty_lanes_.insert(id);
+        for (const auto& [id, since] : waiting) {
+            if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
+        }
+        take_back_shut(now);
+    } else if (!unknown_lanes_.empty()) {
+        std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
+        for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now)) dirty_lanes_.insert(id);
+        for (const auto& [id, due] : hinted_) {
+            if (planner_.lane(id) != nullptr) planner_.set_pending(id, due);
+        }
+    }
+    if (!is_swept_ || (sweep_at_ && *sweep_at_ <= now)) {
+        Queue::Swept swept = queue_.sweep();
+        std::vector<std::int64_t> missing;
+        for (const auto& hint : swept.lanes) {
+            if (planner_.lane(hint.lane_id) == nullptr) missing.push_back(hint.lane_id);
+        }
+        if (!missing.empty()) {
+            for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now)) dirty_lanes_.insert(id);
+        }
+        for (const auto& hint : swept.lanes) {
+            if (planner_.lane(hint.lane_id) != nullptr) planner_.set_pending(hint.lane_id, hint.due_at);
+        }
+        expiry_at_ = swept.expiry;
+        sweep_at_ = now + settings_.sweep_interval;
+    }
+    has_world_ = true;
+    is_swept_ = true;
+}
+
+InFlight Pump::in_flight() const {
+    InFlight counts;
+    for (const auto& [token, ticket] : tickets_) {
+        ++counts.lanes[ticket.row.lane_id];
+        ++counts.mailboxes[ticket.reservation.mailbox_id];
+    }
+    return counts;
+}
+
+void Pump::count_days(const core::Reservation& r, int sign) {
+    auto add = [&](auto& days, std::int64_t id, core::Date day, bool is_warmup, std::optional<int> limit) {
+        DayDelta& delta = days[{id, day.time_since_epoch().count()}];
+        delta.id = id;
+        delta.day = day;
+        delta.used += sign;
+        if (is_warmup) delta.warmup += sign;
+        if (sign > 0) delta.day_limit = limit;
+    };
+    const core::MailboxFacts* mailbox = planner_.mailbox(r.mailbox_id);
+    add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup, mailbox ? mailbox->daily_limit.on(r.mailbox_day) : std::nullopt);
+    if (!r.campaign_day) return;
+    const core::LaneFacts* lane = planner_.lane(r.lane_id);
+    if (lane != nullptr) add(campaign_days_, lane->campaign_id, *r.campaign_day, false, lane->max_per_day);
+}
+
+void Pump::settle(Time now) {
+    if (settlements_.empty()) return;
+    for (Settlement& settlement : settlements_) apply(settlement, now);
+    std::vector<bool> written = queue_.settle(settlements_, now);
+    for (std::size_t i = 0; i < settlements_.size(); ++i) {
+        closed_.push_back(settlements_[i].token);
+        if (!written[i]) queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
+    }
+}
+
+// Brings the planner and the day counters in line with one settlement, before it is written.
+void Pump::apply(Settlement& s, Time now) {
+    const core::LaneFacts* lane = planner_.lane(s.row.lane_id);
+    if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
+        s.is_final = true;  // it came back from a campaign that was cancelled meanwhile
+        s.state = 'c';
+        s.reason = "campaign_cancelled";
+    }
+    if (s.reservation) {
+        if (s.is_sent) {
+            planner_.finish(*s.reservation, s.replied_at.value_or(now));
+        } else {
+            planner_.release(*s.reservation, now, s.replied_at);
+            count_days(*s.reservation, -1);
+        }
+        dirty_mailboxes_.insert(s.reservation->mailbox_id);
+    }
+    dirty_lanes_.insert(s.row.lane_id);
+    note_trouble(s, now);
+    if (s.is_final) {
+        finished_lanes_.insert(s.row.lane_id);
+    } else if (planner_.lane(s.row.lane_id) != nullptr) {
+        queue_.lower_mark(s.row.lane_id, *s.due_at);
+        auto since = planner_.lane(s.row.lane_id)->waiting_since;
+        planner_.set_pending(s.row.lane_id, std::min(since.value_or(*s.due_at), *s.due_at));
+    }
+    if (!fold_at_) fold_at_ = now + 1s;
+}
+
+void Pump::note_trouble(const Settlement& s, Time now) {
+    if (!s.reservation) return;
+    const std::int64_t id = s.reservation->mailbox_id;
+    const core::MailboxFacts* known = planner_.mailbox(id);
+    if (known == nullptr) return;
+    if (s.trouble != core::Trouble::none) {
+        if (known->breaker_open_until && now < *known->breaker_open_until) return;  // one opening for all that failed together
+        core::MailboxFacts mailbox = *known;
+        int failures = queue_.breaker_failures(id) + 1;
+        mailbox.breaker_open_until = now + core::breaker_delay(s.is_trouble_lasting, failures, static_cast<std::uint64_t>(id));
+        mailbox.breaker_reason = s.trouble_detail;
+        planner_.upsert_mailbox(mailbox);
+        queue_.store_breaker(id, failures, mailbox.breaker_open_until, s.trouble_detail, now);
+        has_shut_ = true;
+    } else if (s.proves_mailbox && (known->breaker_open_until || queue_.breaker_failures(id) > 0)) {
+        core::MailboxFacts mailbox = *known;
+        mailbox.breaker_open_until.reset();
+        mailbox.breaker_reason.clear();
+        planner_.upsert_mailbox(mailbox);
+        queue_.store_breaker(id, 0, std::nullopt, "", now);
+    }
+}
+
+// What has expired while it waited is failed, whichever gate holds its lane.
+void Pump::expire(Time now) {
+    if (!expiry_at_ || *expiry_at_ > now) return;
+    std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
+    for (Candidate& row : expired) unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired));
+    // The next sweep tells the next expiry; a full harvest means that there is more.
+    expiry_at_.reset();
+    if (static_cast<int>(expired.size()) == settings_.claims_per_tick) expiry_at_ = now;
+}
+
+void Pump::store(Time now) {
+    if (!unclaimed_.empty()) {
+        for (Settlement& s : unclaimed_) apply(s, now);
+        queue_.settle(unclaimed_, now);
+    }
+    std::vector<DayDelta> mailbox_days, campaign_days;
+    for (auto& [key, delta] : mailbox_days_) mailbox_days.push_back(delta);
+    for (auto& [key, delta] : campaign_days_) campaign_days.push_back(delta);
+    if (!mailbox_days.empty() || !campaign_days.empty()) queue_.store_days(mailbox_days, campaign_days);
+
+    std::vector<const core::LaneFacts*> lanes;
+    for (std::int64_t id : dirty_lanes_) {
+        const core::LaneFacts* lane = planner_.lane(id);
+        if (lane != nullptr && lane->kind != core::LaneKind::stream) lanes.push_back(lane);
+    }
+    if (!lanes.empty()) queue_.store_lanes(lanes);
+    std::vector<const core::MailboxFacts*> mailboxes;
+    for (std::int64_t id : dirty_mailboxes_) {
+        if (const core::MailboxFacts* mailbox = planner_.mailbox(id)) mailboxes.push_back(mailbox);
+    }
+    if (!mailboxes.empty()) queue_.store_mailboxes(mailboxes);
+
+    std::vector<std::int64_t> emptied;
+    for (std::int64_t id : finished_lanes_) {
+        const core::LaneFacts* lane = planner_.lane(id);
+        if (lane != nullptr && lane->kind == core::LaneKind::campaign && !lane->waiting_since && lane->in_flight == 0) {
+            emptied.push_back(id);
+        }
+    }
+    if (!emptied.empty() && !queue_.complete_campaigns(emptied, now).empty()) has_world_ = false;
+    if (fold_at_ && *fold_at_ <= now) {
+        queue_.fold_tally(now);
+        fold_at_.reset();
+    }
+}
+
+// The transaction has committed: what it did becomes what is.
+void Pump::finish_tick(Time now) {
+    for (std::uint64_t token : closed_) {
+        journal_.close_slot(token);
+        auto it = tickets_.find(token);
+        if (it == tickets_.end()) continue;
+        mail_room_.forget(it->second.row.facts.id);
+        tickets_.erase(it);
+    }
+    settled_count_ += static_cast<std::int64_t>(closed_.size());
+    settlements_.clear();
+    for (const Ticket& ticket : claimed_) tickets_.emplace(ticket.token, ticket);
+    if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(claimed_.size());
+    for (std::int64_t id : finished_lanes_) {  // a gapped batch that is through needs no more watching
+        const core::LaneFacts* lane = planner_.lane(id);
+        if (lane != nullptr && lane->kind == core::LaneKind::batch && !lane->waiting_since && lane->in_flight == 0) {
+            planner_.remove_lane(id);
+        }
+    }
+    unclaimed_.clear();
+    closed_.clear();
+    dirty_lanes_.clear();
+    dirty_mailboxes_.clear();
+    finished_lanes_.clear();
+    mailbox_days_.clear();
+    campaign_days_.clear();
+    unknown_lanes_.clear();
+    hinted_.clear();
+    retry_at_.reset();
+    if (has_shut_) take_back_shut(now);
+    has_shut_ = false;
+}
+
+// Nothing of this transaction happened. Settlements stay to be written again; claims never were.
+void Pump::lose() noexcept {
+    queue_.abort();
+    for (const Ticket& ticket : claimed_) journal_.close_slot(ticket.token);
+    claimed_.clear();
+    unclaimed_.clear();
+    closed_.clear();
+    dirty_lanes_.clear();
+    dirty_mailboxes_.clear();
+    finished_lanes_.clear();
+    mailbox_days_.clear();
+    campaign_days_.clear();
+    has_world_ = false;
+    is_swept_ = false;
+}
+
+}  // namespace mailer::worker

@@ -1,0 +1,117 @@
+// The way of a message: claim → prepare → send → judge → settle, one short transaction a tick.
+//
+// The pump owns no rule: what may go is the planner's (core/gate), what an answer means is the verdict's
+// (core/verdict), what was in flight at a crash is the journal's. It keeps the order of the steps, and this is why
+// nothing is sent twice:
+//   W1  a claim has committed, and its journal slot was written before, when the first byte of its message leaves
+//   W2  a journal slot is freed only after the settle of its claim has committed
+//   W3  the planner's counters are those of the last commit plus what this transaction stores; when a transaction is
+//       lost, so is the planner, and the next tick reads it anew
+//   W4  no transaction is open outside transact()
+// One thread; every instant is an argument.
+#pragma once
+
+#include <map>
+#include <unordered_map>
+
+#include "worker/ports.hpp"
+
+namespace mailer::worker {
+
+struct PumpSettings {
+    core::RetryPolicy retry;
+    core::Duration sweep_interval = std::chrono::seconds{60};
+    int claims_per_tick = 200;
+    bool is_quarantine_after_crashes = true;
+};
+
+class Pump {
+public:
+    Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal, std::uint64_t first_token);
+
+    void configure(const PumpSettings& settings) { settings_ = settings; }
+
+    // Before the first tick: every claimed row is an orphan of a sender that is gone; its journal slot says what
+    // becomes of it. `reason` of those that can't be known: server_crash or promoted.
+    void recover(const std::string& unconfirmed_reason, Time now);
+
+    // One round. Throws what a port throws, after abort; the next tick starts from what is committed.
+    void tick(Time now);
+
+    // When tick() must be called next even if neither the transport nor a signal asks for it.
+    std::optional<Time> wake_at() const;
+
+    // From now on nothing new is claimed; what is in hand goes on.
+    void stop_claiming() { is_claiming_ = false; }
+    // No more than this many claims (of CALL mailer.run(max_messages)).
+    void limit_claims(std::int64_t n) { claims_left_ = n; }
+    // Everything not on the wire comes back; the next tick settles it.
+    void hand_back_all(Time now);
+
+    bool is_idle() const { return tickets_.empty() && settlements_.empty(); }
+    std::size_t in_hand() const { return tickets_.size(); }
+    std::int64_t settled_count() const { return settled_count_; }
+    // When something that waits now may be sent; nothing: no known work.
+    std::optional<Time> next_work() const { return planner_.wake_at(); }
+    const core::Planner& planner() const { return planner_; }
+
+private:
+    void listen(Time now);
+    void collect(Time now);
+    bool has_business(Time now) const;
+    void transact(Time now);
+    void refresh(Time now);
+    void learn(std::int64_t lane_id, Time due_at, Time now);
+    void settle(Time now);
+    void apply(Settlement& settlement, Time now);
+    void note_trouble(const Settlement& settlement, Time now);
+    void expire(Time now);
+    void claim(Time now);
+    void admit(Candidate candidate, const core::Planner::Go& go, Time now);
+    int wanted(const core::Planner::Go& go) const;
+    void store(Time now);
+    void finish_tick(Time now);
+    void lose() noexcept;
+    void hand_out(Time now);
+    void take_back_shut(Time now);
+
+    Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
+    Settlement unsent(const Ticket& ticket, Time now) const;
+    Settlement of_prepared(const Ticket& ticket, Prepared prepared, Time now) const;
+    Settlement of_orphan(const Ticket& ticket, const std::string& unconfirmed_reason, Time now);
+    void count_days(const core::Reservation& reservation, int sign);
+    InFlight in_flight() const;
+
+    Queue& queue_;
+    MailRoom& mail_room_;
+    Courier& courier_;
+    Journal& journal_;
+    PumpSettings settings_;
+    core::Planner planner_;
+
+    bool has_world_ = false;
+    bool is_claiming_ = true;
+    bool is_swept_ = false;
+    bool has_shut_ = false;  // a breaker opened in this transaction
+    std::uint64_t generation_ = 0;
+    std::uint64_t next_token_;
+    std::optional<std::int64_t> claims_left_;
+    std::int64_t settled_count_ = 0;
+
+    std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
+    std::vector<Settlement> settlements_;                // to be written by the next transaction
+    std::set<std::int64_t> unknown_lanes_;               // named by a hint, to be loaded
+    std::map<std::int64_t, Time> hinted_;                // earliest due by lane, of lanes to be loaded
+    std::vector<core::Report> reports_;
+
+    // Of the transaction in hand; kept or dropped as a whole.
+    std::vector<Ticket> claimed_;
+    std::vector<Settlement> unclaimed_;  // expired, suppressed: settled without a claim
+    std::vector<std::uint64_t> closed_;
+    std::set<std::int64_t> dirty_lanes_, dirty_mailboxes_, finished_lanes_;
+    std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days_, campaign_days_;
+
+    std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_;
+};
+
+}  // namespace mailer::worker

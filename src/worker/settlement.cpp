@@ -1,0 +1,210 @@
+// Settlements from verdicts, faults and crashes; see settlement.hpp. The second half is the pump's own use of them.
+#include "worker/settlement.hpp"
+
+#include <algorithm>
+
+#include "worker/pump.hpp"
+
+namespace mailer::worker {
+
+namespace {
+
+Settlement begin_of(const Ticket& ticket) {
+    Settlement s;
+    s.token = ticket.token;
+    s.row = ticket.row;
+    s.reservation = ticket.reservation;
+    return s;
+}
+
+char letter(core::Fate fate) {
+    switch (fate) {
+        case core::Fate::sent: return 'S';
+        case core::Fate::rejected: return 'f';
+        case core::Fate::unconfirmed: return 'u';
+        case core::Fate::waiting: break;
+    }
+    return 'p';
+}
+
+void make_final(Settlement& s, char state, std::string reason) {
+    s.is_final = true;
+    s.state = state;
+    s.reason = std::move(reason);
+}
+
+}  // namespace
+
+Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
+    Settlement s;
+    switch (fate) {
+        case core::MessageFate::expired: make_final(s, 'f', "expired"); break;
+        case core::MessageFate::suppressed:
+            make_final(s, 'c', row.facts.suppressed_reason == "unsubscribed" ? "unsubscribed" : "suppressed");
+            s.reply.text = row.facts.suppressed_reason;
+            break;
+        case core::MessageFate::duplicate: make_final(s, 'c', "duplicate"); break;
+        case core::MessageFate::go:
+        case core::MessageFate::wait: s.due_at = row.facts.due_at; break;
+    }
+    s.row = std::move(row);
+    return s;
+}
+
+core::History history_of(const Ticket& ticket) {
+    core::History history;
+    history.attempts_before = ticket.row.attempt_count;
+    history.age_from = ticket.row.age_from;
+    history.accepted_before = ticket.row.accepted_before;
+    history.refused_before = ticket.row.refused_before;
+    history.seed = static_cast<std::uint64_t>(ticket.row.facts.id);
+    return history;
+}
+
+Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict, Time now) {
+    Settlement s = begin_of(ticket);
+    s.reply = verdict.reply;
+    s.consumes_attempt = verdict.consumes_attempt();
+    if (report.final_reply || report.session_reply || !report.recipients.empty()) s.replied_at = report.finished_at;
+    s.is_sent = std::any_of(verdict.recipients.begin(), verdict.recipients.end(), [](const auto& r) {
+        return r.fate == core::Fate::sent || r.fate == core::Fate::unconfirmed;
+    });
+    switch (verdict.next) {
+        case core::Next::settle_sent: make_final(s, 'S', verdict.reason); break;
+        case core::Next::settle_failed: make_final(s, 'f', verdict.reason); break;
+        case core::Next::settle_unconfirmed: make_final(s, 'u', verdict.reason); break;
+        case core::Next::retry:
+        case core::Next::requeue: s.due_at = now + verdict.delay; break;
+    }
+    AttemptRow attempt;
+    attempt.started_at = report.started_at;
+    if (report.dot_at != Time{}) attempt.dot_at = report.dot_at;
+    attempt.finished_at = report.finished_at;
+    attempt.stage = core::to_text(report.stage);
+    attempt.reply = verdict.reply;
+    if (attempt.reply.text.empty() && attempt.reply.code == 0) attempt.reply.text = verdict.detail;
+    attempt.outcome = core::to_text(verdict.next);
+    s.attempt = std::move(attempt);
+    if (s.reply.code == 0 && s.reply.text.empty()) s.reply.text = verdict.detail;
+    for (const auto& r : verdict.recipients) {
+        RecipientRow row;
+        row.n = ticket.envelope.at(static_cast<std::size_t>(r.index));
+        row.state = letter(r.fate);
+        row.reply = r.reply;
+        row.is_hard_bounce = r.is_hard_bounce;
+        s.recipients.push_back(std::move(row));
+    }
+    s.trouble = verdict.trouble;
+    s.is_trouble_lasting = verdict.is_trouble_lasting;
+    s.proves_mailbox = verdict.proves_mailbox;
+    if (verdict.trouble != core::Trouble::none) s.trouble_detail = std::string(core::to_text(verdict.trouble)) + ": " + verdict.detail;
+    return s;
+}
+
+Settlement settlement_of_return(const Ticket& ticket, Time now) {
+    Settlement s = begin_of(ticket);
+    s.due_at = now;
+    return s;
+}
+
+// ── The pump's own ───────────────────────────────────────────────────────────────────────────────────────────────
+
+Settlement Pump::settlement_of(const Ticket& ticket, const core::Report& report, Time now) const {
+    return settlement_of_verdict(ticket, report, core::judge(report, settings_.retry, history_of(ticket), now), now);
+}
+
+Settlement Pump::unsent(const Ticket& ticket, Time now) const { return settlement_of_return(ticket, now); }
+
+// The mail room's answer when there is nothing for the courier to carry.
+Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) const {
+    Settlement s = begin_of(ticket);
+    AttemptRow attempt{now, {}, now, "prepare", {0, "", prepared.detail}, ""};
+    s.reply.text = prepared.detail;
+    switch (prepared.kind) {
+        case Prepared::Kind::ready: {  // captured
+            s.reply = {250, "2.0.0", "captured"};
+            s.is_sent = true;
+            s.proves_mailbox = true;
+            s.replied_at = now;
+            make_final(s, 'S', "");
+            for (int n : prepared.envelope) s.recipients.push_back({n, 'S', s.reply, false});
+            s.captured = std::make_shared<Prepared>(std::move(prepared));
+            attempt = {now, now, now, "done", s.reply, "sent"};
+            break;
+        }
+        case Prepared::Kind::cancelled: make_final(s, 'c', prepared.reason); break;
+        case Prepared::Kind::failed:
+            make_final(s, 'f', prepared.reason);
+            attempt.outcome = "failed";
+            break;
+        case Prepared::Kind::temporary: {
+            s.consumes_attempt = true;
+            attempt.outcome = "retry";
+            core::Duration delay = core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
+            if (ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
+                make_final(s, 'f', "attempts_exhausted");
+                attempt.outcome = "failed";
+            } else if (now + delay > ticket.row.age_from + settings_.retry.max_age) {
+                make_final(s, 'f', "too_old");
+                attempt.outcome = "failed";
+            } else {
+                s.due_at = now + delay;
+            }
+            break;
+        }
+    }
+    if (!attempt.outcome.empty()) s.attempt = std::move(attempt);
+    return s;
+}
+
+// ── After a crash ────────────────────────────────────────────────────────────────────────────────────────────────
+
+void Pump::recover(const std::string& unconfirmed_reason, Time now) {
+    std::vector<Orphan> orphans;
+    try {
+        queue_.begin(now);
+        orphans = queue_.orphans();
+        queue_.commit();
+    } catch (...) {
+        queue_.abort();
+        throw;
+    }
+    std::set<std::uint64_t> tokens;
+    for (Orphan& orphan : orphans) {
+        Ticket ticket;
+        ticket.token = orphan.token;
+        ticket.row = std::move(orphan.row);
+        ticket.reservation = orphan.reservation;
+        for (int n = 1; n <= ticket.row.recipient_count; ++n) ticket.envelope.push_back(n);
+        tokens.insert(ticket.token);
+        next_token_ = std::max(next_token_, ticket.token + 1);
+        settlements_.push_back(of_orphan(ticket, unconfirmed_reason, now));
+        tickets_.emplace(ticket.token, std::move(ticket));
+    }
+    journal_.keep_only(tokens);
+}
+
+Settlement Pump::of_orphan(const Ticket& ticket, const std::string& unconfirmed_reason, Time now) {
+    std::optional<Recorded> recorded = journal_.recorded(ticket.token);
+    if (recorded && recorded->phase == Phase::reply && recorded->report) return settlement_of(ticket, *recorded->report, now);
+    if (recorded && recorded->phase != Phase::dot && recorded->phase != Phase::reply) {
+        Settlement s = settlement_of_return(ticket, now);
+        if (recorded->phase == Phase::preparing) {
+            s.counts_crash = true;
+            if (ticket.row.crash_count + 1 >= 2) make_final(s, 'f', "quarantined");
+        }
+        return s;
+    }
+    Settlement s = begin_of(ticket);
+    make_final(s, 'u', unconfirmed_reason);
+    s.consumes_attempt = true;
+    s.is_sent = true;
+    s.replied_at = now;
+    s.reply.text = recorded ? "the message was sent to the final dot; the sender died before the reply"
+                            : "the sender died and left no record of how far the message came";
+    s.attempt = AttemptRow{now, {}, now, "dot", s.reply, "unconfirmed"};
+    for (int n : ticket.envelope) s.recipients.push_back({n, 'u', {}, false});
+    return s;
+}
+
+}  // namespace mailer::worker
