@@ -8,13 +8,15 @@ extern "C" {
 
 namespace mailer::pg {
 
-Spi::Spi() {
+Spi::Spi() : exceptions_(std::uncaught_exceptions()) {
     call([] {
         if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     });
 }
 
 Spi::~Spi() {
+    // The ErrorData of a PgError on its way out lies in SPI's memory: finishing would free it under the error's feet.
+    if (std::uncaught_exceptions() > exceptions_) return;
     // SPI_finish only pops memory contexts; it can't ereport while the connection is ours.
     SPI_finish();
 }

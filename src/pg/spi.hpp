@@ -12,14 +12,17 @@
 
 namespace mailer::pg {
 
-// SPI_connect … SPI_finish. On an error that leaves by exception the transaction's abort cleans up; finishing is
-// skipped then only when it would ereport.
+// SPI_connect … SPI_finish. When an exception passes, the (sub)transaction's abort that must follow finishes instead: until
+// then the error's text is needed, and it lies in SPI's memory.
 class Spi {
 public:
     Spi();
     ~Spi();
     Spi(const Spi&) = delete;
     Spi& operator=(const Spi&) = delete;
+
+private:
+    int exceptions_;
 };
 
 // A parameter: an SQL type, a value, or NULL. Values are palloc'ed in the current (SPI) context by the makers.
