@@ -15,6 +15,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import signal
 import ssl
 import sys
@@ -46,8 +47,6 @@ class Mailroom:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server, session, envelope):
-        if self.options.delay:
-            await asyncio.sleep(self.options.delay / 1000)
         self.count += 1
         name = f"{self.count:04d}.eml"
         path = os.path.join(self.options.folder, name)
@@ -56,6 +55,10 @@ class Mailroom:
         os.rename(path + ".new", path)
         self.note(event="accepted", file=name, sender=envelope.mail_from, recipients=envelope.rcpt_tos,
                   tls=session.ssl is not None, login=getattr(session, "logged_in_as", None), bytes=len(envelope.original_content))
+        # Late replies come after the mail is safely taken, as with real servers: whoever hangs up before the reply
+        # and sends again makes a duplicate.
+        if self.options.delay or self.options.jitter:
+            await asyncio.sleep((self.options.delay + random.uniform(0, self.options.jitter)) / 1000)
         return f"250 2.0.0 taken as {name}"
 
 
@@ -102,6 +105,7 @@ def main():
     parser.add_argument("--refuse", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="answer the final dot this much later")
+    parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="and by up to so much more, at random")
     parser.add_argument("--certificate", help="offer and require STARTTLS with this certificate (PEM)")
     parser.add_argument("--key")
     parser.add_argument("--login", metavar="USER:PASSWORD", help="require this login")
