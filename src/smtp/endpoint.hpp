@@ -27,6 +27,8 @@ struct Timeouts {
     core::Duration dot = std::chrono::minutes{10};   // the final reply
     core::Duration rset = std::chrono::minutes{1};
     core::Duration quit = std::chrono::seconds{2};
+
+    bool operator==(const Timeouts&) const = default;
 };
 
 struct Endpoint {
@@ -49,7 +51,7 @@ struct Endpoint {
     bool allow_pipelining = true;
     Timeouts timeouts;
 
-    bool operator==(const Endpoint&) const;
+    bool operator==(const Endpoint&) const = default;
 };
 
 }  // namespace mailer::smtp

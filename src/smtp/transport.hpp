@@ -22,21 +22,9 @@
 
 #include "core/report.hpp"
 #include "core/time.hpp"
-#include "smtp/endpoint.hpp"
+#include "smtp/delivery.hpp"
 
 namespace mailer::smtp {
-
-struct Delivery {
-    std::uint64_t token = 0;      // of the claim; unique among those in flight
-    std::int64_t mailbox_id = 0;  // connections are pooled by this
-    std::shared_ptr<const Endpoint> endpoint;
-    std::string sender;  // envelope, without <>; empty is the null sender
-    std::vector<std::string>
-        recipients;  // envelope, without <>; at least one; checked for CR, LF, NUL, <, > again here
-    std::shared_ptr<const std::string> body;  // composed, CRLF lines, not dot-stuffed
-    bool is_8bit = false;
-    bool needs_smtputf8 = false;
-};
 
 // The journal hangs here. Called from inside turn(), stop_new_dots() and abandon_all(); must not call the Transport
 // back.

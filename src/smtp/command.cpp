@@ -1,0 +1,62 @@
+// See command.hpp. Parameters are written only when offered: RFC 5321 4.1.1.11 forbids others.
+#include "smtp/command.hpp"
+
+#include <algorithm>
+
+namespace mailer::smtp {
+
+namespace {
+
+bool is_ascii(const std::string& s) {
+    return std::all_of(s.begin(), s.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// A space, '<' or '>' is legal inside a quoted local part, but no server needs one and every filter fears one.
+bool is_safe_path(const std::string& path) {
+    return std::none_of(path.begin(), path.end(), [](char c) {
+        const auto u = static_cast<unsigned char>(c);
+        return u <= 0x20 || u == 0x7f || c == '<' || c == '>';
+    });
+}
+
+bool needs_smtputf8(const Delivery& delivery) {
+    return delivery.needs_smtputf8 || !is_ascii(delivery.sender) ||
+           !std::all_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
+}
+
+}  // namespace
+
+std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilities& capabilities) {
+    if (!is_safe_path(delivery.sender)) return core::Reply{501, "5.1.7", "not sent: the sender's address is not valid"};
+    for (const std::string& recipient : delivery.recipients) {
+        if (recipient.empty() || !is_safe_path(recipient)) {
+            return core::Reply{501, "5.1.3", "not sent: a recipient's address is not valid"};
+        }
+    }
+    if (delivery.recipients.empty()) return core::Reply{554, "5.5.1", "not sent: there is no recipient"};
+    if (needs_smtputf8(delivery) && !capabilities.has_smtputf8) {
+        return core::Reply{553, "5.6.7", "not sent: the server does not offer SMTPUTF8, and an address needs it"};
+    }
+    if (delivery.is_8bit && !capabilities.has_8bitmime) {
+        return core::Reply{554, "5.6.3", "not sent: the server does not offer 8BITMIME, and the message needs it"};
+    }
+    const std::size_t size = delivery.body ? delivery.body->size() : 0;
+    if (capabilities.has_size && capabilities.size_limit > 0 && size > capabilities.size_limit) {
+        return core::Reply{552, "5.3.4",
+                           "not sent: the message has " + std::to_string(size) +
+                               " bytes, and the server takes at most " + std::to_string(capabilities.size_limit)};
+    }
+    return std::nullopt;
+}
+
+std::string mail_command(const Delivery& delivery, const Capabilities& capabilities) {
+    std::string line = "MAIL FROM:<" + delivery.sender + ">";
+    if (capabilities.has_size) line += " SIZE=" + std::to_string(delivery.body ? delivery.body->size() : 0);
+    if (delivery.is_8bit) line += " BODY=8BITMIME";
+    if (needs_smtputf8(delivery)) line += " SMTPUTF8";
+    return line + "\r\n";
+}
+
+std::string rcpt_command(const std::string& recipient) { return "RCPT TO:<" + recipient + ">\r\n"; }
+
+}  // namespace mailer::smtp

@@ -1,0 +1,23 @@
+// The commands of a transaction as text, and whether a message may be put into them for this server at all.
+//
+// The last line of defence against command injection: whatever got past the address parser, no control character, space
+// or angle bracket ever reaches MAIL or RCPT (RFC 5321 4.1.1.2).
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/reply.hpp"
+#include "smtp/capabilities.hpp"
+#include "smtp/delivery.hpp"
+
+namespace mailer::smtp {
+
+// Why this server can't be given this message, in the shape of the reply that it would give; empty when it can.
+std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilities& capabilities);
+
+// Requires that find_misfit found nothing. With CRLF.
+std::string mail_command(const Delivery& delivery, const Capabilities& capabilities);
+std::string rcpt_command(const std::string& recipient);
+
+}  // namespace mailer::smtp

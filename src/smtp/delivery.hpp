@@ -1,0 +1,24 @@
+// One message for one server: an envelope, and a body that many deliveries may share. A value; it does nothing.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "smtp/endpoint.hpp"
+
+namespace mailer::smtp {
+
+struct Delivery {
+    std::uint64_t token = 0;      // of the claim; unique among those in flight
+    std::int64_t mailbox_id = 0;  // connections are pooled by this
+    std::shared_ptr<const Endpoint> endpoint;
+    std::string sender;                       // envelope, without <>; empty is the null sender
+    std::vector<std::string> recipients;      // envelope, without <>; at least one; checked again by smtp/command
+    std::shared_ptr<const std::string> body;  // composed, CRLF lines, not dot-stuffed
+    bool is_8bit = false;
+    bool needs_smtputf8 = false;
+};
+
+}  // namespace mailer::smtp

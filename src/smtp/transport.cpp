@@ -1,0 +1,441 @@
+// See transport.hpp: the invariants are numbered there. The public face is at the end; before it, in the order of a
+// message's life: it is assigned to a connection, opened if need be, driven, completed; then what ends by time.
+#include "smtp/transport.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <deque>
+#include <unordered_map>
+#include <utility>
+
+#include "core/verdict.hpp"
+#include "smtp/connection.hpp"
+#include "smtp/curl_loop.hpp"
+#include "smtp/opening.hpp"
+
+namespace mailer::smtp {
+
+using core::Duration;
+using core::Ending;
+using core::Report;
+using core::Time;
+
+namespace {
+
+// What one connection may write in one turn: a fast reader of a large message must not starve the others.
+constexpr std::size_t write_share = 1024 * 1024;
+
+// How long a mailbox is spoken to one command at a time after its server lost step in a pipelined envelope.
+constexpr Duration lockstep_period = std::chrono::minutes{10};
+
+bool is_same(const std::shared_ptr<const Endpoint>& a, const std::shared_ptr<const Endpoint>& b) {
+    return a == b || *a == *b;
+}
+
+}  // namespace
+
+class Transport::Impl {
+public:
+    Impl(Observer& observer, int max_connections)
+        : observer_(observer), max_connections_(std::max(1, max_connections)), loop_(max_connections_) {}
+
+    // One connection in any phase: opening, busy (it has a delivery), idle, or saying goodbye.
+    struct Line {
+        std::int64_t mailbox_id = 0;
+        std::shared_ptr<const Endpoint> endpoint;
+        std::unique_ptr<Opening> opening;
+        std::unique_ptr<Connection> connection;
+        std::optional<Delivery> delivery;
+        int message_count = 0;
+        Time idle_since;
+        bool closes_after = false;
+        bool is_dead = false;
+
+        bool is_idle() const { return connection && !delivery && !is_dead && connection->dialogue().is_idle(); }
+    };
+
+    struct Mailbox {
+        std::deque<Delivery> queue;
+        std::vector<Line*> lines;
+        int in_flight = 0;
+        int opening_count = 0;
+        std::uint64_t failed_in_turn = 0;
+        Time lockstep_until;
+    };
+
+    void submit(Delivery delivery) {
+        Mailbox& mailbox = mailboxes_[delivery.mailbox_id];
+        mailbox.in_flight++;
+        in_flight_++;
+        mailbox.queue.push_back(std::move(delivery));
+        has_more_ = true;
+    }
+
+    void turn(Time now, std::vector<Report>& finished) {
+        now_ = now;
+        turn_++;
+        has_more_ = false;
+        ready_.clear();
+        done_.clear();
+        loop_.poll(now, ready_, done_);
+        for (const CurlLoop::Done& done : done_)
+            on_connected(done);
+        for (const CurlLoop::Ready& ready : ready_)
+            on_ready(*static_cast<Line*>(ready.owner));
+        expire();
+        bury();
+        for (auto& [id, mailbox] : mailboxes_)
+            assign(id, mailbox);
+        bury();
+        std::move(reports_.begin(), reports_.end(), std::back_inserter(finished));
+        reports_.clear();
+    }
+
+    // ---- assigned ----------------------------------------------------------------------------------------------
+
+    void assign(std::int64_t id, Mailbox& mailbox) {
+        while (!mailbox.queue.empty()) {
+            const std::shared_ptr<const Endpoint> endpoint = mailbox.queue.front().endpoint;
+            if (Line* line = find_idle(mailbox, endpoint)) {
+                drive(*line);
+                continue;
+            }
+            if (!may_open(mailbox, *endpoint)) return;
+            open(id, mailbox, endpoint);
+        }
+    }
+
+    // The one that was used last: the others may grow old and go.
+    static Line* find_idle(Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
+        Line* best = nullptr;
+        for (Line* line : mailbox.lines) {
+            if (!line->is_idle() || line->closes_after || !is_same(line->endpoint, endpoint)) continue;
+            if (best == nullptr || line->idle_since > best->idle_since) best = line;
+        }
+        return best;
+    }
+
+    bool may_open(Mailbox& mailbox, const Endpoint& endpoint) {
+        if (static_cast<std::size_t>(mailbox.opening_count) >= mailbox.queue.size()) return false;
+        if (mailbox.failed_in_turn == turn_) {  // let the caller see the report first: it may call the rest back
+            has_more_ = true;
+            return false;
+        }
+        if (std::ssize(mailbox.lines) >= std::max(1, endpoint.max_connections)) {
+            // Made for an older endpoint: nothing of the queue can use them.
+            for (Line* line : mailbox.lines) {
+                if (line->is_idle() && !(*line->endpoint == endpoint)) say_goodbye(*line);
+            }
+            return false;
+        }
+        if (std::ssize(lines_) < max_connections_) return true;
+        Line* oldest = nullptr;
+        for (const auto& line : lines_) {
+            if (line->is_idle() && (oldest == nullptr || line->idle_since < oldest->idle_since)) oldest = line.get();
+        }
+        if (oldest != nullptr) say_goodbye(*oldest);
+        return false;
+    }
+
+    void open(std::int64_t id, Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
+        auto line = std::make_unique<Line>();
+        line->mailbox_id = id;
+        line->endpoint = endpoint;
+        line->opening = std::make_unique<Opening>(loop_, endpoint, now_);
+        mailbox.lines.push_back(line.get());
+        mailbox.opening_count++;
+        lines_.push_back(std::move(line));
+        if (mailbox.lines.back()->opening->is_over()) on_opening_over(*mailbox.lines.back());
+    }
+
+    // ---- opened ------------------------------------------------------------------------------------------------
+
+    void on_connected(const CurlLoop::Done& done) {
+        for (const auto& line : lines_) {
+            if (!line->opening || line->is_dead || line->opening->easy() != done.easy) continue;
+            line->opening->on_done(done.code);
+            on_opening_over(*line);
+            return;
+        }
+    }
+
+    void on_opening_over(Line& line) {
+        Mailbox& mailbox = mailboxes_[line.mailbox_id];
+        mailbox.opening_count--;
+        if (!line.opening->is_open()) {
+            line.is_dead = true;
+            mailbox.failed_in_turn = turn_;
+            if (auto delivery = take_next(mailbox, line.endpoint))
+                report_failure(*delivery, line.opening->failure(now_));
+            return;
+        }
+        const bool may_pipeline = line.endpoint->allow_pipelining && now_ >= mailbox.lockstep_until;
+        line.connection = std::make_unique<Connection>(loop_, &line, line.opening->take_easy(), *line.endpoint,
+                                                       line.opening->capabilities(), may_pipeline);
+        line.idle_since = line.opening->started_at();  // the first message's time begins here
+        if (line.connection->dialogue().is_dead()) {
+            if (auto delivery = take_next(mailbox, line.endpoint))
+                report_failure(*delivery, line.opening->failure(now_));
+        }
+        line.opening.reset();
+        drive(line);
+    }
+
+    void report_failure(const Delivery& delivery, Report report) {
+        report.token = delivery.token;
+        report.mailbox_id = delivery.mailbox_id;
+        report.recipient_count = static_cast<int>(delivery.recipients.size());
+        deliver_report(std::move(report));
+    }
+
+    static std::optional<Delivery> take_next(Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
+        if (mailbox.queue.empty() || !is_same(mailbox.queue.front().endpoint, endpoint)) return std::nullopt;
+        Delivery delivery = std::move(mailbox.queue.front());
+        mailbox.queue.pop_front();
+        return delivery;
+    }
+
+    // ---- driven ------------------------------------------------------------------------------------------------
+
+    void on_ready(Line& line) {
+        if (line.is_dead || !line.connection) return;
+        line.connection->read(now_);
+        drive(line);
+    }
+
+    // Goes on with one connection until it waits for its server, has nothing to do, or is dead.
+    void drive(Line& line) {
+        Dialogue& dialogue = line.connection->dialogue();
+        std::size_t allowance = write_share;
+        while (true) {
+            if (dialogue.take_body_started() && line.delivery) observer_.on_body(line.delivery->token);
+            if (dialogue.wants_dot()) ask_for_dot(line);
+            if (auto report = dialogue.take_report()) complete(line, std::move(*report));
+            if (dialogue.is_dead()) {
+                line.is_dead = true;
+                return;
+            }
+            if (dialogue.is_idle() && !begin_next(line)) break;
+            if (line.connection->write(now_, allowance)) return line.connection->watch(true);
+            if (!has_news(dialogue)) break;
+        }
+        line.connection->watch(false);
+    }
+
+    static bool has_news(const Dialogue& dialogue) {
+        return dialogue.wants_dot() || dialogue.is_dead() || dialogue.has_report() || dialogue.is_idle();
+    }
+
+    void ask_for_dot(Line& line) {
+        Dialogue& dialogue = line.connection->dialogue();
+        if (is_stopping_) return dialogue.abandon("shutting down", now_);
+        if (!observer_.on_dot(line.delivery->token)) return dialogue.abandon("the journal could not be written", now_);
+        dialogue.allow_dot(now_);
+    }
+
+    // False when the line stays idle.
+    bool begin_next(Line& line) {
+        const bool is_used_up = line.message_count >= std::max(1, line.endpoint->max_messages_per_connection);
+        if (is_used_up || line.closes_after || is_stopping_) {
+            line.connection->dialogue().quit(now_);
+            return true;
+        }
+        Mailbox& mailbox = mailboxes_[line.mailbox_id];
+        line.delivery = take_next(mailbox, line.endpoint);
+        if (!line.delivery) return false;
+        const bool is_reused = line.message_count++ > 0;
+        const Time started_at = is_reused ? now_ : line.idle_since;
+        line.connection->dialogue().begin(*line.delivery, is_reused, started_at, now_);
+        return true;
+    }
+
+    void say_goodbye(Line& line) {
+        line.closes_after = true;
+        drive(line);
+    }
+
+    // ---- completed ---------------------------------------------------------------------------------------------
+
+    void complete(Line& line, Report report) {
+        Mailbox& mailbox = mailboxes_[line.mailbox_id];
+        std::optional<Delivery> delivery = std::exchange(line.delivery, std::nullopt);
+        line.idle_since = now_;
+        const bool lost_step = report.ending == Ending::timed_out || report.ending == Ending::garbled;
+        if (line.connection->is_pipelining() && lost_step && !report.dot_sent && report.stage < core::Stage::body) {
+            mailbox.lockstep_until = now_ + lockstep_period;
+        }
+        if (core::is_stale_connection(report) && !is_stopping_) {
+            mailbox.queue.push_front(std::move(*delivery));
+            has_more_ = true;
+            close_lines(mailbox, true);  // those that are idle are as old as this one
+            return;
+        }
+        deliver_report(std::move(report));
+    }
+
+    void deliver_report(Report report) {
+        mailboxes_[report.mailbox_id].in_flight--;
+        in_flight_--;
+        observer_.on_reply(report.token, report);
+        reports_.push_back(std::move(report));
+        has_more_ = true;
+    }
+
+    // ---- ended by time, or by order ----------------------------------------------------------------------------
+
+    void expire() {
+        for (const auto& line : lines_) {
+            if (line->is_dead) continue;
+            if (line->opening) {
+                line->opening->expire(now_);
+                if (line->opening->is_over()) on_opening_over(*line);
+                continue;
+            }
+            if (line->is_idle() && now_ >= line->idle_since + line->endpoint->idle) line->closes_after = true;
+            line->connection->dialogue().expire(now_);
+            if (line->connection->dialogue().is_dead() || (line->closes_after && line->is_idle())) drive(*line);
+        }
+    }
+
+    void close_lines(Mailbox& mailbox, bool only_idle) {
+        for (Line* line : mailbox.lines) {
+            if (!only_idle || line->is_idle()) line->closes_after = has_more_ = true;  // expire() says goodbye
+        }
+    }
+
+    void bury() {
+        for (const auto& line : lines_) {
+            if (line->is_dead) std::erase(mailboxes_[line->mailbox_id].lines, line.get());
+        }
+        std::erase_if(lines_, [](const auto& line) { return line->is_dead; });
+        std::erase_if(mailboxes_, [&](const auto& entry) {
+            const Mailbox& mailbox = entry.second;
+            return mailbox.in_flight == 0 && mailbox.lines.empty() && now_ >= mailbox.lockstep_until;
+        });
+    }
+
+    void abandon(Time now, bool with_dots) {
+        now_ = now;
+        is_stopping_ = true;
+        for (auto& [id, mailbox] : mailboxes_) {
+            std::deque<Delivery> queue = std::exchange(mailbox.queue, {});
+            for (const Delivery& delivery : queue) {
+                Report report;
+                report.ending = Ending::abandoned;
+                report.error_text = "shutting down";
+                report.started_at = report.finished_at = now;
+                report_failure(delivery, std::move(report));
+            }
+        }
+        for (const auto& line : lines_) {
+            if (line->is_dead) continue;
+            if (line->opening) {
+                mailboxes_[line->mailbox_id].opening_count--;
+                line->is_dead = true;
+                continue;
+            }
+            if (line->delivery && line->connection->dialogue().is_dot_in_flight() && !with_dots) continue;
+            if (line->delivery || with_dots) line->connection->dialogue().abandon("shutting down", now);
+            drive(*line);
+        }
+        bury();
+    }
+
+    std::optional<Duration> next_timeout(Time now) const {
+        if (has_more_) return Duration{0};
+        std::optional<Time> next = loop_.timer();
+        const auto consider = [&](std::optional<Time> at) {
+            if (at && (!next || *at < *next)) next = at;
+        };
+        for (const auto& line : lines_) {
+            if (line->opening) {
+                consider(line->opening->deadline());
+            } else if (line->is_idle()) {
+                consider(line->idle_since + line->endpoint->idle);
+            } else {
+                consider(line->connection->dialogue().deadline());
+            }
+        }
+        if (!next) return std::nullopt;
+        return std::max(Duration{0}, *next - now);
+    }
+
+    Observer& observer_;
+    int max_connections_;
+    CurlLoop loop_;
+    std::vector<std::unique_ptr<Line>> lines_;  // declared after loop_: closed before it
+    std::unordered_map<std::int64_t, Mailbox> mailboxes_;
+    std::vector<Report> reports_;
+    std::vector<CurlLoop::Ready> ready_;
+    std::vector<CurlLoop::Done> done_;
+    Time now_;
+    std::uint64_t turn_ = 0;
+    int in_flight_ = 0;
+    bool has_more_ = false;
+    bool is_stopping_ = false;
+};
+
+Transport::Transport(Observer& observer, int max_connections)
+    : impl_(std::make_unique<Impl>(observer, max_connections)) {}
+
+Transport::~Transport() = default;
+
+bool Transport::submit(Delivery delivery) {
+    if (impl_->is_stopping_ || !impl_->loop_.is_ok()) return false;
+    assert(delivery.endpoint != nullptr);
+    impl_->submit(std::move(delivery));
+    return true;
+}
+
+int Transport::poll_fd() const { return impl_->loop_.fd(); }
+
+std::optional<Duration> Transport::next_timeout(Time now) const { return impl_->next_timeout(now); }
+
+void Transport::turn(Time now, std::vector<Report>& finished) { impl_->turn(now, finished); }
+
+std::vector<std::uint64_t> Transport::cancel_not_on_wire(const std::function<bool(const Delivery&)>& predicate) {
+    std::vector<std::uint64_t> tokens;
+    for (auto& [id, mailbox] : impl_->mailboxes_) {
+        const auto is_called_back = [&](const Delivery& delivery) {
+            if (!predicate(delivery)) return false;
+            tokens.push_back(delivery.token);
+            return true;
+        };
+        const auto count = static_cast<int>(std::erase_if(mailbox.queue, is_called_back));
+        mailbox.in_flight -= count;
+        impl_->in_flight_ -= count;
+    }
+    return tokens;
+}
+
+void Transport::stop_new_dots(Time now) { impl_->abandon(now, false); }
+
+void Transport::abandon_all(Time now) { impl_->abandon(now, true); }
+
+void Transport::close_idle(std::int64_t mailbox_id) {
+    if (const auto found = impl_->mailboxes_.find(mailbox_id); found != impl_->mailboxes_.end()) {
+        impl_->close_lines(found->second, false);
+    }
+}
+
+int Transport::in_flight() const { return impl_->in_flight_; }
+
+int Transport::in_flight(std::int64_t mailbox_id) const {
+    const auto found = impl_->mailboxes_.find(mailbox_id);
+    return found == impl_->mailboxes_.end() ? 0 : found->second.in_flight;
+}
+
+int Transport::dots_in_flight() const {
+    return static_cast<int>(std::count_if(impl_->lines_.begin(), impl_->lines_.end(), [](const auto& line) {
+        return line->delivery && line->connection && line->connection->dialogue().is_dot_in_flight();
+    }));
+}
+
+int Transport::connections() const { return static_cast<int>(impl_->lines_.size()); }
+
+int Transport::connections(std::int64_t mailbox_id) const {
+    const auto found = impl_->mailboxes_.find(mailbox_id);
+    return found == impl_->mailboxes_.end() ? 0 : static_cast<int>(found->second.lines.size());
+}
+
+}  // namespace mailer::smtp
