@@ -1,0 +1,379 @@
+// Each gate, shut alone: the decision names it, says when it opens, and explain() says the same in words.
+#include "core/gate.hpp"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "core/scene.hpp"
+
+namespace mailer::core {
+namespace {
+
+using namespace test;
+
+const GateLine* line_for(const std::vector<GateLine>& lines, Gate gate, const std::string& mailbox = "") {
+    for (const GateLine& line : lines) {
+        if (line.gate == gate && line.mailbox == mailbox) return &line;
+    }
+    return nullptr;
+}
+
+// The scene is shut by this gate and no other one; `opens_at` as UTC text or "never".
+void expect_shut_by(const Scene& scene, Gate gate, const std::string& opens_at, const std::string& detail) {
+    const Decision decision = scene.decide();
+    EXPECT_FALSE(decision.go);
+    EXPECT_EQ(gate_name(decision.first_shut), gate_name(gate));
+    EXPECT_EQ(text_of(decision.opens_at), opens_at);
+    const auto lines = scene.explain();
+    EXPECT_EQ(blocked_by(lines), detail);
+    for (const GateLine& line : lines) EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
+    EXPECT_EQ(text_of(line_for(lines, gate)->opens_at), opens_at);
+}
+
+void expect_message_shut_by(const Scene& scene, Gate gate, MessageFate fate, const std::string& detail) {
+    EXPECT_TRUE(scene.decide().go);  // the lane is open: it is this message that isn't sent
+    EXPECT_EQ(judge(scene.message, scene.now), fate);
+    const auto lines = scene.explain();
+    EXPECT_EQ(blocked_by(lines), detail);
+    for (const GateLine& line : lines) EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
+}
+
+TEST(Gate, NothingShutMeansGo) {
+    const Scene scene;
+    const Decision decision = scene.decide();
+    EXPECT_TRUE(decision.go);
+    EXPECT_EQ(decision.mailbox, 0U);
+    EXPECT_EQ(judge(scene.message, scene.now), MessageFate::go);
+    EXPECT_EQ(blocked_by(scene.explain()), "");
+}
+
+TEST(Gate, SendingSwitchedOffShutsEverything) {
+    Scene scene;
+    scene.system.is_enabled = false;
+    expect_shut_by(scene, Gate::sending_enabled, "never", "sending is switched off by mailer.enabled");
+}
+
+TEST(Gate, UnarmedDatabaseSendsNothing) {
+    Scene scene;
+    scene.system.is_armed = false;
+    scene.system.held_reason = "restored from a dump";
+    expect_shut_by(scene, Gate::sending_armed, "never", "sending is held until mailer.arm(): restored from a dump");
+}
+
+TEST(Gate, PauseShutsEverythingAndSaysWhy) {
+    Scene scene;
+    scene.system.pause_reason = "maintenance";
+    expect_shut_by(scene, Gate::sending_not_paused, "never", "all sending is paused: maintenance");
+}
+
+TEST(Gate, ConnectionsOfAllMailboxesAreLimitedTogether) {
+    Scene scene;
+    scene.system.max_connections = 3;
+    scene.system.in_flight = 2;
+    EXPECT_TRUE(scene.decide().go);
+    scene.system.in_flight = 3;
+    expect_shut_by(scene, Gate::connections_free, "never", "all connections of mailer.max_connections are busy");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free)->limit, "3");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free)->used, "3");
+}
+
+TEST(Gate, CampaignThatIsNotRunningSendsNothing) {
+    Scene scene;
+    scene.lane.state = LaneState::paused;
+    scene.lane.state_reason = "typo in the subject";
+    expect_shut_by(scene, Gate::campaign_running, "never", "campaign is paused: typo in the subject");
+    scene.lane.state = LaneState::draft;
+    expect_shut_by(scene, Gate::campaign_running, "never", "campaign has not been started");
+}
+
+TEST(Gate, CampaignWaitsForItsStart) {
+    Scene scene;
+    scene.lane.starts_at = scene.now + minutes{30};
+    expect_shut_by(scene, Gate::campaign_started, "2026-01-05 10:30", "campaign starts at Mon 11:30 Europe/Warsaw");
+    scene.now += minutes{30};
+    scene.lane.next_slot_at = scene.now;
+    EXPECT_TRUE(scene.decide().go);
+}
+
+TEST(Gate, WindowClosedSaysWhenItOpens) {
+    Scene scene;
+    scene.now = utc("2026-01-09 16:00");
+    scene.lane.next_slot_at = scene.now - seconds{1};
+    expect_shut_by(scene, Gate::window_open, "2026-01-12 08:00", "window closed until Mon 09:00 Europe/Warsaw");
+    scene.lane.window.weekdays = 0;
+    expect_shut_by(scene, Gate::window_open, "never", "window has no allowed weekday");
+}
+
+TEST(Gate, OpeningMoreThanSixDaysAwayIsNamedWithItsDate) {
+    Scene scene;
+    scene.lane.window.weekdays = 1;  // Mondays
+    scene.now = utc("2026-01-05 16:00");
+    scene.lane.next_slot_at = scene.now - seconds{1};
+    expect_shut_by(scene, Gate::window_open, "2026-01-12 08:00", "window closed until Mon 2026-01-12 09:00 Europe/Warsaw");
+}
+
+TEST(Gate, CampaignDayCapOpensWithTheNextDayOfTheWindow) {
+    Scene scene;
+    scene.lane.max_per_day = 2;
+    scene.lane.use.take(day("2026-01-05"), false);
+    EXPECT_TRUE(scene.decide().go);
+    scene.lane.use.take(day("2026-01-05"), false);
+    expect_shut_by(scene, Gate::campaign_day_cap, "2026-01-06 08:00",
+                   "daily limit of the campaign reached until Tue 09:00 Europe/Warsaw");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap)->limit, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap)->used, "2");
+    scene.lane.max_per_day = 0;
+    EXPECT_EQ(scene.decide().opens_at, std::nullopt);
+}
+
+TEST(Gate, CampaignDayCapPastMidnightCountsOnTheDayItStartedOn) {
+    Scene scene;
+    scene.lane.window = {22 * 60, 2 * 60, kEveryDay, warsaw()};
+    scene.lane.max_per_day = 1;
+    scene.lane.use.take(day("2026-01-05"), false);
+    scene.now = utc("2026-01-06 00:30");  // 01:30 on Tuesday, still Monday's window
+    scene.lane.next_slot_at = scene.now;
+    expect_shut_by(scene, Gate::campaign_day_cap, "2026-01-06 21:00",
+                   "daily limit of the campaign reached until Tue 22:00 Europe/Warsaw");
+}
+
+TEST(Gate, CampaignGapIsTheStoredSlot) {
+    Scene scene;
+    scene.lane.next_slot_at = scene.now + seconds{30};
+    expect_shut_by(scene, Gate::campaign_gap, "2026-01-05 10:00:30", "next slot at Mon 11:00:30 Europe/Warsaw");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_gap)->limit, "90 s");
+    scene.now += seconds{30};
+    EXPECT_TRUE(scene.decide().go);
+}
+
+TEST(Gate, BatchGapRunsFromTheStoredInstantAndOneIsInFlightAtATime) {
+    Scene scene;
+    scene.lane = batch_with(7, {1}, seconds{5});
+    scene.lane.next_at = scene.now + seconds{5};
+    expect_shut_by(scene, Gate::batch_gap, "2026-01-05 10:00:05", "gap of the batch until Mon 11:00:05 Europe/Warsaw");
+    scene.lane.next_at = scene.now;
+    EXPECT_TRUE(scene.decide().go);
+    scene.lane.in_flight = 1;
+    expect_shut_by(scene, Gate::batch_gap, "never", "a mail of the batch is being sent; the gap runs from its reply");
+    scene.lane.gap = Duration{0};
+    EXPECT_TRUE(scene.decide().go);
+}
+
+TEST(Gate, LaneWithoutAMailboxSendsNothing) {
+    Scene scene;
+    scene.mailboxes.clear();
+    expect_shut_by(scene, Gate::pool_not_empty, "never", "no mailbox to send from");
+}
+
+TEST(Gate, PausedMailboxSaysWhy) {
+    Scene scene;
+    scene.mailbox().is_enabled = false;
+    scene.mailbox().pause_reason = "moved to another host";
+    expect_shut_by(scene, Gate::mailbox_enabled, "never", "mailbox sales is paused: moved to another host");
+}
+
+TEST(Gate, BreakerHoldsAMailboxBackUntilItsTime) {
+    Scene scene;
+    scene.mailbox().breaker_open_until = scene.now + minutes{5};
+    scene.mailbox().breaker_reason = "login refused";
+    expect_shut_by(scene, Gate::mailbox_breaker, "2026-01-05 10:05",
+                   "mailbox sales is held back after failures until Mon 11:05 Europe/Warsaw: login refused");
+    scene.now += minutes{5};
+    scene.lane.next_slot_at = scene.now;
+    EXPECT_TRUE(scene.decide().go);
+}
+
+TEST(Gate, MailboxDayCapCountsWarmupAndOpensAtLocalMidnight) {
+    Scene scene;
+    scene.mailbox().daily_limit.ceiling = 2;
+    scene.mailbox().use.take(day("2026-01-05"), true);
+    EXPECT_TRUE(scene.decide().go);
+    scene.mailbox().use.take(day("2026-01-05"), false);
+    expect_shut_by(scene, Gate::mailbox_day_cap, "2026-01-05 23:00",
+                   "mailbox sales has reached its daily limit until Tue 00:00 Europe/Warsaw, 1 warm-up included");
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_day_cap)->limit, "2");
+}
+
+TEST(Gate, MailboxDayCapFollowsTheRampAndItsOwnZone) {
+    Scene scene;
+    scene.mailbox().zone = kathmandu();
+    scene.mailbox().daily_limit = {.ceiling = 100, .ramp_start = 0, .ramp_step = 3, .ramp_first_day = day("2026-01-05")};
+    expect_shut_by(scene, Gate::mailbox_day_cap, "2026-01-05 18:15",
+                   "mailbox sales has reached its daily limit until Tue 00:00 Asia/Kathmandu");
+    scene.mailbox().daily_limit = {.ceiling = 0};
+    EXPECT_EQ(scene.decide().opens_at, std::nullopt);
+}
+
+TEST(Gate, MailboxGapRunsFromTheStoredInstantAndOneIsInFlightAtATime) {
+    Scene scene;
+    scene.mailbox().gap = seconds{20};
+    scene.mailbox().max_connections = 5;
+    scene.mailbox().next_at = scene.now + seconds{20};
+    expect_shut_by(scene, Gate::mailbox_gap, "2026-01-05 10:00:20", "gap of mailbox sales until Mon 11:00:20 Europe/Warsaw");
+    scene.mailbox().next_at.reset();
+    EXPECT_TRUE(scene.decide().go);
+    scene.mailbox().in_flight = 1;
+    expect_shut_by(scene, Gate::mailbox_gap, "never", "mailbox sales is sending; its gap runs from the reply");
+}
+
+TEST(Gate, MailboxConnectionsAreLimited) {
+    Scene scene;
+    scene.mailbox().in_flight = 1;
+    expect_shut_by(scene, Gate::mailbox_connection, "never", "mailbox sales has no free connection");
+    scene.mailbox().max_connections = 2;
+    EXPECT_TRUE(scene.decide().go);
+}
+
+TEST(Gate, SuppressedRecipientIsCancelledForEver) {
+    Scene scene;
+    scene.message.is_suppressed = true;
+    scene.message.suppressed_reason = "hard bounce";
+    expect_message_shut_by(scene, Gate::not_suppressed, MessageFate::suppressed, "recipient is suppressed: hard bounce");
+}
+
+TEST(Gate, RecipientMailedAlreadyIsADuplicate) {
+    Scene scene;
+    scene.message.is_already_mailed = true;
+    expect_message_shut_by(scene, Gate::not_yet_mailed, MessageFate::duplicate,
+                           "recipient has been mailed in this campaign already");
+}
+
+TEST(Gate, MessageWaitsUntilItIsDue) {
+    Scene scene;
+    scene.message.due_at = scene.now + seconds{10};
+    expect_message_shut_by(scene, Gate::due, MessageFate::wait, "message is due at Mon 11:00:10 Europe/Warsaw");
+}
+
+TEST(Gate, ExpiredMessageFailsForEver) {
+    Scene scene;
+    scene.message.expires_at = scene.now + Duration{1};
+    EXPECT_EQ(judge(scene.message, scene.now), MessageFate::go);
+    scene.message.expires_at = scene.now;
+    expect_message_shut_by(scene, Gate::not_expired, MessageFate::expired, "message has expired");
+}
+
+TEST(Gate, PoolTakesTheLeastRecentlyUsedOpenMailbox) {
+    Scene scene;
+    scene.mailboxes = {mailbox_named(3, "c"), mailbox_named(2, "b"), mailbox_named(1, "a")};
+    EXPECT_EQ(scene.mailboxes[scene.decide().mailbox].name, "a");  // all unused: the lowest id
+    scene.mailboxes[2].last_used_at = scene.now - seconds{1};
+    EXPECT_EQ(scene.mailboxes[scene.decide().mailbox].name, "b");
+    scene.mailboxes[1].last_used_at = scene.now - seconds{9};
+    scene.mailboxes[0].last_used_at = scene.now - seconds{5};
+    EXPECT_EQ(scene.mailboxes[scene.decide().mailbox].name, "b");
+    scene.mailboxes[1].is_enabled = false;
+    EXPECT_EQ(scene.mailboxes[scene.decide().mailbox].name, "c");
+}
+
+TEST(Gate, PoolIsShutOnlyWhenAllItsMailboxesAre) {
+    Scene scene;
+    scene.mailboxes = {mailbox_named(1, "a"), mailbox_named(2, "b"), mailbox_named(3, "c")};
+    scene.mailboxes[0].is_enabled = false;
+    scene.mailboxes[1].next_at = scene.now + seconds{40};
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(blocked_by(scene.explain()), "");
+    scene.mailboxes[2].next_at = scene.now + seconds{15};
+    const Decision decision = scene.decide();
+    EXPECT_FALSE(decision.go);
+    EXPECT_EQ(gate_name(decision.first_shut), "mailbox_gap");
+    EXPECT_EQ(text_of(decision.opens_at), "2026-01-05 10:00:15");
+    const auto lines = scene.explain();
+    EXPECT_EQ(blocked_by(lines), "gap of mailbox c until Mon 11:00:15 Europe/Warsaw (0 of 2 mailboxes)");
+    EXPECT_EQ(line_for(lines, Gate::mailbox_enabled)->detail, "2 of 3 mailboxes");
+    EXPECT_FALSE(line_for(lines, Gate::mailbox_enabled, "a")->is_open);
+    EXPECT_FALSE(line_for(lines, Gate::mailbox_gap, "b")->is_open);
+}
+
+TEST(Gate, SeveralShutGatesOpenWithTheLastOfThem) {
+    Scene scene;
+    scene.now = utc("2026-01-09 16:00");
+    scene.lane.starts_at = utc("2026-01-09 17:00");
+    scene.lane.next_slot_at = utc("2026-01-12 08:00:30");
+    EXPECT_EQ(gate_name(scene.decide().first_shut), "campaign_started");
+    EXPECT_EQ(text_of(scene.decide().opens_at), "2026-01-12 08:00:30");
+}
+
+class RandomScene {
+public:
+    explicit RandomScene(unsigned seed) : random_(seed) {}
+
+    Scene make() {
+        Scene scene;
+        scene.now = kMondayMorning + seconds{below(14 * 86400)};
+        scene.system.max_connections = below(4);
+        scene.system.in_flight = below(3);
+        if (one_in(12)) scene.system.pause_reason = "x";
+        LaneFacts& lane = scene.lane;
+        if (one_in(5)) lane = batch_with(7, {}, seconds{below(3)});
+        lane.in_flight = below(2);
+        if (one_in(3)) lane.next_at = around(scene.now);
+        if (one_in(8)) lane.state = LaneState::paused;
+        if (one_in(4)) lane.starts_at = around(scene.now);
+        lane.window.start_minute = below(1440);
+        lane.window.end_minute = below(1440);
+        lane.window.weekdays = static_cast<Weekdays>(below(128));
+        if (one_in(2)) lane.max_per_day = below(3);
+        for (int i = below(3); i > 0; --i) lane.use.take(lane.window.day_of(scene.now), false);
+        lane.next_slot_at = around(scene.now);
+        lane.waiting_since = around(scene.now);
+        scene.mailboxes.clear();
+        for (int i = below(4); i > 0; --i) scene.mailboxes.push_back(mailbox(i, scene.now));
+        return scene;
+    }
+
+private:
+    int below(int n) { return static_cast<int>(random_() % static_cast<unsigned>(n)); }
+    bool one_in(int n) { return below(n) == 0; }
+    Time around(Time now) { return now + seconds{below(600) - 500}; }
+
+    MailboxFacts mailbox(int id, Time now) {
+        MailboxFacts m = mailbox_named(id, std::string(1, static_cast<char>('a' + id)));
+        m.is_enabled = !one_in(5);
+        if (one_in(4)) m.breaker_open_until = around(now);
+        if (one_in(2)) m.daily_limit = {.ceiling = 2, .ramp_start = below(3), .ramp_step = below(2), .ramp_first_day = m.zone.date(now)};
+        for (int i = below(3); i > 0; --i) m.use.take(m.zone.date(now), one_in(2));
+        m.gap = seconds{below(2)};
+        if (one_in(3)) m.next_at = around(now);
+        m.in_flight = below(2);
+        m.max_connections = 1 + below(2);
+        return m;
+    }
+
+    std::mt19937 random_;
+};
+
+// Invariants G1 and G2, over scenes nobody thought of.
+TEST(Gate, DecisionAndExplanationAgreeAndShutGatesStayShutUntilTheyOpen) {
+    RandomScene random{20260105};
+    int went = 0;
+    for (int i = 0; i < 20'000; ++i) {
+        Scene scene = random.make();
+        const Decision decision = scene.decide();
+        std::vector<GateLine> lines = scene.explain();
+        lines.resize(lines.size() - 4);  // without the message's own
+        const GateLine* blocking = nullptr;
+        for (const GateLine& line : lines) {
+            if (!blocking && !line.is_open && line.mailbox.empty()) blocking = &line;
+            if (line.opens_at) {
+                ASSERT_FALSE(line.is_open);
+                ASSERT_GT(*line.opens_at, scene.now) << line.detail;
+            }
+        }
+        ASSERT_EQ(decision.go, blocking == nullptr);
+        went += decision.go;
+        if (decision.go) continue;
+        ASSERT_EQ(gate_name(decision.first_shut), gate_name(blocking->gate));
+        if (!decision.opens_at) continue;
+        const Duration wait = *decision.opens_at - scene.now;
+        for (const Duration later : {wait / 3, wait / 2, wait - Duration{1}}) {
+            Scene at = scene;
+            at.now += later;
+            ASSERT_FALSE(at.decide().go) << blocking->detail << " " << later.count();
+        }
+    }
+    EXPECT_GT(went, 200);
+}
+
+}  // namespace
+}  // namespace mailer::core
