@@ -1,7 +1,7 @@
 // Header fields: what may go into one, and how it is written, folded and encoded (RFC 5322 2.2, RFC 2047, RFC 6532).
 //
 // HeaderWriter is the only code that writes header lines, and it refuses CR, LF and other control characters itself,
-// whatever was checked before: injection must be impossible, not unlikely. Lines are folded at 78 octets where there
+// whatever was checked before: injection must be impossible, not unlikely. Lines are folded at 76 octets where there
 // is a blank to fold at, encoded words are at most 75 octets and split between characters.
 #pragma once
 
@@ -58,6 +58,7 @@ private:
 
     std::string& out_;
     std::size_t line_start_ = 0;
+    bool is_first_ = true;  // nothing but the name stands on the line: a fold here would leave it empty
     Status error_ = {};
 };
 

@@ -19,11 +19,20 @@ Offence control_character(std::size_t offset, unsigned code) {
     return {offset, number};
 }
 
-// Requires valid UTF-8 from `at` on. C1 is C2 80 … C2 9F, the separators are E2 80 A8 and E2 80 A9.
-std::optional<unsigned> wide_control_at(std::string_view text, std::size_t at) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
-    if (byte(0) == 0xC2 && byte(1) < 0xA0) return byte(1);
-    if (byte(0) == 0xE2 && byte(1) == 0x80 && (byte(2) == 0xA8 || byte(2) == 0xA9)) return 0x2000u + (byte(2) & 0x3Fu);
+struct Control {
+    unsigned code;
+    std::size_t size;  // octets
+};
+
+// The control character that begins at this octet. C1 is C2 80 … C2 9F, the separators are E2 80 A8 and E2 80 A9.
+std::optional<Control> control_at(std::string_view text, std::size_t at) {
+    const auto byte = [&](std::size_t i) {
+        return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
+    };
+    if (byte(0) < 0x20 || byte(0) == 0x7F) return Control{byte(0), 1};
+    if (byte(0) == 0xC2 && byte(1) >= 0x80 && byte(1) < 0xA0) return Control{byte(1), 2};
+    if (byte(0) == 0xE2 && byte(1) == 0x80 && (byte(2) == 0xA8 || byte(2) == 0xA9))
+        return Control{0x2000u + (byte(2) & 0x3Fu), 3};
     return std::nullopt;
 }
 
@@ -31,19 +40,26 @@ std::optional<unsigned> wide_control_at(std::string_view text, std::size_t at) {
 
 std::optional<Offence> find_offence(std::string_view text, Tabs tabs) {
     if (!is_ascii(text)) {
-        if (const std::uint8_t* bad = u8_check(bytes_of(text), text.size()))
-            return Offence{static_cast<std::size_t>(bad - bytes_of(text)), "invalid UTF-8"};
+        if (const auto bad = first_invalid_utf8(text)) return Offence{*bad, "invalid UTF-8"};
     }
     for (std::size_t i = 0; i < text.size(); ++i) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        if (c >= 0x20 && c < 0x7F) continue;
-        if (c == '\t' && tabs == Tabs::kAllowed) continue;
-        if (c < 0x80) return control_character(i, c);
-        if (c == 0xC2 || c == 0xE2) {
-            if (const auto code = wide_control_at(text, i)) return control_character(i, *code);
-        }
+        const char c = text[i];
+        if ((c >= 0x20 && c < 0x7F) || (c == '\t' && tabs == Tabs::kAllowed)) continue;
+        if (const auto control = control_at(text, i)) return control_character(i, control->code);
     }
     return std::nullopt;
+}
+
+std::string without_controls(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size();) {
+        const auto control = control_at(text, i);
+        const bool is_pair = text.substr(i, 2) == "\r\n";
+        out += control ? ' ' : text[i];
+        i += is_pair ? 2 : control ? control->size : 1;
+    }
+    return out;
 }
 
 bool is_ascii(std::string_view text) noexcept {
@@ -51,6 +67,12 @@ bool is_ascii(std::string_view text) noexcept {
     for (const char c : text)
         all |= static_cast<unsigned char>(c);  // no early exit: the loop is vectorised
     return all < 0x80;
+}
+
+std::optional<std::size_t> first_invalid_utf8(std::string_view text) noexcept {
+    if (const std::uint8_t* bad = u8_check(bytes_of(text), text.size()))
+        return static_cast<std::size_t>(bad - bytes_of(text));
+    return std::nullopt;
 }
 
 std::size_t character_number(std::string_view text, std::size_t offset) noexcept {
@@ -66,7 +88,7 @@ std::string quoted_for_error(std::string_view text) {
     while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
         --end;
     // An Error's text reaches PostgreSQL, which takes only valid UTF-8.
-    const bool is_valid = u8_check(bytes_of(text), end) == nullptr;
+    const bool is_valid = !first_invalid_utf8(text.substr(0, end));
     std::string out = "\"";
     for (const char c : text.substr(0, end)) {
         const auto octet = static_cast<unsigned char>(c);

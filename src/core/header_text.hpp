@@ -20,7 +20,13 @@ enum class Tabs { kRefused, kAllowed };
 
 std::optional<Offence> find_offence(std::string_view text, Tabs tabs = Tabs::kRefused);
 
+// The text with a blank for every control character, and one for a CRLF. Doesn't look at the rest of UTF-8.
+std::string without_controls(std::string_view text);
+
 bool is_ascii(std::string_view text) noexcept;
+
+// The offset of the first octet that isn't UTF-8 (overlong forms and surrogates aren't).
+std::optional<std::size_t> first_invalid_utf8(std::string_view text) noexcept;
 
 // The 1-based number of the character that holds this octet, as people count.
 std::size_t character_number(std::string_view text, std::size_t offset) noexcept;
