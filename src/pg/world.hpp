@@ -1,0 +1,31 @@
+// The facts that the gates look at, read from the tables: for the engine, explain, forecast and what-if alike.
+#pragma once
+
+#include "core/planner.hpp"
+#include "pg/clone_guard.hpp"
+#include "pg/settings.hpp"
+#include "pg/spi.hpp"
+#include "worker/ports.hpp"
+
+namespace mailer::pg {
+
+// How many claims per connection the engine holds ready, so that a connection never waits for a commit. Mailboxes with
+// one connection or a gap have no use for it: there a claim is made when its mail may really go.
+constexpr int claims_ahead = 3;
+
+struct WorldOptions {
+    int prefetch = 1;
+    const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
+};
+
+// All of these require a transaction and an Spi, and throw PgError or Refusal.
+core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch);
+std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now);
+// Of those that exist among `lane_ids`.
+std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options, core::Time now);
+std::vector<std::int64_t> running_campaign_lanes();
+
+// Mailboxes that serve lanes without a pool of their own.
+std::vector<std::int64_t> default_pool();
+
+}  // namespace mailer::pg
