@@ -174,7 +174,7 @@ Status TemplateParser::read_tag(Tag& tag) {
 // The position after the tag's line when nothing else but white space stands on it.
 std::optional<std::size_t> TemplateParser::end_of_standalone_line(const Tag& tag) const {
     if (tag.sigil == 0 || tag.sigil == '&' || tag.sigil == '{') return {};
-    if (at_ > line_begin_) return {};  // another tag ends on this line
+    if (at_ > line_begin_) return {};  // another tag stands on this line; don't read its beginning again and again
     const auto before = source_.substr(line_begin_, tag.begin - line_begin_);
     if (before.find_first_not_of(blanks) != npos) return {};
     const std::size_t after = source_.find_first_not_of(blanks, tag.end);

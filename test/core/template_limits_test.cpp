@@ -103,6 +103,20 @@ TEST(TemplateLimits, IndentationThatGrowsWithEveryLevelIsBounded) {
     EXPECT_EQ(e.message, "indentation of partials is too large");
 }
 
+TEST(TemplateLimits, IndentationThatIsCopiedAgainAndAgainIsCharged) {
+    PartialTable partials;
+    ASSERT_FALSE(partials.add("empty", ""));
+    const std::string source = "{{#l}}{{#l}}\n" + repeated(" ", 100'000) + "{{>empty}}\n{{/l}}{{/l}}";
+    const Error e = error_of(source, object({{"l", long_list(100)}}), {.partials = &partials});
+    EXPECT_EQ(e.message, "rendering takes too many steps");
+}
+
+TEST(TemplateLimits, ManyTagsAfterALongBlankBeginningOfALineAreParsedInLinearTime) {
+    const auto t = Template::parse(repeated(" ", 1'000'000) + repeated("{{!}}", 200'000));  // squared: minutes
+    ASSERT_TRUE(t.ok());
+    EXPECT_EQ(t->nodes().size(), 1u);
+}
+
 TEST(TemplateLimits, TemplatesOfTooManyBytesTagsOrLettersInANameAreRefused) {
     EXPECT_EQ(error_of(std::string(Template::max_source_size + 1, 'x')).message, "template is too large");
     EXPECT_EQ(error_of(repeated("{{a}}", Template::max_nodes + 1)).message, "template has too many tags");

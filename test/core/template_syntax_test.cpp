@@ -31,6 +31,7 @@ TEST(TemplateDelimiters, ChangeFromTheirTagOn) {
         {"They last beyond the section.", "{{#s}}{{=| |=}}|a|{{a}}|/s||a|", v, "1{{a}}1"},
         {"Unescaped variables.", "{{=<% %>=}}<%&h%><%{h}%>", object({{"h", "<"}}), "<<"},
         {"A delimiter may begin like a kind of tag.", "{{=< >=}}<a><#s>x</s>", v, "1x"},
+        {"A name may contain an opening delimiter of one character.", "{{=[ ]=}}[a[b]", object({{"a[b", 1}}), "1"},
         {"Alone on its line the tag takes the line.", "1\n  {{=@ @=}} \n2\n", v, "1\n2\n"},
         {"With a mail's line ends.", "|\r\n{{= @ @ =}}\r\n|", v, "|\r\n|"},
         {"At the beginning and at the end.", "  {{=@ @=}}\n=\n  @={{ }}=@", v, "=\n"},

@@ -168,6 +168,13 @@ TEST(ValueBuilder, AHundredThousandNestedArraysAreAnErrorAndNoOverflow) {
     EXPECT_EQ(v.error().message, "variables are nested too deeply");
 }
 
+TEST(ValueBuilder, SaysTooDeepAtTheFirstBeginningThatIs) {
+    ValueBuilder b;
+    for (std::size_t i = 0; i <= Value::max_depth; ++i)
+        b.begin_object(), b.key("k");
+    EXPECT_EQ(std::move(b).finish().error().sqlstate, "54000");
+}
+
 TEST(ValueBuilder, TheDeepestAllowedValueIsBuilt) {
     ValueBuilder b;
     for (std::size_t i = 0; i < Value::max_depth; ++i)
