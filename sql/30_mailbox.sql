@@ -1,0 +1,318 @@
+-- Accounts that send: create, alter, pause, resume, password.
+--
+-- A mailbox is its settings. What the engine remembers of it (gap, breaker, counts a day) is in mailbox_state and
+-- mailbox_day, which only the engine writes. Everything here ends in _changed(): the engine reads the settings anew
+-- when the transaction commits. The password goes into a table that nothing but the engine reads; it is in no
+-- event, no view and no dump.
+
+CREATE FUNCTION _mailbox_id(name text) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    found_id bigint;
+BEGIN
+    SELECT b.mailbox_id INTO found_id FROM mailer.mailbox b WHERE b.name = _mailbox_id.name;
+    IF found_id IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('mailbox "%s" does not exist', name),
+            HINT = COALESCE('There are: ' || (SELECT string_agg(b.name, ', ' ORDER BY b.name) FROM
+                (SELECT m.name FROM mailer.mailbox m ORDER BY m.name LIMIT 20) b) || '.', 'Make it with mailer.mailbox_create().');
+    END IF;
+    RETURN found_id;
+END;
+$$;
+COMMENT ON FUNCTION _mailbox_id(text) IS 'Id of the mailbox of this name; error 42704 when there is none';
+
+CREATE FUNCTION _pool(mailboxes text[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    pool bigint[] := '{}';
+    one text;
+    one_id bigint;
+BEGIN
+    IF mailboxes IS NULL THEN
+        RETURN NULL;
+    END IF;
+    FOREACH one IN ARRAY mailboxes LOOP
+        one_id := mailer._mailbox_id(one);
+        IF NOT one_id = ANY (pool) THEN
+            pool := pool || one_id;
+        END IF;
+    END LOOP;
+    IF cardinality(pool) = 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'an empty list of mailboxes can send nothing',
+            HINT = 'Name mailboxes, or pass NULL for the default ones.';
+    END IF;
+    RETURN pool;
+END;
+$$;
+COMMENT ON FUNCTION _pool(text[]) IS 'Ids of the mailboxes of these names, each once; NULL (the default pool) for NULL; error 42704 for a name that doesn''t exist';
+
+CREATE FUNCTION _bare_address(value text, what text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    parsed record;
+BEGIN
+    IF value IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT p.address, p.error INTO parsed FROM mailer._parse_address(value) p;
+    IF parsed.address IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('%s "%s" is not a mail address', what, value),
+            DETAIL = COALESCE(parsed.error, '');
+    END IF;
+    RETURN parsed.address;
+END;
+$$;
+COMMENT ON FUNCTION _bare_address(text, text) IS 'The address in its wire form, without a name (NULL for NULL); error 22023 that says what it was meant for';
+
+-- The engine checks again when it connects: the setting may have been narrowed since.
+CREATE FUNCTION _check_host(host text, port integer) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    allowed text := btrim(COALESCE(current_setting('mailer.allowed_hosts', true), ''));
+    target text := lower(host);
+BEGIN
+    IF host IS NULL OR host !~ '^[^[:space:][:cntrl:]/@]+$' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('"%s" is not a host name', COALESCE(host, 'NULL')),
+            HINT = 'Give the name or address of the mail server, without a scheme, user or port.';
+    END IF;
+    IF allowed = '' OR EXISTS (
+        SELECT FROM regexp_split_to_table(lower(allowed), '\s*,\s*') entry
+        CROSS JOIN LATERAL (SELECT substring(entry from ':(\d+)$')::integer AS only_port,
+                                   btrim(regexp_replace(entry, ':\d+$', ''), '[]') AS name) e
+        WHERE (e.only_port IS NULL OR e.only_port = port)
+          AND (e.name IN ('*', target) OR (e.name LIKE '*.%' AND right(target, length(e.name) - 1) = substr(e.name, 2)))
+    ) THEN
+        RETURN;
+    END IF;
+    RAISE EXCEPTION USING
+        ERRCODE = 'insufficient_privilege',
+        MESSAGE = format('mail server %s:%s is not allowed here', host, port),
+        DETAIL = format('mailer.allowed_hosts is "%s".', allowed),
+        HINT = 'A superuser can add it to mailer.allowed_hosts.';
+END;
+$$;
+COMMENT ON FUNCTION _check_host(text, integer) IS 'Error 42501 when mailer.allowed_hosts (hosts, *.domain or *, each with an optional :port; empty is any) doesn''t let a mailbox use this server; 22023 when it is no host name';
+
+-- The settings of a mailbox with those of the json object put over them; nothing is written.
+CREATE FUNCTION _mailbox_with(old mailer.mailbox, settings jsonb) RETURNS mailer.mailbox
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    known constant text[] := ARRAY['name', 'host', 'port', 'tls', 'username', 'auth', 'password_file', 'ca_file', 'helo_name',
+        'from_address', 'from_name', 'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap', 'max_connections',
+        'max_per_connection', 'idle_seconds', 'timezone', 'is_default'];
+    strange text;
+    box mailer.mailbox;
+BEGIN
+    IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'settings must be a JSON object',
+            HINT = 'For example ''{"daily_limit": 200, "gap": "90 s"}''.';
+    END IF;
+    SELECT k INTO strange FROM jsonb_object_keys(settings) k WHERE NOT k = ANY (known) ORDER BY k LIMIT 1;
+    IF strange IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('a mailbox has no setting "%s"', strange),
+            HINT = CASE strange
+                WHEN 'password' THEN 'The password is set with mailer.mailbox_set_password().'
+                ELSE 'Settings are: ' || array_to_string(known, ', ') || '.' END;
+    END IF;
+    -- Files are read by the server: naming one is for those who may read the server's files anyway.
+    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(session_user, 'pg_read_server_files', 'USAGE') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'only members of pg_read_server_files may set password_file and ca_file',
+            HINT = 'Set the password with mailer.mailbox_set_password() instead.';
+    END IF;
+    box := jsonb_populate_record(old, settings);
+
+    box.name := btrim(box.name);
+    PERFORM mailer._check_host(box.host, box.port);
+    IF settings ? 'from_address' AND box.from_address IS NOT NULL THEN
+        box.from_address := mailer._bare_address(box.from_address, 'from_address');
+    END IF;
+    IF box.from_address IS NULL THEN
+        SELECT p.address INTO box.from_address FROM mailer._parse_address(box.username) p;
+        IF box.from_address IS NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'null_value_not_allowed',
+                MESSAGE = format('mailbox "%s" needs a from_address', box.name),
+                DETAIL = 'Its username is not a mail address that could stand in.';
+        END IF;
+    END IF;
+    box.timezone := mailer._zone_or_default(box.timezone);
+    IF num_nonnulls(box.ramp_start, box.ramp_step) = 1 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'a ramp needs both ramp_start and ramp_step',
+            HINT = 'Day n''s limit is least(daily_limit, ramp_start + n * ramp_step); set both to NULL for no ramp.';
+    END IF;
+    IF box.ramp_start IS NULL THEN
+        box.ramp_from := NULL;
+    ELSIF box.ramp_from IS NULL THEN
+        box.ramp_from := (mailer._now() AT TIME ZONE box.timezone)::date;
+    END IF;
+    RETURN box;
+END;
+$$;
+COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
+
+CREATE FUNCTION mailbox_create(name text, host text, port integer DEFAULT 587, from_address text DEFAULT NULL,
+    from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT 'starttls', daily_limit integer DEFAULT NULL,
+    gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
+    ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box mailer.mailbox;
+    new_id bigint;
+BEGIN
+    box.auth := 'password';
+    box.max_per_connection := 100;
+    box.idle_seconds := 25;
+    box := mailer._mailbox_with(box, jsonb_build_object(
+        'name', mailbox_create.name, 'host', mailbox_create.host, 'port', mailbox_create.port, 'tls', mailbox_create.tls,
+        'username', mailbox_create.username, 'from_address', mailbox_create.from_address,
+        'from_name', mailbox_create.from_name, 'daily_limit', mailbox_create.daily_limit,
+        'ramp_start', mailbox_create.ramp_start, 'ramp_step', mailbox_create.ramp_step, 'gap', mailbox_create.gap,
+        'max_connections', mailbox_create.max_connections, 'timezone', mailbox_create.timezone,
+        'is_default', COALESCE(mailbox_create.is_default, NOT EXISTS (SELECT FROM mailer.mailbox))));
+
+    INSERT INTO mailer.mailbox (name, host, port, tls, username, auth, from_address, from_name, daily_limit, ramp_start,
+        ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, created_at)
+    VALUES (box.name, box.host, box.port, box.tls, box.username, box.auth, box.from_address, box.from_name, box.daily_limit,
+        box.ramp_start, box.ramp_step, box.ramp_from, box.gap, box.max_connections, box.max_per_connection, box.idle_seconds,
+        box.timezone, box.is_default, mailer._now())
+    ON CONFLICT (name) DO NOTHING
+    RETURNING mailbox_id INTO new_id;
+    IF new_id IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('mailbox "%s" already exists', box.name),
+            HINT = 'Change it with mailer.mailbox_alter().';
+    END IF;
+    -- The stream of this mailbox alone: what enqueue(mailbox => name) waits in.
+    INSERT INTO mailer.lane (kind, pool, pool_key) VALUES ('s', ARRAY[new_id], new_id::text);
+    PERFORM mailer._log_event('mailbox_created', jsonb_build_object('name', box.name, 'host', box.host, 'port', box.port),
+        mailbox_id => new_id);
+    PERFORM mailer._changed();
+    RETURN new_id;
+END;
+$$;
+COMMENT ON FUNCTION mailbox_create(text, text, integer, text, text, text, text, integer, interval, integer, text, boolean, integer, integer) IS
+'Makes an account that mail is sent from and gives its id.
+name: how everything else calls it. host, port: the mail server. from_address: sender; NULL takes username. from_name: name beside it.
+username: for the login; the password is set with mailer.mailbox_set_password(). tls: starttls, implicit (port 465), opportunistic or none.
+daily_limit: most mails in a local calendar day, warm-up included. gap: least time between two mails. max_connections: at once (1).
+timezone: whose days count; NULL takes mailer.timezone and is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
+ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step).
+Errors: 42710 the name is taken, 22023 a bad value, 23514 a value out of range, 42501 the host is not in mailer.allowed_hosts.
+More settings: mailer.mailbox_alter().';
+
+CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    old mailer.mailbox;
+    box mailer.mailbox;
+BEGIN
+    SELECT b.* INTO old FROM mailer.mailbox b WHERE b.mailbox_id = mailer._mailbox_id(mailbox_alter.name) FOR UPDATE;
+    box := mailer._mailbox_with(old, settings);
+    IF to_jsonb(box) = to_jsonb(old) THEN
+        RETURN;
+    END IF;
+    BEGIN
+        UPDATE mailer.mailbox b
+        SET name = box.name, host = box.host, port = box.port, tls = box.tls, username = box.username, auth = box.auth,
+            password_file = box.password_file, ca_file = box.ca_file, helo_name = box.helo_name,
+            from_address = box.from_address, from_name = box.from_name, daily_limit = box.daily_limit,
+            ramp_start = box.ramp_start, ramp_step = box.ramp_step, ramp_from = box.ramp_from, gap = box.gap,
+            max_connections = box.max_connections, max_per_connection = box.max_per_connection,
+            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default
+        WHERE b.mailbox_id = old.mailbox_id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('mailbox "%s" already exists', box.name);
+    END;
+    PERFORM mailer._log_event('mailbox_altered', jsonb_build_object('name', box.name, 'settings', settings),
+        mailbox_id => old.mailbox_id);
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
+'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail.
+Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, from_address, from_name, daily_limit,
+ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default.
+Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
+42501 the host is not allowed, or password_file or ca_file without membership in pg_read_server_files.';
+
+CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint := mailer._mailbox_id(mailbox_set_password.name);
+BEGIN
+    IF mailbox_set_password.password IS NULL THEN
+        DELETE FROM mailer.mailbox_secret s WHERE s.mailbox_id = box_id;
+    ELSE
+        INSERT INTO mailer.mailbox_secret (mailbox_id, password, set_at)
+        VALUES (box_id, mailbox_set_password.password, mailer._now())
+        ON CONFLICT (mailbox_id) DO UPDATE SET password = excluded.password, set_at = excluded.set_at;
+    END IF;
+    PERFORM mailer._log_event('mailbox_password_set', jsonb_build_object('is_set', mailbox_set_password.password IS NOT NULL),
+        mailbox_id => box_id);
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION mailbox_set_password(text, text) IS
+'Sets the SMTP password (or OAuth2 token) of a mailbox; NULL removes it. It is stored apart, never shown and never dumped;
+but the statement''s text may reach the server''s log (log_statement) like any other: send it as a parameter, or use password_file.
+Errors: 42704 no such mailbox.';
+
+CREATE FUNCTION mailbox_pause(name text, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint := mailer._mailbox_id(mailbox_pause.name);
+    why text := COALESCE(NULLIF(btrim(mailbox_pause.reason), ''), 'no reason given');
+BEGIN
+    UPDATE mailer.mailbox b SET paused_at = COALESCE(b.paused_at, mailer._now()), pause_reason = why WHERE b.mailbox_id = box_id;
+    PERFORM mailer._log_event('mailbox_paused', jsonb_build_object('reason', why), mailbox_id => box_id);
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION mailbox_pause(text, text) IS
+'No further mail goes from this mailbox until mailer.mailbox_resume(); what is at the final dot is finished. Pausing again changes the reason.
+Errors: 42704 no such mailbox.';
+
+CREATE FUNCTION mailbox_resume(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint := mailer._mailbox_id(mailbox_resume.name);
+BEGIN
+    UPDATE mailer.mailbox b SET paused_at = NULL, pause_reason = NULL WHERE b.mailbox_id = box_id AND b.paused_at IS NOT NULL;
+    IF FOUND THEN
+        PERFORM mailer._log_event('mailbox_resumed', mailbox_id => box_id);
+        PERFORM mailer._changed();
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION mailbox_resume(text) IS
+'Lets a paused mailbox send again; nothing happens when it is not paused. Errors: 42704 no such mailbox.';

@@ -1,0 +1,322 @@
+-- Campaigns: create, alter, start, pause, resume, cancel.
+--
+-- draft → running ⇄ paused → completed | cancelled (doc/states.md). Only these functions and the engine (which completes)
+-- change a campaign's state; each change is one row of event_log with who and why, and ends in _changed(), so the
+-- engine acts on it with its next message. Cancelling settles what is pending here, set-based; what the engine holds at
+-- that moment it hands back and cancels itself.
+--
+-- Who adds leads holds FOR KEY SHARE on the campaign's row until commit: pause and resume (FOR NO KEY UPDATE) never wait
+-- for a long load; cancel (FOR UPDATE) does, and so must the engine's completing, so that nothing is added behind
+-- their backs.
+
+CREATE FUNCTION _campaign_state(state "char") RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE state WHEN 'd' THEN 'draft' WHEN 'r' THEN 'running' WHEN 'p' THEN 'paused'
+                      WHEN 'c' THEN 'completed' WHEN 'x' THEN 'cancelled' END
+$$;
+COMMENT ON FUNCTION _campaign_state("char") IS 'A campaign''s state in words';
+
+CREATE FUNCTION _weekdays(days text[]) RETURNS integer
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    day text;
+    place integer;
+    bits integer := 0;
+BEGIN
+    FOREACH day IN ARRAY COALESCE(days, '{}') LOOP
+        place := array_position(ARRAY['MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT', 'SUN'], upper(btrim(day)));
+        IF place IS NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('"%s" is not a weekday', day),
+                HINT = 'Weekdays are MON, TUE, WED, THU, FRI, SAT and SUN.';
+        END IF;
+        bits := bits | (1 << (place - 1));
+    END LOOP;
+    IF bits = 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a campaign without an allowed day can send nothing',
+            HINT = 'Weekdays are MON, TUE, WED, THU, FRI, SAT and SUN.';
+    END IF;
+    RETURN bits;
+END;
+$$;
+COMMENT ON FUNCTION _weekdays(text[]) IS 'Weekdays as a set of bits, Monday is bit 0; error 22023 for what is none';
+
+CREATE FUNCTION _weekday_names(bits integer) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT ARRAY(SELECT d.day FROM pg_catalog.unnest(ARRAY['MON', 'TUE', 'WED', 'THU', 'FRI', 'SAT', 'SUN'])
+                                    WITH ORDINALITY d(day, place)
+                 WHERE bits & (1 << (d.place::integer - 1)) <> 0 ORDER BY d.place)
+$$;
+COMMENT ON FUNCTION _weekday_names(integer) IS 'The opposite of _weekdays';
+
+CREATE FUNCTION _check_headers(headers jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    bad text;
+BEGIN
+    IF jsonb_typeof(headers) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'headers must be a JSON object',
+            HINT = 'For example ''{"X-Campaign": "spring"}''.';
+    END IF;
+    SELECT h.key INTO bad FROM jsonb_each(headers) h
+    WHERE h.key !~ '^[!-9;-~]+$' OR jsonb_typeof(h.value) <> 'string' OR h.value #>> '{}' ~ '[[:cntrl:]]'
+    ORDER BY h.key LIMIT 1;
+    IF bad IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('header "%s" cannot be sent', bad),
+            DETAIL = 'A header''s name is printable ASCII without a colon, its value a string without control characters (RFC 5322, section 2.2).';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_headers(jsonb) IS 'Error 22023 unless it is an object of header names and values that can''t inject anything';
+
+-- The row, locked against other changes of state; or an error that says what is there instead.
+CREATE FUNCTION _campaign_to_change(campaign_id bigint, allowed "char"[], doing text) RETURNS mailer.campaign
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    found_row mailer.campaign;
+BEGIN
+    SELECT c.* INTO found_row FROM mailer.campaign c WHERE c.campaign_id = _campaign_to_change.campaign_id FOR NO KEY UPDATE;
+    IF found_row.campaign_id IS NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('campaign %s does not exist', COALESCE(_campaign_to_change.campaign_id::text, 'NULL')),
+            HINT = 'SELECT campaign_id, name, state FROM mailer.campaign_progress lists them.';
+    END IF;
+    IF NOT found_row.state = ANY (allowed) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('campaign %s "%s" is %s: it cannot be %s', found_row.campaign_id, found_row.name,
+                mailer._campaign_state(found_row.state), doing),
+            HINT = CASE found_row.state
+                WHEN 'd' THEN 'Start it with mailer.campaign_start().'
+                WHEN 'r' THEN 'It is running already; mailer.campaign_pause() holds it.'
+                WHEN 'p' THEN 'Let it go on with mailer.campaign_resume().'
+                WHEN 'c' THEN 'Adding a lead or retrying failed ones sets it running again.'
+                ELSE 'A cancelled campaign stays cancelled: make a new one.' END;
+    END IF;
+    RETURN found_row;
+END;
+$$;
+COMMENT ON FUNCTION _campaign_to_change(bigint, "char"[], text) IS 'A campaign, locked for a change of state; error 42704 when there is none, 55000 when it is in another state than the allowed ones';
+
+CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAULT NULL, window_start time DEFAULT '09:00',
+    window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
+    jitter numeric DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
+    starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    new_id bigint := nextval(pg_get_serial_sequence('mailer.campaign', 'campaign_id'));
+    new_lane bigint;
+BEGIN
+    PERFORM mailer._check_campaign(campaign_create.template, campaign_create.headers);
+    INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
+    RETURNING lane_id INTO new_lane;
+    INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
+        max_per_day, timezone, starts_at, reply_to, headers, created_at, created_by)
+    OVERRIDING SYSTEM VALUE
+    VALUES (new_id, new_lane, campaign_create.name, campaign_create.template, campaign_create.window_start,
+        campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
+        campaign_create.jitter, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
+        campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
+        mailer._now(), session_user)
+    ON CONFLICT (name) DO NOTHING;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'duplicate_object',
+            MESSAGE = format('campaign "%s" already exists', campaign_create.name),
+            HINT = 'Take another name, or change that one with mailer.campaign_alter().';
+    END IF;
+    PERFORM mailer._log_event('campaign_created', jsonb_build_object('name', campaign_create.name), campaign_id => new_id);
+    PERFORM mailer._changed();
+    RETURN new_id;
+END;
+$$;
+COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, numeric, integer, text, timestamptz, text, jsonb) IS
+'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
+name: unique. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
+window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
+allowed_days: weekdays of the window''s start. gap: between two mails, varied by ± jitter (a fraction). max_per_day: most mails a day of the window.
+timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
+Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value, 23514 a value out of range.';
+
+CREATE FUNCTION _check_campaign(template text, headers jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM mailer.template t WHERE t.name = _check_campaign.template) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'undefined_object',
+            MESSAGE = format('template "%s" does not exist', COALESCE(template, 'NULL')),
+            HINT = 'Store it with mailer.template_set() first.';
+    END IF;
+    PERFORM mailer._check_headers(headers);
+END;
+$$;
+COMMENT ON FUNCTION _check_campaign(text, jsonb) IS 'Error 42704 when the template isn''t there, 22023 when the headers can''t be sent';
+
+CREATE FUNCTION campaign_alter(campaign_id bigint, settings jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    known constant text[] := ARRAY['name', 'template', 'mailboxes', 'window_start', 'window_end', 'allowed_days', 'gap',
+        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers'];
+    old mailer.campaign;
+    new_row mailer.campaign;
+    strange text;
+BEGIN
+    IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'settings must be a JSON object',
+            HINT = 'For example ''{"gap": "2 min", "max_per_day": 50}''.';
+    END IF;
+    SELECT k INTO strange FROM jsonb_object_keys(settings) k WHERE NOT k = ANY (known) ORDER BY k LIMIT 1;
+    IF strange IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('a campaign has no setting "%s"', strange),
+            HINT = 'Settings are: ' || array_to_string(known, ', ') || '.';
+    END IF;
+    old := mailer._campaign_to_change(campaign_alter.campaign_id, '{d,r,p,c}', 'altered');
+
+    new_row := jsonb_populate_record(old, settings - 'mailboxes' - 'allowed_days');
+    IF settings ? 'allowed_days' THEN
+        new_row.allowed_days := mailer._weekdays(mailer._text_array(settings, 'allowed_days'));
+    END IF;
+    PERFORM mailer._check_campaign(new_row.template, new_row.headers);
+    BEGIN
+        UPDATE mailer.campaign c
+        SET name = new_row.name, template = new_row.template, window_start = new_row.window_start,
+            window_end = new_row.window_end, allowed_days = new_row.allowed_days, gap = new_row.gap, jitter = new_row.jitter,
+            max_per_day = new_row.max_per_day, timezone = mailer._zone_or_default(new_row.timezone),
+            starts_at = new_row.starts_at, reply_to = mailer._bare_address(new_row.reply_to, 'reply_to'),
+            headers = new_row.headers
+        WHERE c.campaign_id = old.campaign_id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('campaign "%s" already exists', new_row.name);
+    END;
+    IF settings ? 'mailboxes' THEN
+        UPDATE mailer.lane l SET pool = mailer._pool(mailer._text_array(settings, 'mailboxes')) WHERE l.lane_id = old.lane_id;
+    END IF;
+    IF new_row.starts_at IS DISTINCT FROM old.starts_at THEN
+        -- What was never tried waits for the start; a retry keeps the time of its own.
+        UPDATE mailer.queue_entry q SET due_at = GREATEST(mailer._now(), new_row.starts_at)
+        WHERE q.lane_id = old.lane_id AND q.state = 'p' AND q.try_count = 0
+          AND (q.due_at = old.starts_at OR q.due_at < new_row.starts_at);
+        PERFORM mailer._wake(old.lane_id, GREATEST(mailer._now(), new_row.starts_at));
+    END IF;
+    PERFORM mailer._log_event('campaign_altered', jsonb_build_object('settings', settings), campaign_id => old.campaign_id);
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION campaign_alter(bigint, jsonb) IS
+'Changes settings of a campaign from its next slot on: a JSON object of parameter names of mailer.campaign_create() and values.
+Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers.
+Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 23514 out of range, 55000 it is cancelled.';
+
+CREATE FUNCTION _text_array(settings jsonb, key text) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    CASE jsonb_typeof(settings -> key)
+        WHEN 'null' THEN RETURN NULL;
+        WHEN 'array' THEN RETURN ARRAY(SELECT jsonb_array_elements_text(settings -> key));
+        ELSE RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" must be a JSON array', key);
+    END CASE;
+END;
+$$;
+COMMENT ON FUNCTION _text_array(jsonb, text) IS 'Array of texts under a key of a JSON object; NULL for null, error 22023 for anything else';
+
+CREATE FUNCTION _change_campaign(old mailer.campaign, new_state "char", reason text, kind text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    UPDATE mailer.campaign c
+    SET state = new_state,
+        state_reason = reason,
+        started_at = CASE new_state WHEN 'r' THEN COALESCE(c.started_at, mailer._now()) ELSE c.started_at END,
+        completed_at = NULL
+    WHERE c.campaign_id = old.campaign_id;
+    PERFORM mailer._log_event(kind,
+        jsonb_build_object('reason', reason, 'from', mailer._campaign_state(old.state), 'to', mailer._campaign_state(new_state)),
+        campaign_id => old.campaign_id);
+    PERFORM mailer._wake(old.lane_id, GREATEST(mailer._now(), old.starts_at));
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION _change_campaign(campaign, "char", text, text) IS 'Writes a new state, the event of it, and tells the engine';
+
+CREATE FUNCTION campaign_start(campaign_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_start.campaign_id, '{d}', 'started'),
+        'r', NULL, 'campaign_started');
+END;
+$$;
+COMMENT ON FUNCTION campaign_start(bigint) IS
+'Sets a draft campaign running: it sends from the first slot that its window, days and caps allow. Without leads it stays running and waits for some.
+Errors: 42704 no such campaign, 55000 it is not a draft.';
+
+CREATE FUNCTION campaign_pause(campaign_id bigint, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_pause.campaign_id, '{r}', 'paused'),
+        'p', COALESCE(NULLIF(btrim(campaign_pause.reason), ''), 'no reason given'), 'campaign_paused');
+END;
+$$;
+COMMENT ON FUNCTION campaign_pause(bigint, text) IS
+'Holds a running campaign from the next mail on. Slots that pass meanwhile are counted as missed and never made up for.
+Errors: 42704 no such campaign, 55000 it is not running.';
+
+CREATE FUNCTION campaign_resume(campaign_id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_resume.campaign_id, '{p}', 'resumed'),
+        'r', NULL, 'campaign_resumed');
+END;
+$$;
+COMMENT ON FUNCTION campaign_resume(bigint) IS
+'Lets a paused campaign go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
+
+CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    old mailer.campaign;
+    cancelled_count bigint;
+BEGIN
+    -- Waits for whoever is adding leads, so that theirs are cancelled too.
+    PERFORM FROM mailer.campaign c WHERE c.campaign_id = campaign_cancel.campaign_id FOR UPDATE;
+    old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
+    WITH gone AS (
+        DELETE FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'
+        RETURNING q.message_id, q.attempt_count, q.try_count
+    ), settled AS (
+        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, attempt_count, try_count, settled_by)
+        SELECT g.message_id, 'c', 'campaign_cancelled', mailer._now(), g.attempt_count, g.try_count, session_user
+        FROM gone g ORDER BY g.message_id
+        RETURNING 1
+    )
+    SELECT count(*) INTO cancelled_count FROM settled;
+    INSERT INTO mailer.tally_delta (campaign_id, queued, cancelled) VALUES (old.campaign_id, -cancelled_count, cancelled_count);
+    PERFORM mailer._change_campaign(old, 'x', COALESCE(NULLIF(btrim(campaign_cancel.reason), ''), 'no reason given'),
+        'campaign_cancelled');
+END;
+$$;
+COMMENT ON FUNCTION campaign_cancel(bigint, text) IS
+'Ends a campaign for good: all that waits is settled as cancelled (campaign_cancelled), and nothing is sent any more but what is at the final dot.
+Errors: 42704 no such campaign, 55000 it is completed or cancelled.';

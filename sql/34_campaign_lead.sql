@@ -1,0 +1,243 @@
+-- The leads of a campaign: add one, add many, send failed ones again.
+--
+-- A lead is a message; that it gets in once is the unique index on (campaign_id, address_key) alone, so adding is safe
+-- whoever else adds, sends, pauses or restarts meanwhile. A bad address is a message too, settled at once as failed, and
+-- never an error. These functions never touch what the engine writes, and lock the campaign's row FOR KEY SHARE only
+-- (see 33_campaign.sql).
+
+-- Domain of the Message-IDs of a lane: its first mailbox's.
+CREATE FUNCTION _message_id_domain(lane_id bigint) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT COALESCE(
+        (SELECT substring(b.from_address from '[^@]+$')
+         FROM mailer.lane l JOIN mailer.mailbox b
+           ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
+         WHERE l.lane_id = _message_id_domain.lane_id
+         ORDER BY b.mailbox_id LIMIT 1),
+        'mailer.invalid')
+$$;
+COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox, mailer.invalid while there is none';
+
+CREATE FUNCTION _new_internet_message_id(message_id bigint, domain text) RETURNS text
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT '<' || message_id || '.' || pg_catalog.right(pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), 16)
+               || '@' || domain || '>'
+$$;
+COMMENT ON FUNCTION _new_internet_message_id(bigint, text) IS 'A Message-ID that nobody can guess (RFC 5322, section 3.6.4)';
+
+-- What stands in the ledger for text that is no address: printable, short enough for the unique index, one for each text.
+CREATE FUNCTION _invalid_key(recipient text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT 'invalid:' || CASE WHEN pg_catalog.octet_length(recipient) <= 1000 THEN recipient
+        ELSE pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(recipient, 'UTF8')), 'hex') END
+$$;
+COMMENT ON FUNCTION _invalid_key(text) IS 'Identity of a lead whose address is none';
+
+CREATE FUNCTION _printable(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.left(pg_catalog.regexp_replace(value, '[[:cntrl:]]+', ' ', 'g'), 1000)
+$$;
+COMMENT ON FUNCTION _printable(text) IS 'Text without control characters, at most 1000 long';
+
+CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT found_row mailer.campaign, OUT domain text, OUT epoch bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    SELECT c.* INTO found_row FROM mailer.campaign c WHERE c.campaign_id = _campaign_for_leads.campaign_id FOR KEY SHARE;
+    IF found_row.campaign_id IS NULL OR found_row.state = 'x' THEN
+        PERFORM mailer._campaign_to_change(_campaign_for_leads.campaign_id, '{d,r,p,c}', 'added to');
+    END IF;
+    domain := mailer._message_id_domain(found_row.lane_id);
+    SELECT a.epoch INTO epoch FROM mailer.arming a;
+END;
+$$;
+COMMENT ON FUNCTION _campaign_for_leads(bigint) IS 'What adding leads needs of a campaign; it can''t be cancelled or completed until the transaction ends. Errors: 42704, 55000 it is cancelled';
+
+-- A completed campaign that has something to do again is running again.
+CREATE FUNCTION _campaign_reopen(campaign_id bigint, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE mailer.campaign c SET state = 'r', state_reason = NULL, completed_at = NULL
+    WHERE c.campaign_id = _campaign_reopen.campaign_id AND c.state = 'c';
+    IF FOUND THEN
+        PERFORM mailer._log_event('campaign_reopened', jsonb_build_object('reason', reason, 'from', 'completed', 'to', 'running'),
+            campaign_id => _campaign_reopen.campaign_id);
+        PERFORM mailer._changed();
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _campaign_reopen(bigint, text) IS 'Sets a completed campaign running again; nothing for any other';
+
+CREATE FUNCTION campaign_add(campaign_id bigint, recipient text, variables jsonb DEFAULT '{}', external_id text DEFAULT NULL)
+    RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    target record;
+    c mailer.campaign;
+    lead record;
+    raw text := btrim(COALESCE(campaign_add.recipient, ''));
+    new_id bigint := nextval('mailer.message_id_seq');
+    due_at timestamptz;
+BEGIN
+    IF jsonb_typeof(campaign_add.variables) <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'variables must be a JSON object';
+    END IF;
+    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_add.campaign_id) f;
+    c := target.found_row;
+    SELECT p.address, p.address_key INTO lead FROM mailer._parse_address(raw) p;
+
+    INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
+        header_to, internet_message_id, template, variables, external_id)
+    VALUES (new_id, mailer._now(), session_user, c.lane_id, c.campaign_id,
+        ARRAY[COALESCE(lead.address, mailer._printable(raw))], 't', COALESCE(lead.address_key, mailer._invalid_key(raw)),
+        mailer._printable(raw), mailer._new_internet_message_id(new_id, target.domain), c.template,
+        COALESCE(campaign_add.variables, '{}'), campaign_add.external_id)
+    ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+
+    IF lead.address IS NULL THEN
+        INSERT INTO mailer.outcome (message_id, state, reason, settled_at)
+        VALUES (new_id, 'f', 'invalid_address', mailer._now());
+        INSERT INTO mailer.tally_delta (campaign_id, failed) VALUES (c.campaign_id, 1);
+        RETURN new_id;
+    END IF;
+    due_at := GREATEST(mailer._now(), c.starts_at);
+    INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
+    VALUES (new_id, c.lane_id, 2, due_at, target.epoch);
+    INSERT INTO mailer.tally_delta (campaign_id, queued) VALUES (c.campaign_id, 1);
+    IF c.state = 'c' THEN
+        PERFORM mailer._campaign_reopen(c.campaign_id, 'lead added');
+    END IF;
+    PERFORM mailer._wake(c.lane_id, due_at);
+    RETURN new_id;
+END;
+$$;
+COMMENT ON FUNCTION campaign_add(bigint, text, jsonb, text) IS
+'Adds a lead to a campaign and gives its message id; NULL when this address is in already, whatever became of it.
+recipient: one address, a name allowed. variables: for the template. external_id: the application''s own key.
+A bad address is recorded as failed (invalid_address) and is no error. Adding to a completed campaign sets it running again.
+Errors: 42704 no such campaign, 55000 it is cancelled, 22023 variables is not an object.';
+
+CREATE FUNCTION campaign_add_many(campaign_id bigint, recipients text[], variables jsonb[] DEFAULT NULL,
+    external_ids text[] DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    target record;
+    c mailer.campaign;
+    due_at timestamptz;
+    queued_count bigint;
+    failed_count bigint;
+BEGIN
+    IF cardinality(campaign_add_many.variables) <> cardinality(campaign_add_many.recipients)
+       OR cardinality(campaign_add_many.external_ids) <> cardinality(campaign_add_many.recipients) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'array_subscript_error',
+            MESSAGE = 'recipients, variables and external_ids must be of one length',
+            DETAIL = format('There are %s recipients, %s variables and %s external_ids.',
+                cardinality(campaign_add_many.recipients), COALESCE(cardinality(campaign_add_many.variables)::text, 'no'),
+                COALESCE(cardinality(campaign_add_many.external_ids)::text, 'no'));
+    END IF;
+    IF EXISTS (SELECT FROM unnest(campaign_add_many.variables) v WHERE jsonb_typeof(v) <> 'object') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each of variables must be a JSON object';
+    END IF;
+    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_add_many.campaign_id) f;
+    c := target.found_row;
+    due_at := GREATEST(mailer._now(), c.starts_at);
+
+    WITH lead AS MATERIALIZED (
+        SELECT nextval('mailer.message_id_seq') AS message_id, l.raw, l.variables, l.external_id, p.address, p.address_key
+        FROM (SELECT btrim(COALESCE(u.recipient, '')) AS raw, u.variables, u.external_id
+              FROM unnest(campaign_add_many.recipients, campaign_add_many.variables, campaign_add_many.external_ids)
+                   WITH ORDINALITY u(recipient, variables, external_id, place)
+              ORDER BY u.place) l
+        CROSS JOIN LATERAL mailer._parse_address(l.raw) p
+    ), added AS (
+        INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
+            header_to, internet_message_id, template, variables, external_id)
+        SELECT l.message_id, mailer._now(), session_user, c.lane_id, c.campaign_id,
+            ARRAY[COALESCE(l.address, mailer._printable(l.raw))], 't', COALESCE(l.address_key, mailer._invalid_key(l.raw)),
+            mailer._printable(l.raw), mailer._new_internet_message_id(l.message_id, target.domain), c.template,
+            COALESCE(l.variables, '{}'), l.external_id
+        FROM lead l
+        ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING
+        RETURNING message_id
+    ), queued AS (
+        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
+        SELECT a.message_id, c.lane_id, 2, due_at, target.epoch
+        FROM added a JOIN lead l USING (message_id) WHERE l.address IS NOT NULL
+        RETURNING 1
+    ), failed AS (
+        INSERT INTO mailer.outcome (message_id, state, reason, settled_at)
+        SELECT a.message_id, 'f', 'invalid_address', mailer._now()
+        FROM added a JOIN lead l USING (message_id) WHERE l.address IS NULL
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM queued), (SELECT count(*) FROM failed) INTO queued_count, failed_count;
+
+    IF queued_count + failed_count > 0 THEN
+        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (c.campaign_id, queued_count, failed_count);
+    END IF;
+    IF queued_count > 0 THEN
+        IF c.state = 'c' THEN
+            PERFORM mailer._campaign_reopen(c.campaign_id, 'leads added');
+        END IF;
+        PERFORM mailer._wake(c.lane_id, due_at);
+    END IF;
+    RETURN queued_count + failed_count;
+END;
+$$;
+COMMENT ON FUNCTION campaign_add_many(bigint, text[], jsonb[], text[]) IS
+'Adds leads to a campaign, in the order of the array, and gives how many were new; those that are in already are left as they are.
+variables, external_ids: one for each recipient, or NULL. Bad addresses are recorded as failed (invalid_address) and count as new.
+Errors: 42704 no such campaign, 55000 it is cancelled, 2202E the arrays differ in length, 22023 one of variables is not an object.';
+
+CREATE FUNCTION campaign_retry_failed(campaign_id bigint) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    target record;
+    c mailer.campaign;
+    retried_count bigint;
+BEGIN
+    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_retry_failed.campaign_id) f;
+    c := target.found_row;
+    WITH again AS (
+        DELETE FROM mailer.outcome o USING mailer.message m
+        WHERE m.campaign_id = c.campaign_id AND o.message_id = m.message_id
+          AND o.state = 'f' AND o.reason <> 'invalid_address' AND m.purged_at IS NULL
+        RETURNING o.message_id, o.try_count
+    ), queued AS (
+        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count)
+        SELECT a.message_id, c.lane_id, 3, mailer._now(), target.epoch, a.try_count FROM again a ORDER BY a.message_id
+        RETURNING 1
+    )
+    SELECT count(*) INTO retried_count FROM queued;
+    IF retried_count > 0 THEN
+        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (c.campaign_id, retried_count, -retried_count);
+        PERFORM mailer._log_event('campaign_retried', jsonb_build_object('messages', retried_count), campaign_id => c.campaign_id);
+        IF c.state = 'c' THEN
+            PERFORM mailer._campaign_reopen(c.campaign_id, 'failed ones are tried again');
+        END IF;
+        PERFORM mailer._wake(c.lane_id, mailer._now());
+    END IF;
+    RETURN retried_count;
+END;
+$$;
+COMMENT ON FUNCTION campaign_retry_failed(bigint) IS
+'Puts the failed mails of a campaign back into its queue, before new leads and through every gate, and gives how many. Left out are bad
+addresses and mails whose content was purged. A completed campaign is running again.
+Errors: 42704 no such campaign, 55000 it is cancelled.';

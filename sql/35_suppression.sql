@@ -1,0 +1,58 @@
+-- Addresses that get no mail. A suppression is looked at when a mail is about to go, never when it is queued, so that it
+-- holds for what waits already, and lifting it lets what comes later through. The engine adds hard bounces.
+
+CREATE FUNCTION suppress(address text, reason text DEFAULT NULL, expires_at timestamptz DEFAULT NULL, scope text DEFAULT 'all')
+    RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM mailer._check_scope(suppress.scope);
+    INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, created_by)
+    VALUES (mailer._address_key(suppress.address), suppress.scope, mailer._bare_address(suppress.address, 'address'),
+        suppress.reason, suppress.expires_at, mailer._now(), session_user)
+    ON CONFLICT (address_key, scope) DO UPDATE
+    SET address = excluded.address, reason = excluded.reason, expires_at = excluded.expires_at,
+        created_at = excluded.created_at, created_by = excluded.created_by;
+    PERFORM mailer._log_event('suppressed', jsonb_build_object('address', suppress.address, 'scope', suppress.scope,
+        'reason', suppress.reason, 'expires_at', suppress.expires_at));
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
+'From now on this address gets no mail: what waits for it is cancelled (suppressed) when its turn comes.
+reason: for people. expires_at: NULL is for good. scope: all, bulk (campaigns and digests), category:NAME or campaign:ID. Suppressing again replaces.
+Errors: 22023 a bad address or scope.';
+
+CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM mailer._check_scope(unsuppress.scope);
+    DELETE FROM mailer.suppression s
+    WHERE s.address_key = mailer._address_key(unsuppress.address) AND s.scope = unsuppress.scope;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM mailer._log_event('unsuppressed', jsonb_build_object('address', unsuppress.address, 'scope', unsuppress.scope));
+    PERFORM mailer._changed();
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION unsuppress(text, text) IS
+'Takes a suppression of this address and scope back; false when there was none. Mails that were cancelled by it stay so. Errors: 22023 a bad address or scope.';
+
+CREATE FUNCTION _check_scope(scope text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF scope IS NULL OR scope !~ '^(all|bulk|category:.+|campaign:[0-9]+)$' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('"%s" is not a scope', COALESCE(scope, 'NULL')),
+            HINT = 'Scopes are all, bulk, category:NAME and campaign:ID.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_scope(text) IS 'Error 22023 unless it is a scope of suppressions';

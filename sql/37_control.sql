@@ -1,0 +1,65 @@
+-- The switches of the whole database: pause, resume, and arm after a restore or a clone.
+--
+-- The clone guard: every queue row carries an epoch, and only rows of epochs that table arming has adopted are claimed, on
+-- the cluster and database that arming is bound to. arm() is the one statement that adopts and binds; a person says it.
+
+CREATE FUNCTION pause(reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    why text := COALESCE(NULLIF(btrim(pause.reason), ''), 'no reason given');
+BEGIN
+    INSERT INTO mailer.control (paused_at, paused_by, pause_reason) VALUES (mailer._now(), session_user, why)
+    ON CONFLICT (is_only_row) DO UPDATE SET pause_reason = excluded.pause_reason, paused_by = excluded.paused_by;
+    PERFORM mailer._log_event('paused', jsonb_build_object('reason', why));
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION pause(text) IS
+'Nothing more is sent from this database until mailer.resume(); what is at the final dot is finished. Queueing goes on. Pausing again changes the reason.';
+
+CREATE FUNCTION resume() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    DELETE FROM mailer.control;
+    IF FOUND THEN
+        PERFORM mailer._log_event('resumed');
+        PERFORM mailer._changed();
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION resume() IS 'Ends mailer.pause(). Campaigns go on at their gap; what they missed is counted, not made up for';
+
+CREATE FUNCTION arm() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    new_epoch bigint := ('x' || right(replace(gen_random_uuid()::text, '-', ''), 15))::bit(60)::bigint;
+    waiting_epochs bigint[];
+    held_count bigint;
+BEGIN
+    -- Two at once would each forget what the other adopts.
+    LOCK TABLE mailer.arming IN SHARE ROW EXCLUSIVE MODE;
+    SELECT COALESCE(array_agg(e.epoch), '{}'), COALESCE(sum(e.messages) FILTER (
+               WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE e.epoch = ANY (a.adopted))), 0)
+    INTO waiting_epochs, held_count
+    FROM (SELECT q.epoch, count(*) AS messages FROM mailer.queue_entry q GROUP BY q.epoch) e;
+
+    INSERT INTO mailer.arming (epoch, adopted, system_identifier, database_oid, control_inode, armed_at, armed_by)
+    SELECT new_epoch, waiting_epochs || new_epoch, b.system_identifier, b.database_oid, b.control_inode, mailer._now(), session_user
+    FROM mailer._binding() b
+    ON CONFLICT (is_only_row) DO UPDATE
+    SET epoch = excluded.epoch,
+        -- An epoch that was in force before may be on rows of transactions that have yet to commit.
+        adopted = ARRAY(SELECT DISTINCT e FROM unnest(arming.adopted || excluded.adopted) e ORDER BY e),
+        system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
+        control_inode = excluded.control_inode, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
+    PERFORM mailer._log_event('armed', jsonb_build_object('epoch', new_epoch, 'released', held_count));
+    PERFORM mailer._changed();
+    RAISE NOTICE 'mailer is armed: this database sends, % waiting messages that were held included', held_count;
+END;
+$$;
+COMMENT ON FUNCTION arm() IS
+'Lets a restored, copied or promoted database send: adopts all that waits and binds the extension to this cluster and database.
+Make sure first that the original doesn''t send the same mails.';

@@ -1,0 +1,218 @@
+-- The reading interface: tables are nobody's but the extension's, these views are for everybody who may look.
+--
+-- They run with the extension owner's rights and must stay cheap for one row and for a feed: conditions on message_id, id
+-- or campaign_id reach an index, so nothing here aggregates over messages. Counts are in 41_status.sql.
+
+CREATE VIEW message_status AS
+SELECT m.message_id,
+       CASE COALESCE(q.state, o.state)
+           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed'
+           WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed' END AS state,
+       o.reason,
+       array_to_string(m.addresses, ', ') AS recipient,
+       COALESCE(m.subject, t.subject) AS subject,
+       b.name AS mailbox,
+       m.campaign_id,
+       m.batch_id,
+       m.external_id,
+       q.due_at,
+       COALESCE(q.try_count, o.try_count, 0) AS attempts,
+       m.created_at,
+       CASE o.state WHEN 'S' THEN o.settled_at END AS sent_at,
+       COALESCE(o.code, a.code)::integer AS reply_code,
+       COALESCE(o.reply, a.reply) AS reply_text,
+       COALESCE(o.enhanced_code, a.enhanced_code) AS enhanced_code,
+       o.settled_at,
+       o.settled_by,
+       COALESCE(q.expires_at, m.expires_at) AS expires_at,
+       q.priority::integer AS priority,
+       m.template,
+       CASE m.kind WHEN 'n' THEN 'normal' WHEN 'w' THEN 'warmup' END AS kind,
+       m.queued_by,
+       m.idempotency_key,
+       m.thread_key,
+       m.category,
+       m.internet_message_id,
+       m.purged_at
+FROM mailer.message m
+LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+LEFT JOIN mailer.attempt a ON a.message_id = q.message_id AND a.attempt = q.try_count
+LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id
+LEFT JOIN mailer.mailbox b
+    ON b.mailbox_id = COALESCE(o.mailbox_id, q.mailbox_id, a.mailbox_id, CASE cardinality(l.pool) WHEN 1 THEN l.pool[1] END)
+LEFT JOIN mailer.template t ON t.name = m.template;
+COMMENT ON VIEW message_status IS 'Every message with where it stands: state, reason, when it is due, how often it was tried, and the mail server''s last words';
+COMMENT ON COLUMN message_status.state IS 'pending, sending, sent, failed, cancelled or unconfirmed';
+COMMENT ON COLUMN message_status.reason IS 'Why it was not simply sent: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, reply_lost, server_crash or promoted';
+COMMENT ON COLUMN message_status.recipient IS 'Every address of the envelope; recipient_status has a row for each';
+COMMENT ON COLUMN message_status.subject IS 'As queued: with a template it is the template''s, not yet rendered';
+COMMENT ON COLUMN message_status.mailbox IS 'The mailbox that sent it, tried last, or is the only one that can';
+COMMENT ON COLUMN message_status.due_at IS 'Earliest time of the next try; NULL when it is settled';
+COMMENT ON COLUMN message_status.attempts IS 'Tries so far; attempt_log has a row for each';
+COMMENT ON COLUMN message_status.sent_at IS 'When the mail server took it';
+COMMENT ON COLUMN message_status.reply_code IS 'The mail server''s last reply (RFC 5321), also of a try that is to be repeated';
+COMMENT ON COLUMN message_status.settled_by IS 'Role that settled it by hand (cancel, resolve); NULL when the engine did';
+COMMENT ON COLUMN message_status.purged_at IS 'When mailer.purge() cleared its content';
+
+CREATE VIEW recipient_status AS
+SELECT m.message_id,
+       r.address,
+       CASE substr(m.roles, r.n::integer, 1) WHEN 't' THEN 'to' WHEN 'c' THEN 'cc' WHEN 'b' THEN 'bcc' END AS role,
+       CASE COALESCE(NULLIF(s.state, 'p'), q.state, o.state)
+           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed'
+           WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed' END AS state,
+       CASE WHEN s.message_id IS NULL THEN COALESCE(o.code, a.code) ELSE s.code END::integer AS reply_code,
+       CASE WHEN s.message_id IS NULL THEN COALESCE(o.reply, a.reply) ELSE s.reply END AS reply_text,
+       CASE WHEN s.message_id IS NULL THEN COALESCE(o.enhanced_code, a.enhanced_code) ELSE s.enhanced_code END AS enhanced_code
+FROM mailer.message m
+CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY r(address, n)
+LEFT JOIN mailer.recipient s ON s.message_id = m.message_id AND s.n = r.n
+LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+LEFT JOIN mailer.attempt a ON a.message_id = q.message_id AND a.attempt = q.try_count;
+COMMENT ON VIEW recipient_status IS 'Every recipient of every message with a result of its own';
+COMMENT ON COLUMN recipient_status.role IS 'to, cc or bcc';
+COMMENT ON COLUMN recipient_status.state IS 'pending, sending, sent, failed, cancelled or unconfirmed';
+COMMENT ON COLUMN recipient_status.reply_code IS 'The mail server''s last reply for this recipient, or for the whole message';
+
+CREATE VIEW attempt_log AS
+SELECT a.message_id,
+       a.attempt,
+       b.name AS mailbox,
+       a.started_at,
+       a.finished_at,
+       a.stage,
+       a.code::integer AS code,
+       a.enhanced_code,
+       a.reply,
+       a.outcome,
+       a.dot_at
+FROM mailer.attempt a
+LEFT JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id;
+COMMENT ON VIEW attempt_log IS 'Every try of every message, with the mail server''s words and the times';
+COMMENT ON COLUMN attempt_log.stage IS 'How far the try came: where in the conversation it ended';
+COMMENT ON COLUMN attempt_log.outcome IS 'sent, failed, unconfirmed, retry (an attempt is consumed) or requeued (none is: the mailbox was at fault)';
+COMMENT ON COLUMN attempt_log.dot_at IS 'When the final dot left; NULL: it never did, so the mail can''t have been taken';
+
+-- Both tables under one order, joined only then: so that id > x ORDER BY id LIMIT n reads two indexes and no more.
+CREATE VIEW event_log AS
+SELECT e.id,
+       e.at,
+       e.kind,
+       e.message_id,
+       COALESCE(e.batch_id, m.batch_id) AS batch_id,
+       COALESCE(e.campaign_id, m.campaign_id) AS campaign_id,
+       b.name AS mailbox,
+       e.detail,
+       e.by_role
+FROM (
+    SELECT o.event_id AS id, o.settled_at AS at,
+           CASE o.state WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' ELSE 'unconfirmed' END AS kind,
+           o.message_id, NULL::bigint AS batch_id, NULL::bigint AS campaign_id, o.mailbox_id,
+           jsonb_strip_nulls(jsonb_build_object('reason', o.reason, 'attempts', o.try_count, 'code', o.code,
+               'enhanced_code', o.enhanced_code, 'reply', o.reply)) AS detail,
+           o.settled_by AS by_role
+    FROM mailer.outcome o
+    UNION ALL
+    SELECT v.event_id, v.at, v.kind, v.message_id, v.batch_id, v.campaign_id, v.mailbox_id, v.detail, v.by_role
+    FROM mailer.event v
+) e
+LEFT JOIN mailer.message m ON m.message_id = e.message_id
+LEFT JOIN mailer.mailbox b ON b.mailbox_id = e.mailbox_id;
+COMMENT ON VIEW event_log IS 'A feed of everything that settled or changed: read on with WHERE id > the last one ORDER BY id LIMIT n. Ids are drawn before commit: what a long transaction wrote appears late, behind its id';
+COMMENT ON COLUMN event_log.id IS 'Grows; one order over messages'' outcomes and all other events';
+COMMENT ON COLUMN event_log.kind IS 'sent, failed, cancelled or unconfirmed for a message; else what changed, such as campaign_paused or mailbox_altered';
+COMMENT ON COLUMN event_log.by_role IS 'Who did it; NULL: the engine';
+
+CREATE VIEW queue AS
+SELECT q.message_id,
+       CASE l.kind
+           WHEN 'c' THEN 'campaign ' || c.name
+           WHEN 'b' THEN 'batch ' || l.batch_id
+           ELSE CASE WHEN l.pool IS NULL THEN 'default'
+                     WHEN cardinality(l.pool) = 1 THEN 'mailbox ' || b.name
+                     ELSE 'mailboxes ' || (SELECT string_agg(p.name, ', ' ORDER BY p.name)
+                                           FROM mailer.mailbox p WHERE p.mailbox_id = ANY (l.pool)) END END AS lane,
+       CASE q.state WHEN 'p' THEN 'pending' ELSE 'sending' END AS state,
+       q.due_at,
+       CASE
+           WHEN q.state = 's' THEN 'nothing: it is on its way'
+           WHEN a.epoch IS NULL THEN 'mailer.arm(): it was restored or copied'
+           WHEN z.pause_reason IS NOT NULL THEN 'sending paused: ' || z.pause_reason
+           WHEN c.state = 'd' THEN 'campaign not started'
+           WHEN c.state = 'p' THEN 'campaign paused: ' || c.state_reason
+           WHEN c.state = 'x' THEN 'nothing: its campaign is cancelled'
+           WHEN b.pause_reason IS NOT NULL THEN 'mailbox paused: ' || b.pause_reason
+           WHEN q.due_at > mailer._now() THEN
+               'due at ' || to_char(q.due_at AT TIME ZONE COALESCE(c.timezone, current_setting('TimeZone')), 'YYYY-MM-DD HH24:MI:SS')
+                         || ' ' || COALESCE(c.timezone, current_setting('TimeZone'))
+           WHEN t.breaker_until > mailer._now() THEN 'mailbox in trouble: ' || t.breaker_reason
+           WHEN l.kind = 'c' THEN 'its slot, in the campaign''s window, gap and caps: mailer.explain(message_id) says when'
+           WHEN l.kind = 'b' THEN 'its turn, at the batch''s gap: mailer.explain(message_id) says when'
+           ELSE 'its turn: mailer.explain(message_id) names every gate' END AS waits_for,
+       q.priority::integer AS priority,
+       q.try_count AS attempts,
+       q.claimed_at
+FROM mailer.queue_entry q
+LEFT JOIN mailer.lane l ON l.lane_id = q.lane_id
+LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
+LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1]
+LEFT JOIN mailer.mailbox_state t ON t.mailbox_id = b.mailbox_id
+LEFT JOIN mailer.control z ON true
+LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted);
+COMMENT ON VIEW queue IS 'Every message that waits or is on its way, and what it waits for in a few words';
+COMMENT ON COLUMN queue.lane IS 'The line it waits in: a campaign, a batch with a gap, or what its mailboxes send otherwise';
+COMMENT ON COLUMN queue.waits_for IS 'The first thing that holds it, without a look at windows, gaps and caps: mailer.explain() names those';
+
+CREATE VIEW missed_slot AS
+SELECT s.campaign_id, c.name AS campaign, s.from_at, s.to_at, s.slot_count, s.reason
+FROM mailer.missed_slot_log s
+LEFT JOIN mailer.campaign c ON c.campaign_id = s.campaign_id;
+COMMENT ON VIEW missed_slot IS 'Slots of campaigns that passed unused, by interval and reason. They are counted and never made up for';
+
+CREATE VIEW mailbox_status AS
+SELECT b.name AS mailbox,
+       CASE WHEN b.paused_at IS NOT NULL THEN 'paused'
+            WHEN s.breaker_until > mailer._now() THEN 'in trouble'
+            WHEN d.used >= n.day_limit THEN 'day''s limit reached'
+            WHEN s.next_at > mailer._now() THEN 'waiting for its gap'
+            ELSE 'ready' END AS state,
+       COALESCE(b.pause_reason, s.breaker_reason) AS reason,
+       COALESCE(d.used, 0) AS used_today,
+       COALESCE(d.warmup, 0) AS warmup_today,
+       n.day_limit AS limit_today,
+       (SELECT count(*)::integer FROM mailer.queue_entry q WHERE q.state = 's' AND q.mailbox_id = b.mailbox_id) AS sending,
+       b.max_connections,
+       b.gap,
+       s.next_at,
+       s.last_used_at,
+       s.breaker_since,
+       s.breaker_until,
+       COALESCE(s.breaker_failures, 0) AS breaker_failures,
+       b.host,
+       b.port,
+       b.tls,
+       b.username,
+       b.auth,
+       EXISTS (SELECT FROM mailer.mailbox_secret x WHERE x.mailbox_id = b.mailbox_id) OR b.password_file IS NOT NULL AS has_password,
+       b.from_address,
+       b.from_name,
+       b.daily_limit,
+       b.ramp_start,
+       b.ramp_step,
+       b.ramp_from,
+       b.timezone,
+       b.is_default,
+       b.paused_at,
+       b.mailbox_id
+FROM mailer.mailbox b
+CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE b.timezone)::date AS today) z
+CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, b.ramp_start + GREATEST(z.today - b.ramp_from, 0) * b.ramp_step) AS day_limit) n
+LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
+LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today;
+COMMENT ON VIEW mailbox_status IS 'Every mailbox: what state it is in and why, what it has used of today''s limit, and its settings';
+COMMENT ON COLUMN mailbox_status.state IS 'ready, waiting for its gap, day''s limit reached, in trouble (its server or login fails) or paused';
+COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on their way and warm-up included';
+COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
+COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
