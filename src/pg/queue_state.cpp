@@ -168,8 +168,9 @@ void PgQueue::fold_tally(Time now) {
 
 // After a restore: counts from what is there. The deltas that this snapshot sees are in the counts already.
 void PgQueue::recount_tally() {
+    static Statement empty("DELETE FROM mailer.tally", {});
     static Statement statement(
-        "WITH emptied AS (DELETE FROM mailer.tally), unfolded AS (DELETE FROM mailer.tally_delta),"
+        "WITH unfolded AS (DELETE FROM mailer.tally_delta),"
         " facts AS (SELECT m.campaign_id, m.batch_id, (q.message_id IS NOT NULL)::integer AS queued, (o.state = 'S')::integer AS sent,"
         "      (o.state = 'f')::integer AS failed, (o.state = 'c')::integer AS cancelled, (o.state = 'u')::integer AS unconfirmed"
         "   FROM mailer.message m LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
@@ -182,6 +183,7 @@ void PgQueue::recount_tally() {
         " UNION ALL SELECT 'b', batch_id, sum(queued), coalesce(sum(sent), 0), coalesce(sum(failed), 0), coalesce(sum(cancelled), 0),"
         "        coalesce(sum(unconfirmed), 0) FROM facts WHERE batch_id IS NOT NULL GROUP BY batch_id",
         {});
+    empty.run({});
     statement.run({});
 }
 

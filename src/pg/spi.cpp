@@ -43,6 +43,8 @@ static Datum make_varlena(std::string_view v) {
 }
 
 Param p_text(std::string_view v) { return {TEXTOID, make_varlena(v), false}; }
+Param p_text(const std::string& v) { return p_text(std::string_view(v)); }
+Param p_text(const char* v) { return p_text(std::string_view(v)); }
 Param p_text(const std::optional<std::string>& v) { return v ? p_text(std::string_view(*v)) : p_null(TEXTOID); }
 Param p_bytea(std::string_view v) { return {BYTEAOID, make_varlena(v), false}; }
 

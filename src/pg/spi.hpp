@@ -39,6 +39,8 @@ Param p_bigint(std::int64_t v);
 Param p_bigint(const std::optional<std::int64_t>& v);
 Param p_float(double v);
 Param p_text(std::string_view v);
+Param p_text(const std::string& v);
+Param p_text(const char* v);
 Param p_text(const std::optional<std::string>& v);
 Param p_bytea(std::string_view v);
 Param p_time(std::int64_t pg_us);                       // timestamptz, microseconds since 2000
