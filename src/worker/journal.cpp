@@ -1,0 +1,316 @@
+// The journal's file format and its reading; see journal.hpp.
+//
+// One header block and slots of a fixed size. A slot: token, phase letter, length, checksum, then the reply as packed
+// fields. Numbers are in the machine's own order: the file never leaves the machine, nor survives its next boot.
+#include "worker/journal.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <stdexcept>
+
+namespace mailer::worker {
+
+namespace {
+
+constexpr std::uint64_t magic = 0x6d61696c65724a31;  // "mailerJ1"
+constexpr std::size_t header_size = 4096;
+constexpr std::size_t slot_size = 4096;
+constexpr std::size_t text_limit = 600;       // of the final reply
+constexpr std::size_t each_text_limit = 160;  // of a recipient's
+
+struct Header {
+    std::uint64_t magic_number;
+    std::uint64_t device, inode;
+    std::int64_t system_identifier, epoch;
+    std::uint64_t lsn;
+    std::uint32_t database, timeline;
+    char boot_id[64];
+};
+
+struct SlotHead {
+    std::uint64_t token;
+    std::uint64_t checksum;  // over token and payload
+    std::uint32_t length;    // of the payload
+    char phase;              // 0: free
+    char unused[3];
+};
+
+std::uint64_t checksum_of(std::uint64_t token, const char* data, std::size_t length) {
+    std::uint64_t h = 1469598103934665603ULL ^ token;  // FNV-1a
+    for (std::size_t i = 0; i < length; ++i) h = (h ^ static_cast<unsigned char>(data[i])) * 1099511628211ULL;
+    return h * 1099511628211ULL + length + 1;
+}
+
+// Appends to a buffer of fixed size; what doesn't fit is cut (texts) or refused (the rest).
+class Packer {
+public:
+    explicit Packer(std::array<char, slot_size - sizeof(SlotHead)>& to) : to_(to) {}
+    template <class T>
+    void number(T v) {
+        if (at_ + sizeof v > to_.size()) return void(is_full_ = true);
+        std::memcpy(to_.data() + at_, &v, sizeof v);
+        at_ += sizeof v;
+    }
+    void text(const std::string& v, std::size_t limit) {
+        std::size_t n = std::min(v.size(), limit);
+        while (n > 0 && n < v.size() && (static_cast<unsigned char>(v[n]) & 0xC0) == 0x80) --n;
+        if (at_ + 2 + n > to_.size()) n = 0;
+        number(static_cast<std::uint16_t>(n));
+        if (is_full_) return;
+        std::memcpy(to_.data() + at_, v.data(), n);
+        at_ += n;
+    }
+    void reply(const core::Reply& r, std::size_t limit) {
+        number(static_cast<std::int16_t>(r.code));
+        text(r.enhanced, 16);
+        text(r.text, limit);
+    }
+    std::size_t size() const { return at_; }
+    bool is_full() const { return is_full_; }
+
+private:
+    std::array<char, slot_size - sizeof(SlotHead)>& to_;
+    std::size_t at_ = 0;
+    bool is_full_ = false;
+};
+
+class Unpacker {
+public:
+    Unpacker(const char* from, std::size_t length) : from_(from), length_(length) {}
+    template <class T>
+    T number() {
+        T v{};
+        if (at_ + sizeof v > length_) return is_short_ = true, v;
+        std::memcpy(&v, from_ + at_, sizeof v);
+        at_ += sizeof v;
+        return v;
+    }
+    std::string text() {
+        std::size_t n = number<std::uint16_t>();
+        if (is_short_ || at_ + n > length_) return is_short_ = true, std::string();
+        at_ += n;
+        return std::string(from_ + at_ - n, n);
+    }
+    core::Reply reply() {
+        core::Reply r;
+        r.code = number<std::int16_t>();
+        r.enhanced = text();
+        r.text = text();
+        return r;
+    }
+    bool is_short() const { return is_short_; }
+
+private:
+    const char* from_;
+    std::size_t length_;
+    std::size_t at_ = 0;
+    bool is_short_ = false;
+};
+
+std::size_t pack(const core::Report& report, std::array<char, slot_size - sizeof(SlotHead)>& to, bool* fits) {
+    Packer p(to);
+    p.number(static_cast<std::uint8_t>(report.stage));
+    p.number(static_cast<std::uint8_t>(report.ending));
+    p.number(static_cast<std::uint8_t>(report.dot_sent));
+    p.number(static_cast<std::int32_t>(report.recipient_count));
+    p.number(core::to_unix_us(report.started_at));
+    p.number(core::to_unix_us(report.dot_at));
+    p.number(core::to_unix_us(report.finished_at));
+    p.number(static_cast<std::uint8_t>((report.final_reply ? 1 : 0) | (report.session_reply ? 2 : 0)));
+    if (report.final_reply) p.reply(*report.final_reply, text_limit);
+    if (report.session_reply) p.reply(*report.session_reply, text_limit);
+    const std::size_t limit = report.recipients.size() > 10 ? 0 : each_text_limit;
+    p.number(static_cast<std::uint16_t>(report.recipients.size()));
+    for (const auto& r : report.recipients) {
+        p.number(static_cast<std::uint16_t>(r.index));
+        p.reply(r.reply, limit);
+    }
+    *fits = !p.is_full();
+    return p.size();
+}
+
+std::optional<core::Report> unpack(std::uint64_t token, const char* data, std::size_t length) {
+    Unpacker u(data, length);
+    core::Report report;
+    report.token = token;
+    report.stage = static_cast<core::Stage>(u.number<std::uint8_t>());
+    report.ending = static_cast<core::Ending>(u.number<std::uint8_t>());
+    report.dot_sent = u.number<std::uint8_t>() != 0;
+    report.recipient_count = u.number<std::int32_t>();
+    report.started_at = core::from_unix_us(u.number<std::int64_t>());
+    report.dot_at = core::from_unix_us(u.number<std::int64_t>());
+    report.finished_at = core::from_unix_us(u.number<std::int64_t>());
+    const auto which = u.number<std::uint8_t>();
+    if (which & 1) report.final_reply = u.reply();
+    if (which & 2) report.session_reply = u.reply();
+    const auto n = u.number<std::uint16_t>();
+    for (int i = 0; i < n && !u.is_short(); ++i) {
+        core::RecipientResult r;
+        r.index = u.number<std::uint16_t>();
+        r.reply = u.reply();
+        report.recipients.push_back(std::move(r));
+    }
+    if (u.is_short()) return std::nullopt;
+    return report;
+}
+
+bool write_at(int fd, const void* data, std::size_t n, off_t at) noexcept {
+    const char* from = static_cast<const char*>(data);
+    while (n > 0) {
+        ssize_t done = pwrite(fd, from, n, at);
+        if (done < 0 && errno == EINTR) continue;
+        if (done <= 0) return false;
+        from += done;
+        at += done;
+        n -= static_cast<std::size_t>(done);
+    }
+    return true;
+}
+
+off_t place_of(std::uint32_t slot) { return static_cast<off_t>(header_size + slot * slot_size); }
+
+}  // namespace
+
+std::string read_boot_id() {
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return "";
+    char text[64] = {};
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    return n > 0 ? std::string(text, static_cast<std::size_t>(n)) : "";
+}
+
+FileJournal::FileJournal(std::string path, const JournalBinding& binding) : path_(std::move(path)), binding_(binding) {
+    fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd_ < 0) throw std::runtime_error("could not open the crash journal \"" + path_ + "\": " + std::strerror(errno));
+    struct stat st {};
+    Header header{};
+    const bool is_read = fstat(fd_, &st) == 0 && pread(fd_, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
+    was_trusted_ = is_read && header.magic_number == magic && header.device == static_cast<std::uint64_t>(st.st_dev) &&
+                   header.inode == static_cast<std::uint64_t>(st.st_ino) && header.system_identifier == binding_.system_identifier &&
+                   header.epoch == binding_.epoch && header.database == binding_.database && header.timeline == binding_.timeline &&
+                   header.lsn <= binding_.lsn && !binding_.boot_id.empty() &&
+                   std::strncmp(header.boot_id, binding_.boot_id.c_str(), sizeof header.boot_id - 1) == 0;
+    if (was_trusted_) {
+        read_slots();
+    } else if (ftruncate(fd_, 0) != 0 || !write_header()) {
+        const std::string why = std::strerror(errno);
+        close(fd_);
+        throw std::runtime_error("could not write the crash journal \"" + path_ + "\": " + why);
+    }
+}
+
+FileJournal::~FileJournal() { close(fd_); }
+
+bool FileJournal::write_header() noexcept {
+    struct stat st {};
+    if (fstat(fd_, &st) != 0) return false;
+    Header header{};
+    header.magic_number = magic;
+    header.device = static_cast<std::uint64_t>(st.st_dev);
+    header.inode = static_cast<std::uint64_t>(st.st_ino);
+    header.system_identifier = binding_.system_identifier;
+    header.epoch = binding_.epoch;
+    header.lsn = binding_.lsn;
+    header.database = binding_.database;
+    header.timeline = binding_.timeline;
+    std::strncpy(header.boot_id, binding_.boot_id.c_str(), sizeof header.boot_id - 1);
+    return write_at(fd_, &header, sizeof header, 0);
+}
+
+void FileJournal::note_lsn(std::uint64_t lsn) noexcept {
+    binding_.lsn = lsn;
+    write_at(fd_, &lsn, sizeof lsn, offsetof(Header, lsn));
+}
+
+void FileJournal::read_slots() {
+    std::array<char, slot_size> block;
+    for (slot_count_ = 0;; ++slot_count_) {
+        ssize_t n = pread(fd_, block.data(), block.size(), place_of(slot_count_));
+        if (n < static_cast<ssize_t>(sizeof(SlotHead))) break;
+        SlotHead head;
+        std::memcpy(&head, block.data(), sizeof head);
+        const char* payload = block.data() + sizeof head;
+        const bool is_whole = sizeof head + head.length <= static_cast<std::size_t>(n) &&
+                              head.checksum == checksum_of(head.token, payload, head.length);
+        if (head.phase == 0 || !is_whole) {
+            free_.push_back(slot_count_);
+            continue;
+        }
+        Recorded recorded{static_cast<Phase>(head.phase), std::nullopt};
+        if (recorded.phase == Phase::reply) {
+            recorded.report = unpack(head.token, payload, head.length);
+            if (!recorded.report) recorded.phase = Phase::dot;  // something was answered, what is not to be read
+        }
+        slots_[head.token] = slot_count_;
+        found_[head.token] = std::move(recorded);
+    }
+}
+
+std::optional<Recorded> FileJournal::recorded(std::uint64_t token) {
+    auto it = found_.find(token);
+    return it == found_.end() ? std::nullopt : std::optional(it->second);
+}
+
+void FileJournal::keep_only(const std::set<std::uint64_t>& tokens) {
+    std::vector<std::uint64_t> settled;
+    for (const auto& [token, slot] : slots_) {
+        if (!tokens.contains(token)) settled.push_back(token);
+    }
+    for (std::uint64_t token : settled) close_slot(token);
+}
+
+void FileJournal::open_slot(std::uint64_t token) {
+    const bool is_new = free_.empty();
+    const std::uint32_t slot = is_new ? slot_count_ : free_.back();
+    SlotHead head{token, checksum_of(token, nullptr, 0), 0, static_cast<char>(Phase::claimed), {}};
+    if (!write_at(fd_, &head, sizeof head, place_of(slot))) {
+        throw std::runtime_error("could not write the crash journal \"" + path_ + "\": " + std::strerror(errno));
+    }
+    if (is_new) {
+        ++slot_count_;
+    } else {
+        free_.pop_back();
+    }
+    slots_[token] = slot;
+}
+
+bool FileJournal::mark(std::uint64_t token, Phase phase) noexcept {
+    auto it = slots_.find(token);
+    if (it == slots_.end()) return false;
+    const char letter = static_cast<char>(phase);
+    return write_at(fd_, &letter, 1, place_of(it->second) + static_cast<off_t>(offsetof(SlotHead, phase)));
+}
+
+bool FileJournal::record_reply(std::uint64_t token, const core::Report& report) noexcept {
+    auto it = slots_.find(token);
+    if (it == slots_.end()) return false;
+    std::array<char, slot_size - sizeof(SlotHead)> payload;
+    bool fits = false;
+    const std::size_t length = pack(report, payload, &fits);
+    if (!fits) return false;
+    // Payload first: while the letter still says `dot`, a torn payload would at worst make the slot unreadable, which
+    // means the same: unconfirmed.
+    const off_t place = place_of(it->second);
+    if (!write_at(fd_, payload.data(), length, place + static_cast<off_t>(sizeof(SlotHead)))) return false;
+    SlotHead head{token, checksum_of(token, payload.data(), length), static_cast<std::uint32_t>(length), static_cast<char>(Phase::reply), {}};
+    return write_at(fd_, &head, sizeof head, place);
+}
+
+void FileJournal::close_slot(std::uint64_t token) noexcept {
+    auto it = slots_.find(token);
+    if (it == slots_.end()) return;
+    SlotHead head{};
+    if (!write_at(fd_, &head, sizeof head, place_of(it->second))) return;  // stays taken: worth a slot, not a mail
+    try {
+        free_.push_back(it->second);
+    } catch (const std::bad_alloc&) {
+    }
+    slots_.erase(it);
+}
+
+}  // namespace mailer::worker

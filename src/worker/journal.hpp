@@ -1,0 +1,68 @@
+// The crash journal: for every claim a slot in a small file that says how far its message has come.
+//
+// It is what tells a message that never left (send it) from one whose final dot was sent and whose reply never came
+// (unconfirmed) when the process is gone. Written with pwrite before the fact it announces; the page cache survives
+// kill -9 of any process. After a crash of the operating system, on a copy or after a restore the file can't be trusted:
+// its header is bound to boot, device, inode and history, and on any difference every token is unknown.
+//   J1  a slot is written whole before its phase letter says so; the letter is one byte
+//   J2  a slot whose checksum doesn't fit is as good as none
+//   J3  a write that fails is told to the caller; nothing is mapped (a full disk under mmap is a SIGBUS)
+// The path should be one that base backups skip. One process at a time: the holder of the sender's lock.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+
+#include "worker/ports.hpp"
+
+namespace mailer::worker {
+
+// What the file is bound to. `lsn`: the database may only have moved forward since the file was written.
+struct JournalBinding {
+    std::string boot_id;
+    std::int64_t system_identifier = 0;
+    std::int64_t epoch = 0;
+    std::uint32_t database = 0;
+    std::uint32_t timeline = 0;
+    std::uint64_t lsn = 0;
+};
+
+std::string read_boot_id();  // of the running kernel; empty when it can't be read
+
+class FileJournal final : public Journal {
+public:
+    // Opens or makes the file and reads what an earlier sender left, if the binding fits. Throws std::runtime_error
+    // when the file can't be opened or written.
+    FileJournal(std::string path, const JournalBinding& binding);
+    ~FileJournal() override;
+    FileJournal(const FileJournal&) = delete;
+    FileJournal& operator=(const FileJournal&) = delete;
+
+    void open_slot(std::uint64_t token) override;
+    bool mark(std::uint64_t token, Phase phase) noexcept override;
+    void close_slot(std::uint64_t token) noexcept override;
+    std::optional<Recorded> recorded(std::uint64_t token) override;
+    void keep_only(const std::set<std::uint64_t>& tokens) override;
+
+    // The server's whole answer, before the connection is used again. False: could not be written.
+    bool record_reply(std::uint64_t token, const core::Report& report) noexcept;
+    // The last commit that this journal knows of; written now and then, cheap.
+    void note_lsn(std::uint64_t lsn) noexcept;
+
+    bool was_trusted() const { return was_trusted_; }
+
+private:
+    void read_slots();
+    bool write_header() noexcept;
+
+    std::string path_;
+    JournalBinding binding_;
+    int fd_ = -1;
+    bool was_trusted_ = false;
+    std::uint32_t slot_count_ = 0;
+    std::unordered_map<std::uint64_t, std::uint32_t> slots_;  // by token
+    std::vector<std::uint32_t> free_;
+    std::unordered_map<std::uint64_t, Recorded> found_;
+};
+
+}  // namespace mailer::worker
