@@ -59,7 +59,7 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # Everything is hidden but what the server looks up by name: two extensions that carry classes of the same name
 # must not meet in one process. PostgreSQL before 16 leaves PGDLLEXPORT empty, so it gets its value here.
 ROOM_FLAGS = $(CXXFLAGS) -std=c++20 -O2 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) -Isrc -MMD -MP
-PG_FLAGS = $(ROOM_FLAGS) -Wno-register '-DPGDLLEXPORT=__attribute__((visibility("default")))'
+PG_FLAGS = $(ROOM_FLAGS) -DMAILER_VERSION='"$(EXTVERSION)"' -Wno-register '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_INCLUDES = $(patsubst -I%,-isystem %,$(filter-out -I.%,$(CPPFLAGS)))
 
 $(B)/pg/%.o: src/pg/%.cpp $(B)/made-with

@@ -2,10 +2,11 @@
 //
 // The row in `arming` is bound to this very cluster and database: system identifier, database oid and the inode of
 // global/pg_control, which the server rewrites in place and every copy of the files gives a new one. So a template copy
-// (other oid), a base backup, a restore to a point in time (other inode) and pg_upgrade (other identifier) come up held.
-// A dump carries no arming: the restored database has a fresh epoch of its own and its old rows wait for arm().
+// (other oid), a base backup, a restore to a point in time (other inode) and pg_upgrade (other identifier) come up
+// held. A dump carries no arming: the restored database has a fresh epoch of its own and its old rows wait for arm().
 // A promoted standby is a copy too; mailer.on_promotion says whether it goes on (see settings.hpp): `automatic`
-// resumes iff synchronous_standby_names is set, for only then nothing can have been claimed that the standby hasn't seen.
+// resumes iff synchronous_standby_names is set, for only then nothing can have been claimed that the standby hasn't
+// seen.
 //
 // Not detected, and documented: block-level clones (snapshots of the disk), where all three are the same.
 #pragma once
@@ -20,7 +21,7 @@ struct Binding {
     std::int64_t control_inode;
 };
 
-Binding current_binding();      // may ereport (through no C++ frame of its own)
+Binding current_binding();         // may ereport (through no C++ frame of its own)
 std::uint32_t current_timeline();  // requires that recovery is over
 
 enum class Arming {

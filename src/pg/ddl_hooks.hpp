@@ -6,6 +6,6 @@ namespace mailer::pg {
 void install_ddl_hooks();  // from _PG_init while preloading: without workers there is nobody to send away
 
 // From the one xact callback (wake.cpp): what this transaction sent away may come back.
-void end_ddl_of_transaction() noexcept;
+void end_ddl_of_transaction(bool is_committed) noexcept;
 
 }  // namespace mailer::pg

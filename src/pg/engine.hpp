@@ -1,9 +1,9 @@
 // Where the engine meets its host: a background worker, or a session in CALL mailer.run.
 //
-// The host owns signals, latch, reload and leaving; the engine owns transactions, the pump and the mail. The engine's whole
-// duty to the host: wait nowhere but in wait(), call should_stop() every turn, open no transaction across
-// wait(), and return soon after should_stop(): no new dot, dots in flight get grace(), then settle and return.
-// Waiting anywhere else holds up DROP DATABASE of unrelated databases and fast shutdown.
+// The host owns signals, latch, reload and leaving; the engine owns transactions, the pump and the mail. The engine's
+// whole duty to the host: wait nowhere but in wait(), call should_stop() every turn, open no transaction across wait(),
+// and return soon after should_stop(): no new dot, dots in flight get grace(), then settle and return. Waiting anywhere
+// else holds up DROP DATABASE of unrelated databases and fast shutdown.
 #pragma once
 
 #include "core/time.hpp"
@@ -34,12 +34,10 @@ public:
     // True once after each change of the settings (SIGHUP); take settings() anew.
     bool take_reload() noexcept { return std::exchange(reloaded_, false); }
 
-    // In a session: a statement of the engine's was cancelled, which used the request up.
-    void note_cancelled() noexcept { cancelled_ = true; }
     void raise_interrupts();  // what was held back: throws PgError, or ends the process
 
-    // While one of these lives, being asked to leave also cancels the running statement (late-bound functions, which may
-    // run for seconds). The statement fails with query_canceled; check should_stop() then and hand the claim back.
+    // While one of these lives, being asked to leave also cancels the running statement (late-bound functions, which
+    // may run for seconds). The statement fails with query_canceled; check should_stop() then and hand the claim back.
     class Interruptible {
     public:
         Interruptible() noexcept;
@@ -54,8 +52,10 @@ private:
     bool cancelled_ = false;
 };
 
-// Logs what escaped a tick (as an ERROR in the server's log, without raising), notes it for worker_status, and aborts the transaction.
-// The engine goes on with its connections and dots in flight; it waits before the next transaction: 1 s, doubling to 60 s.
+// Logs what escaped a tick (an ERROR in the server's log, a WARNING for a session's client; nothing is raised) and
+// notes it for worker_status. Aborting the transaction is Transactions::abort()'s. The engine goes on with its
+// connections and dots in flight and waits before the next transaction: 1 s, doubling to 60 s. In a session a cancelled
+// statement counts as being asked to stop.
 void absorb_error(const PgError& error) noexcept;
 void absorb_error(const std::exception& error) noexcept;
 

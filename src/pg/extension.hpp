@@ -11,7 +11,8 @@ namespace mailer::pg {
 
 enum class Fit : int { unknown, absent, fits, misfit };
 
-// Looks in the catalogs; requires a transaction. `version` (64 bytes) gets the installed version, or nothing. May ereport.
+// Looks in the catalogs; requires a transaction. `version` (64 bytes) gets the installed version, or nothing. May
+// ereport.
 Fit look_for_extension(char* version);
 
 // Releases of one major.minor share their SQL; others don't fit.

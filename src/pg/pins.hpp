@@ -1,7 +1,7 @@
 // The session settings that every engine transaction relies on, whatever ALTER DATABASE or ALTER ROLE … SET says.
 //
-// Those leak into background workers: a read-only default, a role, a search_path or a lock_timeout of the application's would
-// stop or bend the engine. The worker pins for its whole life; a session in CALL mailer.run pins inside each
+// Those leak into background workers: a read-only default, a role, a search_path or a lock_timeout of the application's
+// would stop or bend the engine. The worker pins for its whole life; a session in CALL mailer.run pins inside each
 // transaction, so that the caller's own settings are as before afterwards.
 #pragma once
 

@@ -22,20 +22,20 @@ struct AllowedHost {
 
 struct Settings {
     bool enabled = true;
-    int max_connections = 0;             // in all
-    std::string timezone;                // an IANA name that PostgreSQL knows; never empty
+    int max_connections = 0;  // in all
+    std::string timezone;     // an IANA name that PostgreSQL knows; never empty
     std::vector<core::Duration> retry_delays;
     int max_attempts = 0;
     core::Duration max_age{};
     core::Duration sweep_interval{};
     core::Duration loader_timeout{};
     core::Duration shutdown_grace{};
-    std::int64_t max_message_size = 0;   // bytes
+    std::int64_t max_message_size = 0;       // bytes
     std::vector<AllowedHost> allowed_hosts;  // empty: any
-    std::string unsubscribe_url;         // empty: none; `{token}` stands for the token
+    std::string unsubscribe_url;             // empty: none; `{token}` stands for the token
     OnPromotion on_promotion = OnPromotion::automatic;
     Delivery delivery = Delivery::smtp;
-    std::string redirect_to;             // empty: none; else one address
+    std::string redirect_to;  // empty: none; else one address
 };
 
 // The values of now. Throws std::bad_alloc only.
@@ -46,6 +46,9 @@ bool is_host_allowed(const Settings& settings, std::string_view host, int port);
 
 // mailer.timezone, or the server's when it is empty: what a NULL time zone stands for at create.
 const char* default_timezone() noexcept;
+
+// mailer.shutdown_grace alone: it is asked every turn while leaving, and copying all settings allocates.
+core::Duration shutdown_grace() noexcept;
 
 // Once, from _PG_init.
 void define_settings();

@@ -4,10 +4,10 @@
 // worker to stay away. Exists only when the library is preloaded; otherwise every function here does nothing and
 // take_hints() says that it can't know.
 //
-// Invariants: (1) a slot's fields are read and written under its lock, held for less than a microsecond or two and never across
-// anything that can fail; the generation alone is atomic. (2) A hint is a hint: losing all of them costs one sweep,
-// so a sender sweeps when it starts and whenever sweep_all is set. (3) is `sender_pid` set iff that process holds
-// or is about to take the sender's lock (pg/election.hpp): it is cleared only when the process has left the
+// Invariants: (1) a slot's fields are read and written under its lock, held for less than a microsecond or two and
+// never across anything that can fail; the generation alone is atomic. (2) A hint is a hint: losing all of them costs
+// one sweep, so a sender sweeps when it starts and whenever sweep_all is set. (3) is `sender_pid` set iff that process
+// holds or is about to take the sender's lock (pg/election.hpp): it is cleared only when the process has left the
 // database, so whoever waits for 0 may then do what a connection would forbid.
 #pragma once
 
@@ -63,12 +63,12 @@ bool is_preloaded() noexcept;
 bool was_standby() noexcept;  // this server came up as a standby: what runs now runs after a promotion
 
 // ── For the engine ─────────────────────────────────────────────────────────────────────────────────────────────
-Hints take_hints();                // what has come in since the last call, for this database; empties it
-std::uint64_t generation() noexcept;  // grows whenever a settings change commits in this database
-void report_state(const char* state) noexcept;            // one line for people: worker_status.state
-void report_tick(TimestampTz now) noexcept;               // the heartbeat: once a tick
+Hints take_hints();                             // what has come in since the last call, for this database; empties it
+std::uint64_t generation() noexcept;            // grows whenever a settings change commits in this database
+void report_state(const char* state) noexcept;  // one line for people: worker_status.state
+void report_tick(TimestampTz now) noexcept;     // the heartbeat: once a tick
 void report_error(TimestampTz now, const char* message) noexcept;
-SenderStatus sender_status() noexcept;                    // of this database
+SenderStatus sender_status() noexcept;  // of this database
 
 // A prepared transaction that queued mail commits in another session, which can't tell. While this is true the engine
 // looks for prepared transactions of its database every second, sweeps while there are some, and reports what it saw:
@@ -88,11 +88,11 @@ void detach_sender(Leave how) noexcept;                        // idempotent
 bool must_stay_away() noexcept;                                // somebody asked this sender to leave
 
 // ── DDL ────────────────────────────────────────────────────────────────────────────────────────────────────────
-void ask_to_stay_away(Oid database) noexcept;     // once for each end_stay_away(); tells the worker to leave
+void ask_to_stay_away(Oid database) noexcept;  // once for each end_stay_away(); tells the worker to leave
 void end_stay_away(Oid database) noexcept;
 bool wait_until_away(Oid database, int timeout_ms);  // true: no worker and no probe is there any more. May ereport.
-void ask_to_restart(Oid database) noexcept;       // leave and come back: its settings changed
-void ask_to_rescan() noexcept;                    // the list of databases changed
+void ask_to_restart(Oid database) noexcept;          // leave and come back: its settings changed
+void ask_to_rescan() noexcept;                       // the list of databases changed
 
 // ── Set-up ─────────────────────────────────────────────────────────────────────────────────────────────────────
 void request_shared_memory();  // from _PG_init while preloading

@@ -1,7 +1,7 @@
 // Tells the worker at commit what a transaction queued or changed.
 //
-// Statements mark their transaction here; one callback, registered once in _PG_init, hands the marks to shared memory when
-// it commits, and also when it aborts (a rolled-back cancel makes a message due again that the worker may already
+// Statements mark their transaction here; one callback, registered once in _PG_init, hands the marks to shared memory
+// when it commits, and also when it aborts (a rolled-back cancel makes a message due again that the worker may already
 // have passed). A subtransaction's rollback may leave a mark too many, which costs the worker one look. Nothing
 // here allocates, so nothing fails after the commit; a transaction that marked nothing pays one comparison.
 // There is no NOTIFY: it serialises commits.
@@ -22,6 +22,9 @@ void mark_created() noexcept;
 
 // The list of databases changes with this transaction.
 void mark_databases() noexcept;
+
+// The callback has something to give back at the end of this transaction (ddl_hooks).
+void mark_ddl() noexcept;
 
 void register_wake();  // once, from _PG_init
 
