@@ -91,7 +91,7 @@ FORCE:
 # SQL ----------------------------------------------------------------------------------------------------------
 
 $(INSTALL_SQL): $(TOPICS) mailer.control build/topics
-	@{ echo '\echo Use "CREATE EXTENSION mailer" to load this file. \quit'; \
+	@{ \
 	   for topic in $(TOPICS); do printf '\n-- %s\n\n' "$$topic"; cat "$$topic"; done; } > $@.tmp && mv $@.tmp $@
 
 # Tests --------------------------------------------------------------------------------------------------------
