@@ -28,14 +28,8 @@ $$;
 COMMENT ON FUNCTION _check_zone(text) IS 'Gives the zone back; error 22023 when the server doesn''t know it';
 
 CREATE FUNCTION _zone_or_default(zone text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-BEGIN
-    -- Not the session's own TimeZone: a driver may have set that to wherever its client sits.
-    RETURN mailer._check_zone(COALESCE(
-        zone,
-        NULLIF(current_setting('mailer.timezone', true), ''),
-        (SELECT s.reset_val FROM pg_settings s WHERE s.name = 'TimeZone')));
-END;
+    SELECT mailer._check_zone(COALESCE(zone, mailer._default_timezone()))
 $$;
 COMMENT ON FUNCTION _zone_or_default(text) IS 'The zone, or mailer.timezone, or the server''s; checked';

@@ -28,7 +28,7 @@ CREATE FUNCTION _pool(mailboxes text[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    pool bigint[] := '{}';
+    pool bigint[] := ARRAY[]::bigint[];
     one text;
     one_id bigint;
 BEGIN
@@ -77,9 +77,6 @@ COMMENT ON FUNCTION _bare_address(text, text) IS 'The address in its wire form, 
 CREATE FUNCTION _check_host(host text, port integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-DECLARE
-    allowed text := btrim(COALESCE(current_setting('mailer.allowed_hosts', true), ''));
-    target text := lower(host);
 BEGIN
     IF host IS NULL OR host !~ '^[^[:space:][:cntrl:]/@]+$' THEN
         RAISE EXCEPTION USING
@@ -87,23 +84,17 @@ BEGIN
             MESSAGE = format('"%s" is not a host name', COALESCE(host, 'NULL')),
             HINT = 'Give the name or address of the mail server, without a scheme, user or port.';
     END IF;
-    IF allowed = '' OR EXISTS (
-        SELECT FROM regexp_split_to_table(lower(allowed), '\s*,\s*') entry
-        CROSS JOIN LATERAL (SELECT substring(entry from ':(\d+)$')::integer AS only_port,
-                                   btrim(regexp_replace(entry, ':\d+$', ''), '[]') AS name) e
-        WHERE (e.only_port IS NULL OR e.only_port = port)
-          AND (e.name IN ('*', target) OR (e.name LIKE '*.%' AND right(target, length(e.name) - 1) = substr(e.name, 2)))
-    ) THEN
+    IF mailer._is_host_allowed(host, port) THEN
         RETURN;
     END IF;
     RAISE EXCEPTION USING
         ERRCODE = 'insufficient_privilege',
         MESSAGE = format('mail server %s:%s is not allowed here', host, port),
-        DETAIL = format('mailer.allowed_hosts is "%s".', allowed),
+        DETAIL = format('mailer.allowed_hosts is "%s".', current_setting('mailer.allowed_hosts', true)),
         HINT = 'A superuser can add it to mailer.allowed_hosts.';
 END;
 $$;
-COMMENT ON FUNCTION _check_host(text, integer) IS 'Error 42501 when mailer.allowed_hosts (hosts, *.domain or *, each with an optional :port; empty is any) doesn''t let a mailbox use this server; 22023 when it is no host name';
+COMMENT ON FUNCTION _check_host(text, integer) IS 'Error 42501 when mailer.allowed_hosts doesn''t let a mailbox use this server; 22023 when it is no host name';
 
 -- The settings of a mailbox with those of the json object put over them; nothing is written.
 CREATE FUNCTION _mailbox_with(old mailer.mailbox, settings jsonb) RETURNS mailer.mailbox

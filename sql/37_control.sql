@@ -35,14 +35,14 @@ CREATE FUNCTION arm() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    new_epoch bigint := ('x' || right(replace(gen_random_uuid()::text, '-', ''), 15))::bit(60)::bigint;
+    new_epoch bigint := mailer._new_epoch();
     waiting_epochs bigint[];
     held_count bigint;
 BEGIN
     -- Two at once would each forget what the other adopts.
     LOCK TABLE mailer.arming IN SHARE ROW EXCLUSIVE MODE;
     SELECT COALESCE(array_agg(e.epoch), '{}'), COALESCE(sum(e.messages) FILTER (
-               WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE e.epoch = ANY (a.adopted))), 0)
+               WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE e.epoch = ANY (a.adopted))), 0)::bigint
     INTO waiting_epochs, held_count
     FROM (SELECT q.epoch, count(*) AS messages FROM mailer.queue_entry q GROUP BY q.epoch) e;
 

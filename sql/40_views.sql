@@ -216,3 +216,32 @@ COMMENT ON COLUMN mailbox_status.state IS 'ready, waiting for its gap, day''s li
 COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on their way and warm-up included';
 COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
+
+CREATE VIEW worker_status AS
+SELECT CASE
+           WHEN w.pid IS NOT NULL THEN format('%s running (pid %s)', w.kind, w.pid) || COALESCE(': ' || NULLIF(w.state, ''), '')
+           WHEN pg_is_in_recovery() THEN 'not running: this server is a standby'
+           WHEN NOT w.is_preloaded THEN 'not running: mailer is not in shared_preload_libraries; CALL mailer.run() sends'
+           WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
+           WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
+           ELSE 'not running' END
+       || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
+       w.pid IS NOT NULL AS is_running,
+       w.kind,
+       w.pid,
+       w.state,
+       w.started_at,
+       w.heartbeat_at,
+       w.tick_count,
+       w.start_count,
+       w.is_preloaded,
+       w.launcher_pid,
+       w.is_told_to_stay_away,
+       w.next_start_at,
+       w.last_error_at,
+       w.last_error
+FROM mailer._worker() w;
+COMMENT ON VIEW worker_status IS 'Who sends in this database, since when, and how it is: one row';
+COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
+COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
+COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last came round; older than a minute means that it hangs';

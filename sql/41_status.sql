@@ -107,24 +107,12 @@ AS $$
 $$;
 COMMENT ON FUNCTION _next_due_at() IS 'When the earliest of what waits may go, by due time and stored slot; what waits in campaigns that don''t run is left out';
 
-CREATE FUNCTION _worker_text() RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-DECLARE
-    answer text;
-BEGIN
-    SELECT w.state INTO answer FROM mailer.worker_status w;
-    RETURN answer;
-END;
-$$;
-COMMENT ON FUNCTION _worker_text() IS 'The worker''s state in words';
-
 CREATE FUNCTION status() RETURNS TABLE (pending bigint, sending bigint, sent bigint, failed bigint, cancelled bigint,
     unconfirmed bigint, next_due_at timestamptz, worker text)
 LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT COALESCE(c.queued, 0) - s.sending, s.sending, COALESCE(c.sent, 0), COALESCE(c.failed, 0), COALESCE(c.cancelled, 0),
-           COALESCE(c.unconfirmed, 0), mailer._next_due_at(), mailer._worker_text()
+           COALESCE(c.unconfirmed, 0), mailer._next_due_at(), (SELECT w.worker FROM mailer.worker_status w)
     FROM (SELECT mailer._sending('a', 0) AS sending) s LEFT JOIN mailer._counts('a', 0) c ON true
 $$;
 COMMENT ON FUNCTION status() IS 'All messages of the database by state, when the next is due, and whether anybody sends';
@@ -205,7 +193,7 @@ BEGIN
                COALESCE(n.queued, 0) AS queued, COALESCE(n.sent, 0) AS sent, COALESCE(n.failed, 0) AS failed,
                COALESCE(n.cancelled, 0) AS cancelled, COALESCE(n.unconfirmed, 0) AS unconfirmed,
                COALESCE(d.used, 0) AS used_today,
-               (SELECT COALESCE(sum(m.slot_count), 0) FROM mailer.missed_slot_log m WHERE m.campaign_id = a.campaign_id) AS missed
+               (SELECT COALESCE(sum(m.slot_count), 0)::bigint FROM mailer.missed_slot_log m WHERE m.campaign_id = a.campaign_id) AS missed
         FROM mailer.campaign a
         LEFT JOIN mailer._counts('c', only_id) n ON n.id = a.campaign_id
         LEFT JOIN mailer.lane_state s ON s.lane_id = a.lane_id

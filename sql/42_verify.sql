@@ -1,0 +1,299 @@
+-- verify(): every invariant as a query. All zero, always: at the end of every test and in production.
+--
+-- One row an invariant; `violations` counts what breaks it, `sample` names up to three. What foreign keys would prove on
+-- the hot path is proved here instead. With `since` only messages queued from then on (and tries started from then on) are
+-- looked at, which bounds the work; totals need all of it and are left out then.
+-- It reads one snapshot: run it in READ COMMITTED beside a live worker, each query sees a state the worker committed.
+
+-- The samples in one line.
+CREATE FUNCTION _sample(things text[]) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT pg_catalog.array_to_string(things[1:3], ', ') || CASE WHEN pg_catalog.cardinality(things) > 3 THEN ' …' ELSE '' END
+$$;
+COMMENT ON FUNCTION _sample(text[]) IS 'The first three of them, in one line';
+
+-- When a setting of a mailbox or campaign last changed: what was sent before may have been under another rule.
+CREATE FUNCTION _rule_since(of_campaign bigint, of_mailbox bigint) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT COALESCE(max(e.at), '-infinity') FROM mailer.event e
+    WHERE (e.campaign_id = of_campaign AND e.kind IN ('campaign_altered', 'campaign_created'))
+       OR (e.mailbox_id = of_mailbox AND e.kind IN ('mailbox_altered', 'mailbox_created'))
+$$;
+COMMENT ON FUNCTION _rule_since(bigint, bigint) IS 'Since when a campaign or mailbox has had the settings it has';
+
+CREATE FUNCTION _verify_messages(since timestamptz) RETURNS TABLE (invariant text, violations bigint, sample text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT 'a message is queued or settled', count(*), mailer._sample(array_agg(m.message_id::text ORDER BY m.message_id))
+    FROM mailer.message m
+    LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+    LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+    WHERE m.created_at >= since AND q.message_id IS NULL AND o.message_id IS NULL;
+
+    RETURN QUERY SELECT 'no message is both queued and settled', count(*), mailer._sample(array_agg(q.message_id::text ORDER BY q.message_id))
+    FROM mailer.queue_entry q JOIN mailer.outcome o ON o.message_id = q.message_id;
+
+    RETURN QUERY SELECT 'what is queued or settled is a message', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
+    FROM (
+        SELECT q.message_id FROM mailer.queue_entry q UNION ALL
+        SELECT o.message_id FROM mailer.outcome o WHERE o.settled_at >= since
+    ) x WHERE NOT EXISTS (SELECT FROM mailer.message m WHERE m.message_id = x.message_id);
+
+    RETURN QUERY SELECT 'tries, recipients, attachments and captures are of a message', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
+    FROM (
+        SELECT a.message_id FROM mailer.attempt a WHERE a.finished_at >= since UNION ALL
+        SELECT r.message_id FROM mailer.recipient r UNION ALL
+        SELECT t.message_id FROM mailer.message_attachment t UNION ALL
+        SELECT c.message_id FROM mailer.captured_mail c WHERE c.captured_at >= since
+    ) x WHERE NOT EXISTS (SELECT FROM mailer.message m WHERE m.message_id = x.message_id);
+
+    RETURN QUERY SELECT 'a queued message waits in its own lane, and the lane is there', count(*), mailer._sample(array_agg(q.message_id::text ORDER BY q.message_id))
+    FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id
+    LEFT JOIN mailer.lane l ON l.lane_id = q.lane_id
+    WHERE m.created_at >= since
+      AND (l.lane_id IS NULL OR q.lane_id <> m.lane_id OR l.campaign_id IS DISTINCT FROM m.campaign_id
+           OR (l.batch_id IS NOT NULL AND l.batch_id IS DISTINCT FROM m.batch_id));
+
+    RETURN QUERY SELECT 'a campaign, a batch and their lane name each other, and a pool''s mailboxes are there', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT 'campaign ' || c.campaign_id AS what FROM mailer.campaign c LEFT JOIN mailer.lane l ON l.lane_id = c.lane_id
+        WHERE l.campaign_id IS DISTINCT FROM c.campaign_id
+        UNION ALL
+        SELECT 'batch ' || b.batch_id FROM mailer.batch_entry b LEFT JOIN mailer.lane l ON l.lane_id = b.lane_id
+        WHERE l.lane_id IS NULL OR (l.kind = 'b' AND l.batch_id IS DISTINCT FROM b.batch_id)
+        UNION ALL
+        SELECT 'lane ' || l.lane_id FROM mailer.lane l
+        WHERE EXISTS (SELECT FROM unnest(l.pool) p(id) WHERE NOT EXISTS (SELECT FROM mailer.mailbox b WHERE b.mailbox_id = p.id))
+    ) x;
+
+    RETURN QUERY SELECT 'a lead is known by its address', count(*), mailer._sample(array_agg(m.message_id::text ORDER BY m.message_id))
+    FROM mailer.message m
+    WHERE m.created_at >= since AND num_nonnulls(m.campaign_id, m.batch_id) = 1 AND m.address_key NOT LIKE 'invalid:%'
+      AND (SELECT p.address_key FROM mailer._parse_address(m.addresses[1]) p) IS DISTINCT FROM m.address_key;
+
+    RETURN QUERY SELECT 'no lead is twice in a campaign', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT m.campaign_id || ': ' || m.address_key AS what FROM mailer.message m
+        WHERE m.campaign_id IS NOT NULL GROUP BY m.campaign_id, m.address_key HAVING count(*) > 1
+    ) x WHERE since = '-infinity';
+
+    RETURN QUERY SELECT 'no address is twice in a batch', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT m.batch_id || ': ' || m.address_key AS what FROM mailer.message m
+        WHERE m.batch_id IS NOT NULL GROUP BY m.batch_id, m.address_key HAVING count(*) > 1
+    ) x WHERE since = '-infinity';
+
+    RETURN QUERY SELECT 'no idempotency key stands for two messages', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT m.idempotency_key AS what FROM mailer.message m
+        WHERE m.idempotency_key IS NOT NULL GROUP BY m.idempotency_key HAVING count(*) > 1
+    ) x WHERE since = '-infinity';
+END;
+$$;
+COMMENT ON FUNCTION _verify_messages(timestamptz) IS 'Invariants of mailer.verify(): that rows belong together, and nobody is twice in anything';
+
+CREATE FUNCTION _verify_results(since timestamptz) RETURNS TABLE (invariant text, violations bigint, sample text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT 'a mail to one recipient is accepted once at most', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
+    FROM (
+        SELECT a.message_id FROM mailer.attempt a JOIN mailer.message m ON m.message_id = a.message_id
+        WHERE a.finished_at >= since AND a.outcome = 'sent' AND cardinality(m.addresses) = 1
+        GROUP BY a.message_id HAVING count(*) > 1
+    ) x;
+
+    RETURN QUERY SELECT 'nothing is tried after it was settled', count(*), mailer._sample(array_agg(a.message_id::text ORDER BY a.message_id))
+    FROM mailer.attempt a JOIN mailer.outcome o ON o.message_id = a.message_id
+    WHERE a.finished_at >= since AND (a.attempt > o.try_count OR (a.attempt < o.try_count AND a.outcome = 'sent' AND NOT EXISTS (
+        SELECT FROM mailer.message m WHERE m.message_id = a.message_id AND cardinality(m.addresses) > 1)));
+
+    RETURN QUERY SELECT 'tries are counted as they are logged', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
+    FROM (SELECT q.message_id, q.try_count FROM mailer.queue_entry q UNION ALL SELECT o.message_id, o.try_count FROM mailer.outcome o) x
+    JOIN mailer.message m ON m.message_id = x.message_id AND m.created_at >= since AND m.purged_at IS NULL
+    LEFT JOIN (SELECT a.message_id, max(a.attempt) AS tries FROM mailer.attempt a GROUP BY a.message_id) t ON t.message_id = x.message_id
+    WHERE x.try_count <> COALESCE(t.tries, 0);
+
+    RETURN QUERY SELECT 'what was sent has a try that sent it, or somebody who said so', count(*), mailer._sample(array_agg(o.message_id::text ORDER BY o.message_id))
+    FROM mailer.outcome o JOIN mailer.message m ON m.message_id = o.message_id AND m.purged_at IS NULL
+    WHERE o.settled_at >= since AND o.state = 'S' AND o.settled_by IS NULL
+      AND NOT EXISTS (SELECT FROM mailer.attempt a WHERE a.message_id = o.message_id AND a.outcome IN ('sent', 'unconfirmed', 'retry'));
+
+    RETURN QUERY SELECT 'recipients'' results add up to their message''s', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
+    FROM (
+        SELECT o.message_id FROM mailer.outcome o JOIN mailer.recipient r ON r.message_id = o.message_id
+        WHERE o.settled_at >= since
+        GROUP BY o.message_id, o.state
+        HAVING bool_or(r.state = 'p') OR (o.state = 'S') <> bool_or(r.state = 'S') AND o.state IN ('S', 'f')
+    ) x;
+
+    RETURN QUERY SELECT 'a recipient has a place among its message''s addresses', count(*), mailer._sample(array_agg(r.message_id::text ORDER BY r.message_id))
+    FROM mailer.recipient r JOIN mailer.message m ON m.message_id = r.message_id
+    WHERE m.created_at >= since AND r.n NOT BETWEEN 1 AND cardinality(m.addresses);
+
+    RETURN QUERY SELECT 'a completed campaign has nothing unsettled, a cancelled one nothing pending', count(*), mailer._sample(array_agg(x.campaign_id::text ORDER BY x.campaign_id))
+    FROM (
+        SELECT c.campaign_id FROM mailer.campaign c
+        WHERE (c.state = 'c' AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id))
+           OR (c.state = 'x' AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p'))
+    ) x;
+
+    RETURN QUERY SELECT 'a claimed message''s mailbox is one of its lane''s, and counted it', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT 'message ' || q.message_id AS what FROM mailer.queue_entry q
+        WHERE q.state = 's' AND NOT EXISTS (SELECT FROM mailer.mailbox b WHERE b.mailbox_id = q.mailbox_id)
+        UNION ALL
+        SELECT format('mailbox %s on %s', g.mailbox_id, g.reserved_day)
+        FROM (SELECT q.mailbox_id, q.reserved_day, count(*) AS claimed FROM mailer.queue_entry q WHERE q.state = 's' GROUP BY 1, 2) g
+        LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = g.mailbox_id AND d.day = g.reserved_day
+        WHERE COALESCE(d.used, 0) < g.claimed
+        UNION ALL
+        SELECT format('campaign %s on %s', g.campaign_id, g.campaign_day)
+        FROM (SELECT l.campaign_id, q.campaign_day, count(*) AS claimed FROM mailer.queue_entry q JOIN mailer.lane l ON l.lane_id = q.lane_id
+              WHERE q.state = 's' AND l.kind = 'c' GROUP BY 1, 2) g
+        LEFT JOIN mailer.campaign_day d ON d.campaign_id = g.campaign_id AND d.day = g.campaign_day
+        WHERE COALESCE(d.used, 0) < g.claimed
+    ) x;
+
+    IF since = '-infinity' THEN
+        RETURN QUERY SELECT 'counts agree with the messages', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+        FROM (
+            SELECT CASE s.scope WHEN 'a' THEN 'all' WHEN 'c' THEN 'campaign ' || COALESCE(t.id, r.id) ELSE 'batch ' || COALESCE(t.id, r.id) END AS what
+            FROM unnest(ARRAY['a', 'c', 'b']::"char"[]) s(scope)
+            CROSS JOIN LATERAL (
+                SELECT c.id, c.queued, c.sent, c.failed, c.cancelled, c.unconfirmed, e.id AS real_id, e.queued AS real_queued,
+                       e.sent AS real_sent, e.failed AS real_failed, e.cancelled AS real_cancelled, e.unconfirmed AS real_unconfirmed
+                FROM mailer._counts(s.scope) c FULL JOIN mailer._recount(s.scope) e ON e.id = c.id
+            ) t
+            CROSS JOIN LATERAL (SELECT t.real_id AS id) r
+            WHERE (COALESCE(t.queued, 0), COALESCE(t.sent, 0), COALESCE(t.failed, 0), COALESCE(t.cancelled, 0), COALESCE(t.unconfirmed, 0))
+               <> (COALESCE(t.real_queued, 0), COALESCE(t.real_sent, 0), COALESCE(t.real_failed, 0), COALESCE(t.real_cancelled, 0),
+                   COALESCE(t.real_unconfirmed, 0))
+        ) x;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _verify_results(timestamptz) IS 'Invariants of mailer.verify(): that results, tries and counts agree, and nothing is settled twice';
+
+-- What was really sent against the rules of pace. A try counts from the day and second in which it started; the claim came
+-- a moment before, so a second of grace is given at the edges. Only tries under the settings of now are judged.
+CREATE FUNCTION _verify_pace(since timestamptz) RETURNS TABLE (invariant text, violations bigint, sample text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    grace CONSTANT interval := interval '1 s';
+BEGIN
+    RETURN QUERY SELECT 'no mailbox''s or campaign''s day goes over its limit', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('mailbox %s on %s', d.mailbox_id, d.day) AS what FROM mailer.mailbox_day d
+        WHERE d.used > d.day_limit OR d.warmup > d.used
+        UNION ALL
+        SELECT format('campaign %s on %s', d.campaign_id, d.day) FROM mailer.campaign_day d WHERE d.used > d.day_limit
+    ) x;
+
+    -- A mail that starts in the first minute of a day may have been counted on the day before.
+    RETURN QUERY SELECT 'what a mailbox sent in a day was counted on that day', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('mailbox %s on %s', s.mailbox_id, s.day) AS what
+        FROM (
+            SELECT a.mailbox_id, (a.started_at AT TIME ZONE b.timezone)::date AS day, count(*) AS mails
+            FROM mailer.attempt a JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id
+            WHERE a.finished_at >= since AND a.outcome IN ('sent', 'unconfirmed')
+              AND (a.started_at AT TIME ZONE b.timezone)::time >= '00:01'
+              AND a.started_at >= mailer._rule_since(NULL, b.mailbox_id)
+            GROUP BY 1, 2
+        ) s
+        LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = s.mailbox_id AND d.day = s.day
+        WHERE s.mails > COALESCE(d.used, 0)
+    ) x;
+
+    RETURN QUERY SELECT 'a mailbox with one connection sends one mail at a time, at its gap', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('message %s (mailbox %s)', t.message_id, t.mailbox_id) AS what
+        FROM (
+            SELECT a.message_id, a.mailbox_id, a.started_at, b.gap,
+                   lag(a.finished_at) OVER w AS previous_finished_at, lag(a.started_at) OVER w AS previous_started_at
+            FROM mailer.attempt a
+            JOIN (SELECT b.mailbox_id, b.gap, mailer._rule_since(NULL, b.mailbox_id) AS rule_since
+                  FROM mailer.mailbox b WHERE b.max_connections = 1 OR b.gap > interval '0') b ON b.mailbox_id = a.mailbox_id
+            WHERE a.finished_at >= since AND a.outcome IN ('sent', 'unconfirmed') AND a.started_at >= b.rule_since
+            WINDOW w AS (PARTITION BY a.mailbox_id ORDER BY a.started_at, a.finished_at)
+        ) t
+        WHERE t.started_at < t.previous_finished_at + CASE WHEN t.gap > grace THEN t.gap - grace ELSE interval '0' END
+    ) x;
+
+    RETURN QUERY SELECT 'a campaign''s mails keep its gap', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('message %s (campaign %s)', t.message_id, t.campaign_id) AS what
+        FROM (
+            SELECT a.message_id, c.campaign_id, a.started_at, c.gap, c.jitter, lag(a.started_at) OVER w AS previous_started_at
+            FROM mailer.attempt a
+            JOIN mailer.message m ON m.message_id = a.message_id
+            JOIN (SELECT c.campaign_id, c.gap, c.jitter, mailer._rule_since(c.campaign_id, NULL) AS rule_since FROM mailer.campaign c) c
+                ON c.campaign_id = m.campaign_id
+            WHERE a.finished_at >= since AND a.outcome IN ('sent', 'unconfirmed') AND a.started_at >= c.rule_since
+            WINDOW w AS (PARTITION BY c.campaign_id ORDER BY a.started_at, a.message_id)
+        ) t
+        WHERE t.started_at < t.previous_started_at + t.gap * (1 - t.jitter)::float8 - grace
+    ) x;
+
+    RETURN QUERY SELECT 'a batch''s mails keep its gap', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('message %s (batch %s)', t.message_id, t.batch_id) AS what
+        FROM (
+            SELECT a.message_id, b.batch_id, a.started_at, b.gap, lag(a.finished_at) OVER w AS previous_finished_at
+            FROM mailer.attempt a
+            JOIN mailer.message m ON m.message_id = a.message_id
+            JOIN mailer.batch_entry b ON b.batch_id = m.batch_id AND b.gap > interval '0'
+            WHERE a.finished_at >= since AND a.outcome IN ('sent', 'unconfirmed')
+            WINDOW w AS (PARTITION BY b.batch_id ORDER BY a.started_at, a.message_id)
+        ) t
+        WHERE t.started_at < t.previous_finished_at + t.gap - LEAST(grace, t.gap / 2)
+    ) x;
+
+    RETURN QUERY SELECT 'a campaign''s mails start inside its window, on its days', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('message %s (campaign %s)', a.message_id, c.campaign_id) AS what
+        FROM mailer.attempt a
+        JOIN mailer.message m ON m.message_id = a.message_id
+        JOIN mailer.campaign c ON c.campaign_id = m.campaign_id
+        CROSS JOIN LATERAL (SELECT (a.started_at AT TIME ZONE c.timezone)::time AS clock,
+                                   ((a.started_at - grace) AT TIME ZONE c.timezone)::time AS earlier,
+                                   extract(isodow FROM mailer._campaign_day(c, a.started_at - grace))::integer - 1 AS weekday) z
+        WHERE a.finished_at >= since AND a.dot_at IS NOT NULL
+          AND a.started_at >= mailer._rule_since(c.campaign_id, NULL)
+          AND (c.allowed_days & (1 << z.weekday) = 0
+               OR NOT CASE WHEN c.window_start < c.window_end THEN z.clock >= c.window_start AND z.earlier < c.window_end
+                           WHEN c.window_start > c.window_end THEN z.clock >= c.window_start OR z.earlier < c.window_end
+                           ELSE true END)
+    ) x;
+
+    RETURN QUERY SELECT 'missed slots of a campaign don''t overlap', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT format('campaign %s from %s', s.campaign_id, s.from_at) AS what
+        FROM (SELECT l.campaign_id, l.from_at, lag(l.to_at) OVER (PARTITION BY l.campaign_id ORDER BY l.from_at) AS previous_to
+              FROM mailer.missed_slot_log l) s
+        WHERE s.from_at < s.previous_to
+    ) x;
+END;
+$$;
+COMMENT ON FUNCTION _verify_pace(timestamptz) IS 'Invariants of mailer.verify(): that caps, gaps and windows were kept by what was really sent';
+
+CREATE FUNCTION verify(since timestamptz DEFAULT NULL) RETURNS TABLE (invariant text, violations bigint, sample text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    from_at timestamptz := COALESCE(since, '-infinity');
+BEGIN
+    RETURN QUERY SELECT * FROM mailer._verify_messages(from_at);
+    RETURN QUERY SELECT * FROM mailer._verify_results(from_at);
+    RETURN QUERY SELECT * FROM mailer._verify_pace(from_at);
+END;
+$$;
+COMMENT ON FUNCTION verify(timestamptz) IS
+'Proves the invariants: one row each, and violations is 0, always. sample names up to three ids of what breaks it.
+since: look only at messages queued, settled or tried from then on; NULL looks at all, and at the totals too.
+Anything else than 0 is a bug, or somebody wrote into the tables.';

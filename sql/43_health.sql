@@ -1,0 +1,173 @@
+-- health(): what an operator should look at, worst first, with what to do about it. Empty when all is well.
+--
+-- It asks the tables and shared memory and changes nothing; every check is cheap at any depth of the queue. Waiting is no
+-- trouble by itself: what waits for a window, a gap or a cap is campaign_explain()'s to tell. Thresholds are written
+-- down once, at the top of each function.
+
+CREATE FUNCTION _health_sending() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    hung_after CONSTANT interval := interval '2 min';
+    has_mail boolean := EXISTS (SELECT FROM mailer.queue_entry);
+BEGIN
+    RETURN QUERY SELECT CASE WHEN has_mail THEN 'critical' ELSE 'warning' END, 'worker', w.worker, w.last_error_at,
+        CASE WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
+             ELSE 'Look into the server''s log; CALL mailer.run() sends meanwhile.' END
+    FROM mailer.worker_status w WHERE NOT w.is_running AND NOT pg_is_in_recovery();
+
+    RETURN QUERY SELECT 'critical', 'worker', 'the sender has not come round for ' || date_trunc('second', clock_timestamp() - w.heartbeat_at),
+        w.heartbeat_at, format('SELECT pg_terminate_backend(%s); it is started again.', w.pid)
+    FROM mailer.worker_status w WHERE w.is_running AND w.heartbeat_at < clock_timestamp() - hung_after;
+
+    RETURN QUERY SELECT 'warning', 'worker', 'the sender met an error: ' || w.last_error, w.last_error_at, 'Look into the server''s log.'
+    FROM mailer.worker_status w WHERE w.is_running AND w.last_error <> '' AND w.last_error_at > clock_timestamp() - interval '1 hour';
+
+    RETURN QUERY SELECT 'critical', 'library', format('library %s is loaded, the extension is %s', mailer._library_version(), e.extversion),
+        NULL::timestamptz, 'Restart the server after ALTER EXTENSION mailer UPDATE.'
+    FROM pg_extension e
+    WHERE e.extname = 'mailer' AND split_part(e.extversion, '.', 1) || '.' || split_part(e.extversion, '.', 2)
+        <> split_part(mailer._library_version(), '.', 1) || '.' || split_part(mailer._library_version(), '.', 2);
+
+    RETURN QUERY SELECT 'warning', 'sending', 'sending is paused: ' || c.pause_reason || ' (by ' || c.paused_by || ')', c.paused_at,
+        'mailer.resume() ends it.' FROM mailer.control c;
+
+    IF current_setting('mailer.enabled', true) = 'off' THEN
+        RETURN QUERY SELECT 'warning', 'sending', 'mailer.enabled is off', NULL::timestamptz, 'Set it on and reload.';
+    END IF;
+    IF current_setting('mailer.delivery', true) = 'capture' THEN
+        RETURN QUERY SELECT 'info', 'sending', 'mails are captured, not sent (mailer.delivery)', NULL::timestamptz,
+            'ALTER DATABASE … SET mailer.delivery = smtp.';
+    END IF;
+    IF current_setting('mailer.redirect_to', true) <> '' THEN
+        RETURN QUERY SELECT 'info', 'sending', 'all mail goes to ' || current_setting('mailer.redirect_to') || ' (mailer.redirect_to)',
+            NULL::timestamptz, 'ALTER DATABASE … RESET mailer.redirect_to.';
+    END IF;
+
+    RETURN QUERY SELECT 'critical', 'clone', 'this database is a copy and sends nothing', NULL::timestamptz,
+        'Make sure that the original doesn''t send the same mails, then SELECT mailer.arm().'
+    FROM mailer._binding() b
+    WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE a.system_identifier = b.system_identifier
+                      AND a.database_oid = b.database_oid AND a.control_inode = b.control_inode);
+
+    -- Rows of an epoch that nobody adopted came with a dump: they lie at the front of their lanes, or nowhere.
+    RETURN QUERY SELECT 'critical', 'clone', 'mails that came from a dump or another database are held', NULL::timestamptz,
+        'Make sure that the original doesn''t send them, then SELECT mailer.arm().'
+    WHERE EXISTS (SELECT FROM (SELECT q.epoch FROM mailer.queue_entry q ORDER BY q.message_id LIMIT 1000) q
+                  WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE q.epoch = ANY (a.adopted)));
+
+    RETURN QUERY SELECT 'warning', 'unconfirmed', format('%s mails may or may not have arrived', count(*)), min(o.settled_at),
+        'See message_status WHERE state = ''unconfirmed''; settle each with mailer.resolve(message_id, ''sent'' or ''resend'').'
+    FROM mailer.outcome o WHERE o.state = 'u' HAVING count(*) > 0;
+END;
+$$;
+COMMENT ON FUNCTION _health_sending() IS 'Alerts of mailer.health() about the sender and what holds all mail';
+
+CREATE FUNCTION _health_mailboxes() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    near_limit CONSTANT numeric := 0.9;
+BEGIN
+    RETURN QUERY SELECT 'critical', 'mailboxes', 'there is mail, but no default mailbox to send it', NULL::timestamptz,
+        'Make one with mailer.mailbox_create(), or mailer.mailbox_alter(name, ''{"is_default": true}'').'
+    WHERE NOT EXISTS (SELECT FROM mailer.mailbox b WHERE b.is_default)
+      AND EXISTS (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id WHERE l.pool IS NULL);
+
+    RETURN QUERY SELECT CASE WHEN b.breaker_failures > 3 OR b.reason ~* '(login|auth|certificate|password|TLS|5[0-9][0-9])' THEN 'critical' ELSE 'warning' END,
+        'mailbox ' || b.mailbox,
+        CASE WHEN b.reason ~* '(login|auth|535|530)' THEN 'login refused: ' ELSE 'its server fails: ' END || b.reason
+            || format(' (%s times, next try %s)', b.breaker_failures, to_char(b.breaker_until, 'HH24:MI:SS')),
+        b.breaker_since,
+        CASE WHEN b.reason ~* '(login|auth|535|530)' THEN 'Set the password with mailer.mailbox_set_password(), then CALL mailer.mailbox_test(name).'
+             ELSE 'CALL mailer.mailbox_test(name) shows which step fails.' END
+    FROM mailer.mailbox_status b WHERE b.state = 'in trouble';
+
+    RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'paused: ' || b.reason, b.paused_at, 'mailer.mailbox_resume(name) ends it.'
+    FROM mailer.mailbox_status b WHERE b.state = 'paused';
+
+    RETURN QUERY SELECT CASE WHEN b.used_today >= b.limit_today THEN 'warning' ELSE 'info' END, 'mailbox ' || b.mailbox,
+        format('%s of %s mails of today are used', b.used_today, b.limit_today), NULL::timestamptz,
+        'What is over waits for the next local day; more mailboxes or a higher daily_limit make room.'
+    FROM mailer.mailbox_status b WHERE b.limit_today > 0 AND b.used_today >= near_limit * b.limit_today;
+
+    RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'it has a username and no password', NULL::timestamptz,
+        'Set it with mailer.mailbox_set_password(); a dump carries no passwords.'
+    FROM mailer.mailbox_status b WHERE b.username IS NOT NULL AND NOT b.has_password;
+END;
+$$;
+COMMENT ON FUNCTION _health_mailboxes() IS 'Alerts of mailer.health() about mailboxes';
+
+CREATE FUNCTION _health_queue() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    late_after CONSTANT interval := interval '5 min';
+    very_late_after CONSTANT interval := interval '1 hour';
+    old_snapshot CONSTANT interval := interval '10 min';
+    many_deltas CONSTANT integer := 100000;
+    now_at CONSTANT timestamptz := mailer._now();
+BEGIN
+    -- Campaigns wait by design and batches by their gap; a stream that is late has no such excuse.
+    RETURN QUERY SELECT CASE WHEN min(d.due_at) < now_at - very_late_after THEN 'critical' ELSE 'warning' END, 'backlog',
+        'mail has been due for ' || date_trunc('second', now_at - min(d.due_at)), min(d.due_at),
+        'mailer.explain(message_id) says what a mail waits for; see view queue.'
+    FROM mailer.lane l
+    CROSS JOIN generate_series(0, 4) p(priority)
+    CROSS JOIN LATERAL (SELECT q.due_at FROM mailer.queue_entry q
+        WHERE q.lane_id = l.lane_id AND q.priority = p.priority AND q.state = 'p' ORDER BY q.due_at LIMIT 1) d
+    WHERE l.kind = 's'
+    HAVING min(d.due_at) < now_at - late_after;
+
+    RETURN QUERY SELECT 'warning', 'campaign ' || c.name,
+        CASE WHEN t.name IS NULL THEN 'its template is gone' ELSE 'it has no mailbox to send from' END, NULL::timestamptz,
+        CASE WHEN t.name IS NULL THEN 'Store it with mailer.template_set().' ELSE 'mailer.campaign_alter(id, ''{"mailboxes": ["…"]}'').' END
+    FROM mailer.campaign c
+    JOIN mailer.lane l ON l.lane_id = c.lane_id
+    LEFT JOIN mailer.template t ON t.name = c.template
+    WHERE c.state = 'r' AND (t.name IS NULL OR NOT EXISTS (
+        SELECT FROM mailer.mailbox b WHERE CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = ANY (l.pool) END));
+
+    RETURN QUERY SELECT 'info', 'campaign ' || c.name, 'paused: ' || c.state_reason,
+        (SELECT max(e.at) FROM mailer.event e WHERE e.campaign_id = c.campaign_id AND e.kind = 'campaign_paused'),
+        format('mailer.campaign_resume(%s) lets it go on.', c.campaign_id)
+    FROM mailer.campaign c WHERE c.state = 'p';
+
+    RETURN QUERY SELECT 'warning', 'snapshot', format('%s (%s) holds the queue''s dead rows back: vacuum can''t remove them', x.who, x.what), x.since, x.hint
+    FROM (
+        SELECT 'session with pid ' || a.pid AS who, COALESCE(NULLIF(a.application_name, ''), a.backend_type) || ', ' || COALESCE(a.state, 'active') AS what,
+               a.xact_start AS since, format('End that transaction, or SELECT pg_terminate_backend(%s).', a.pid) AS hint
+        FROM pg_stat_activity a
+        WHERE a.backend_xmin IS NOT NULL AND a.xact_start < clock_timestamp() - old_snapshot AND a.backend_type <> 'autovacuum worker'
+        UNION ALL
+        SELECT 'prepared transaction ' || p.gid, 'database ' || p.database, p.prepared,
+               format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in that database.', p.gid, p.gid)
+        FROM pg_prepared_xacts p WHERE p.prepared < clock_timestamp() - old_snapshot
+    ) x;
+
+    RETURN QUERY SELECT 'warning', 'counts', format('%s changes of counts are not folded', count(*)), NULL::timestamptz,
+        'The sender folds them; without one status() gets slower.'
+    FROM (SELECT FROM mailer.tally_delta LIMIT many_deltas + 1) d HAVING count(*) > many_deltas;
+
+    RETURN QUERY SELECT 'warning', 'notifications', format('%s times in the last day a trigger could not queue its mails', count(*)), min(e.at),
+        'See event_log WHERE kind = ''notify_failed''; the application''s statement was not disturbed.'
+    FROM (SELECT v.at, v.kind FROM mailer.event v ORDER BY v.event_id DESC LIMIT 10000) e
+    WHERE e.kind = 'notify_failed' AND e.at > now_at - interval '1 day' HAVING count(*) > 0;
+END;
+$$;
+COMMENT ON FUNCTION _health_queue() IS 'Alerts of mailer.health() about what waits, and what makes it slow';
+
+CREATE FUNCTION health() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT h.severity, h.subject, h.problem, h.since, h.hint
+    FROM (
+        SELECT * FROM mailer._health_sending() UNION ALL
+        SELECT * FROM mailer._health_mailboxes() UNION ALL
+        SELECT * FROM mailer._health_queue()
+    ) h
+    ORDER BY array_position(ARRAY['critical', 'warning', 'info'], h.severity), h.since NULLS LAST, h.subject, h.problem
+$$;
+COMMENT ON FUNCTION health() IS
+'What an operator should look at, worst first; no rows when all is well. severity: critical (mail doesn''t go that should),
+warning (it will come to that, or somebody decided it) or info. hint: what to do.';

@@ -1,0 +1,105 @@
+-- Retention: what mails said goes, who got what stays.
+--
+-- purge() is a procedure that commits after every batch, so that it holds no lock and no snapshot for long. PostgreSQL lets
+-- only procedures without SECURITY DEFINER and without SET commit, so the work is in functions that have both, and
+-- everything in the procedure is written with its schema. What is not settled is never touched.
+-- Kept for good: the message's ids, addresses, keys and times, its outcome, each recipient's result, and day counters.
+
+-- Messages settled before the cutoff, in the order of their ids from after_id on; gives the last id looked at, NULL at
+-- the end. A batch keeps its attachments under one of its messages: they go when all of the batch is settled.
+CREATE FUNCTION _purge_messages(cutoff timestamptz, after_id bigint, max_rows integer, OUT last_id bigint, OUT purged bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    WITH looked_at AS MATERIALIZED (
+        SELECT m.message_id, m.created_at, m.batch_id, m.purged_at
+        FROM mailer.message m WHERE m.message_id > after_id ORDER BY m.message_id LIMIT max_rows
+    ), old AS MATERIALIZED (
+        SELECT l.message_id, l.batch_id FROM looked_at l
+        JOIN mailer.outcome o ON o.message_id = l.message_id AND o.settled_at < cutoff AND o.state <> 'u'
+        WHERE l.purged_at IS NULL AND l.created_at < cutoff
+    ), finished AS MATERIALIZED (
+        SELECT o.message_id FROM old o
+        WHERE o.batch_id IS NULL OR NOT EXISTS (
+            SELECT FROM mailer.message s LEFT JOIN mailer.outcome t ON t.message_id = s.message_id
+            WHERE s.batch_id = o.batch_id AND (t.message_id IS NULL OR t.settled_at >= cutoff OR t.state = 'u'))
+    ), no_attachments AS (
+        DELETE FROM mailer.message_attachment a USING finished f WHERE a.message_id = f.message_id
+    ), no_attempts AS (
+        DELETE FROM mailer.attempt a USING finished f WHERE a.message_id = f.message_id
+    ), no_captures AS (
+        DELETE FROM mailer.captured_mail c USING finished f WHERE c.message_id = f.message_id
+    ), cleared AS (
+        UPDATE mailer.message m
+        SET subject = NULL, body_text = NULL, body_html = NULL, variables = NULL, headers = NULL, attachments_of = NULL,
+            purged_at = mailer._now()
+        FROM finished f WHERE m.message_id = f.message_id
+        RETURNING 1
+    )
+    SELECT (SELECT max(l.message_id) FROM looked_at l), (SELECT count(*) FROM cleared) INTO last_id, purged;
+END;
+$$;
+COMMENT ON FUNCTION _purge_messages(timestamptz, bigint, integer) IS 'One batch of mailer.purge(): clears content of messages settled before the cutoff; NULL last_id at the end';
+
+CREATE FUNCTION _purge_events(cutoff timestamptz, max_rows integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    deleted bigint;
+BEGIN
+    -- Events are in the order of their ids, nearly: the oldest ones are looked at, and the first young one ends it.
+    DELETE FROM mailer.event e
+    USING (SELECT f.event_id, f.at FROM mailer.event f ORDER BY f.event_id LIMIT max_rows) o
+    WHERE e.event_id = o.event_id AND o.at < cutoff;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
+END;
+$$;
+COMMENT ON FUNCTION _purge_events(timestamptz, integer) IS 'One batch of mailer.purge(): deletes the oldest events, if they are older than the cutoff';
+
+CREATE FUNCTION _purge_done(older_than interval, messages bigint, events bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT mailer._log_event('purged', jsonb_build_object('older_than', older_than, 'messages', messages, 'events', events))
+$$;
+COMMENT ON FUNCTION _purge_done(interval, bigint, bigint) IS 'Writes down what a purge did';
+
+CREATE PROCEDURE purge(older_than interval)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    cutoff timestamptz := mailer._now() OPERATOR(pg_catalog.-) older_than;
+    batch_size CONSTANT integer := 1000;
+    message_id bigint := 0::bigint;
+    in_batch bigint;
+    messages bigint := 0::bigint;
+    events bigint := 0::bigint;
+BEGIN
+    IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) interval '0' THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'invalid_parameter_value',
+            MESSAGE = 'older_than must be an interval that is not negative',
+            HINT = 'For example CALL mailer.purge(''90 days'').';
+    END IF;
+    LOOP
+        SELECT p.last_id, p.purged INTO message_id, in_batch FROM mailer._purge_messages(cutoff, message_id, batch_size) p;
+        COMMIT;
+        EXIT WHEN message_id IS NULL;
+        messages := messages OPERATOR(pg_catalog.+) in_batch;
+    END LOOP;
+    LOOP
+        in_batch := mailer._purge_events(cutoff, batch_size);
+        COMMIT;
+        EXIT WHEN in_batch OPERATOR(pg_catalog.=) 0;
+        events := events OPERATOR(pg_catalog.+) in_batch;
+    END LOOP;
+    PERFORM mailer._purge_done(older_than, messages, events);
+    COMMIT;
+    RAISE NOTICE 'purged the content of % messages and % events', messages, events;
+END;
+$$;
+COMMENT ON PROCEDURE purge(interval) IS
+'Clears the content, attachments, attempts and captured copies of messages that were settled longer ago than this, and deletes events as old.
+The ledger stays: who was to get what, keys, outcome and result of each recipient. What waits or is unconfirmed is never touched.
+Commits as it goes, so call it outside a transaction block (error 2D000 otherwise); stopping it loses nothing.
+Errors: 22023 older_than is NULL or negative.';
