@@ -179,6 +179,7 @@ void judge_session(const Report& report, Verdict& verdict) {
     const bool is_temporary = report.session_reply && report.session_reply->is_temporary();
     const bool is_permanent = report.session_reply && report.session_reply->is_permanent();
     if (report.session_reply && is_login_refusal(*report.session_reply)) return blame(verdict, Trouble::login, true);
+    if (report.session_reply && report.session_reply->code == 421) return blame(verdict, Trouble::busy, false);
     if (is_temporary && report.stage != Stage::auth && report.stage != Stage::tls)
         return blame(verdict, Trouble::busy, false);
     if (!is_definite) return blame(verdict, Trouble::unreachable, false);

@@ -117,6 +117,8 @@ int Opening::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, v
         std::string_view text{data, size};
         if (type == CURLINFO_HEADER_OUT) opening->note_command(text);
         constexpr std::string_view tls_prefix = "SSL connection using ";
+        if (type == CURLINFO_TEXT && text.starts_with("TLSv"))
+            opening->has_tls_begun_ = true;  // "TLSv1.3 (OUT), TLS handshake …"
         if (type == CURLINFO_TEXT && text.starts_with(tls_prefix)) {
             text.remove_prefix(tls_prefix.size());
             opening->tls_text_ = text.substr(0, text.find_first_of("\r\n"));
@@ -159,7 +161,8 @@ void Opening::note_reply(core::Reply reply) {
 // ---- what it amounts to --------------------------------------------------------------------------------------
 
 bool Opening::is_connected() const {
-    curl_off_t us = 0;
+    if (has_tls_begun_ || said_ != Stage::connect) return true;
+    curl_off_t us = 0;  // until TLS is up, 0 for implicit TLS
     return easy_ && curl_easy_getinfo(easy_.get(), CURLINFO_CONNECT_TIME_T, &us) == CURLE_OK && us > 0;
 }
 
@@ -197,6 +200,25 @@ void Opening::fail(Ending ending, std::string_view text, int curl_code) {
 
 namespace {
 
+// Where a failure belongs that libcurl names without our having seen a command: STARTTLS or AUTH not offered, a
+// certificate.
+std::optional<Stage> stage_of(CURLcode code) {
+    switch (code) {
+        case CURLE_USE_SSL_FAILED:
+        case CURLE_PEER_FAILED_VERIFICATION:
+        case CURLE_SSL_CONNECT_ERROR:
+        case CURLE_SSL_CACERT_BADFILE:
+        case CURLE_SSL_ISSUER_ERROR:
+        case CURLE_SSL_CIPHER:
+            return Stage::tls;
+        case CURLE_LOGIN_DENIED:
+        case CURLE_AUTH_ERROR:
+            return Stage::auth;
+        default:
+            return std::nullopt;
+    }
+}
+
 // 35 covers both a handshake that the peers can't agree on and a connection that broke in the middle of one; only the
 // first leaves a line of OpenSSL's ("error:0A000410:SSL routines::…").
 Ending ending_of(CURLcode code, std::string_view text, bool is_nonsense) {
@@ -223,6 +245,7 @@ void Opening::on_done(CURLcode code) {
     if (text.empty()) text = curl_easy_strerror(code);
     if (code != CURLE_OK) {
         // 8 without a reply: what came was no SMTP at all.
+        said_ = stage_of(code).value_or(said_);
         const bool is_nonsense = is_nonsense_ || (code == CURLE_WEIRD_SERVER_REPLY && !last_reply_);
         return fail(ending_of(code, text, is_nonsense), text, code);
     }

@@ -84,6 +84,7 @@ private:
     std::size_t header_bytes_ = 0;
     bool is_nonsense_ = false;
     Capabilities capabilities_;
+    bool has_tls_begun_ = false;
     std::string tls_text_;
     std::optional<core::Reply> greeting_;
     std::optional<core::Reply> login_reply_;
