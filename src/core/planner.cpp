@@ -20,6 +20,27 @@ std::vector<std::int64_t> keys_of(const Map& map) {
 
 }  // namespace
 
+void Planner::remember(const Planner& before) {
+    turn_ = before.turn_;
+    is_system_shut_ = before.is_system_shut_;
+    system_shut_by_ = before.system_shut_by_;
+    system_shut_at_ = before.system_shut_at_;
+    for (auto& [id, entry] : lanes_) {
+        const auto known = before.lanes_.find(id);
+        if (known == before.lanes_.end()) continue;
+        entry.turn = known->second.turn;
+        entry.served_at = known->second.served_at;
+        entry.why_late = known->second.why_late;
+        mark_changed(entry);
+    }
+    for (const auto& [ids, index] : pool_index_) {
+        const auto known = before.pool_index_.find(ids);
+        if (known == before.pool_index_.end()) continue;
+        pools_[index].shut_by = before.pools_[known->second].shut_by;
+        pools_[index].shut_at = before.pools_[known->second].shut_at;
+    }
+}
+
 void Planner::set_system(const SystemFacts& system) {
     const int in_flight = system_.in_flight;
     system_ = system;
@@ -103,8 +124,11 @@ std::optional<Planner::Go> Planner::next(Time now) {
     if (const auto shut = shut_for_all(system_, now)) {
         system_shut_by_ = shut->first_shut;
         system_shut_at_ = now;
+        is_system_shut_ = true;
         return std::nullopt;
     }
+    if (is_system_shut_) system_shut_at_ = now;  // shut until just now
+    is_system_shut_ = false;
     fire_timers(now);
     while (!ready_pools_.empty()) {
         const auto [key, index] = *ready_pools_.begin();
@@ -203,12 +227,12 @@ void Planner::put_in_order(LaneEntry& entry, Time now) {
     const Time due = *entry.facts.waiting_since;
     const auto shut = shut_for_lane(entry.facts, now);
     if (shut) {
-        // Shut beyond its slot, it will miss that slot because of this gate; shut only by the slot, it is in time.
-        const bool is_kept = !shut->opens_at || *shut->opens_at > entry.facts.next_slot_at.value_or(Time::max());
-        if (shut->first_shut == Gate::campaign_gap) {
+        // Shut beyond its slot, it will miss that slot because of this gate; shut only by a slot ahead, it is in time.
+        const Time slot = entry.facts.next_slot_at.value_or(Time::max());
+        if (shut->first_shut != Gate::campaign_gap) {
+            if (!shut->opens_at || *shut->opens_at > slot) entry.why_late = shut->first_shut;
+        } else if (now < slot) {
             entry.why_late.reset();
-        } else if (is_kept) {
-            entry.why_late = shut->first_shut;
         }
         if (shut->opens_at) wait_until(entry, std::max(due, *shut->opens_at));
     } else if (due > now) {
@@ -256,6 +280,7 @@ void Planner::fire_timers(Time now) {
         const std::uint32_t index = blocked_pools_.begin()->second;
         detach_pool(index);
         pools_[index].shut_until.reset();
+        pools_[index].shut_at = now;
         attach_pool(index);
     }
 }

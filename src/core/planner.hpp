@@ -34,6 +34,10 @@ public:
         std::int64_t mailbox_id;
     };
 
+    // For a planner that is filled anew: what `before` knows and no table does (whose turn it is, what kept lanes from
+    // their slots). Call it when the lanes and mailboxes are in.
+    void remember(const Planner& before);
+
     // Keeps its own count of what is in flight over all mailboxes.
     void set_system(const SystemFacts& system);
     const SystemFacts& system() const { return system_; }
@@ -99,7 +103,7 @@ private:
         std::size_t lane_count = 0;
         std::optional<Time> shut_until = {};  // set while no mailbox of it is open; Time::max(): nobody knows
         std::optional<Gate> shut_by = {};     // the last gate that shut it …
-        Time shut_at = Time::min();           // … and when that was seen
+        Time shut_at = Time::min();           // … and when it was still seen shut
     };
 
     void take_out(LaneEntry& entry);
@@ -134,8 +138,9 @@ private:
     std::set<std::pair<Key, std::uint32_t>> ready_pools_;        // by their first lane
     std::set<std::pair<Time, std::uint32_t>> blocked_pools_;     // by shut_until
     std::uint64_t turn_ = 0;
+    bool is_system_shut_ = false;         // when next() looked last
     std::optional<Gate> system_shut_by_;  // the last gate that shut everything …
-    Time system_shut_at_ = Time::min();   // … and when that was seen
+    Time system_shut_at_ = Time::min();   // … and when it was still seen shut
 };
 
 }  // namespace mailer::core

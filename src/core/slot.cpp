@@ -80,7 +80,7 @@ std::int64_t count_slots(const LaneFacts& lane, Time from, Time to) {
 std::optional<MissedSlots> missed_slots(const LaneFacts& lane, const CurrentSlot& slot, Time now,
                                         std::optional<Gate> why) {
     if (!slot.missed_from) return std::nullopt;
-    const Time to = slot.at > *slot.missed_from ? slot.at : now;
+    const Time to = now - slot.at > lane.gap ? now : slot.at;  // else the slot of the new opening is the one used
     const std::int64_t count = count_slots(lane, *slot.missed_from, to);
     if (count == 0) return std::nullopt;
     return MissedSlots{*slot.missed_from, to, count, why};

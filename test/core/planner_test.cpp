@@ -1,0 +1,243 @@
+// Which lane goes next, when to wake, and that nothing is looked at before it may open. P1 and P2 are planner.hpp's.
+#include "core/planner.hpp"
+
+#include <gtest/gtest.h>
+
+#include "core/scene.hpp"
+
+namespace mailer::core {
+namespace {
+
+using namespace test;
+
+struct Plan : Planner {
+    std::int64_t last_message = 0;
+
+    Plan(std::vector<MailboxFacts> mailboxes, const std::vector<LaneFacts>& lanes) {
+        for (const auto& mailbox : mailboxes) upsert_mailbox(mailbox);
+        for (const auto& lane : lanes) upsert_lane(lane, kMondayMorning);
+    }
+    // The lane that goes at `now`, 0 when none may; its mail has its reply `transit` later, or flies on.
+    std::int64_t send(Time now, std::optional<Duration> transit = Duration{0}) {
+        const auto go = next(now);
+        if (!go) return 0;
+        taken = reserve(go->lane_id, go->mailbox_id, MessageFacts{.id = ++last_message}, now);
+        if (transit) finish(taken, now + *transit);
+        return go->lane_id;
+    }
+    Reservation taken;
+};
+
+LaneFacts slot_at(LaneFacts lane, Duration after) {
+    lane.next_slot_at = kMondayMorning + after;
+    return lane;
+}
+
+TEST(Planner, LaneThatCouldGoLongestGoesFirst) {
+    Plan plan({mailbox_named(1, "a")}, {slot_at(campaign_with(7, {1}), seconds{2}), slot_at(campaign_with(8, {1}), seconds{1})});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:00:01");
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{2}), 8);
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{2}), 7);
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{2}), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:01:31");
+}
+
+TEST(Planner, StreamsWithABacklogTakeTurnsAndDontHoldUpCampaigns) {
+    Plan plan({mailbox_named(1, "a")},
+              {stream_with(2, {1}), stream_with(3, {1}), slot_at(campaign_with(7, {1}), seconds{1})});
+    std::string order;
+    for (int i = 0; i < 3; ++i) order += std::to_string(plan.send(kMondayMorning));
+    for (int i = 0; i < 4; ++i) order += std::to_string(plan.send(kMondayMorning + seconds{2}));
+    EXPECT_EQ(order, "2323273");
+}
+
+TEST(Planner, LaneWithNothingWaitingIsNotOffered) {
+    Plan plan({mailbox_named(1, "a")}, {stream_with(2, {1})});
+    plan.set_pending(2, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "never");
+    plan.set_pending(2, kMondayMorning + minutes{1});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:01");
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{1}), 2);
+}
+
+TEST(Planner, NeverTwoAtATimeFromOneMailboxAndAReplyWakesTheNextLane) {
+    Plan plan({mailbox_named(1, "a")}, {stream_with(2, {1}), stream_with(3, {1})});
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 2);
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "never");
+    plan.finish(plan.taken, kMondayMorning + seconds{1});
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{1}, std::nullopt), 3);
+}
+
+TEST(Planner, MailboxGapWakesTheLaneWhenItHasPassed) {
+    MailboxFacts mailbox = mailbox_named(1, "a");
+    mailbox.gap = seconds{20};
+    Plan plan({mailbox}, {stream_with(2, {1})});
+    EXPECT_EQ(plan.send(kMondayMorning, seconds{1}), 2);
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{1}), 0);
+    EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:00:21");
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{21}), 2);
+}
+
+TEST(Planner, MailboxesOfAPoolTakeTurnsAndShutOnesArePassedOver) {
+    MailboxFacts broken = mailbox_named(2, "b");
+    broken.breaker_open_until = kMondayMorning + minutes{1};
+    Plan plan({mailbox_named(1, "a"), broken, mailbox_named(3, "c")}, {stream_with(2, {1, 2, 3})});
+    std::string order;
+    for (int i = 0; i < 3; ++i) {
+        plan.send(kMondayMorning + seconds{i});
+        order += std::to_string(plan.taken.mailbox_id);
+    }
+    for (int i = 0; i < 4; ++i) {
+        plan.send(kMondayMorning + minutes{1} + seconds{i});
+        order += std::to_string(plan.taken.mailbox_id);
+    }
+    EXPECT_EQ(order, "1312312");
+}
+
+TEST(Planner, ChangedFactsTakeEffectAtOnce) {
+    MailboxFacts mailbox = mailbox_named(1, "a");
+    mailbox.is_enabled = false;
+    LaneFacts lane = campaign_with(7, {1});
+    Plan plan({mailbox}, {lane});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    mailbox.is_enabled = true;
+    plan.upsert_mailbox(mailbox);
+    EXPECT_TRUE(plan.next(kMondayMorning));
+    lane.state = LaneState::paused;
+    plan.upsert_lane(lane, kMondayMorning);
+    EXPECT_FALSE(plan.next(kMondayMorning));
+    lane.state = LaneState::running;
+    plan.upsert_lane(lane, kMondayMorning);
+    EXPECT_TRUE(plan.next(kMondayMorning));
+    plan.set_system({.pause_reason = "maintenance"});
+    EXPECT_FALSE(plan.next(kMondayMorning));
+    EXPECT_EQ(text_of(plan.wake_at()), "never");
+    plan.set_system({});
+    EXPECT_TRUE(plan.next(kMondayMorning));
+}
+
+TEST(Planner, MailboxesAndLanesComeAndGo) {
+    Plan plan({mailbox_named(1, "a")}, {stream_with(2, {1, 5}), stream_with(3, {5})});
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 2);
+    const Reservation flying = plan.taken;
+    EXPECT_EQ(plan.system().in_flight, 1);
+    plan.remove_mailbox(1);
+    EXPECT_EQ(plan.system().in_flight, 0);
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    plan.upsert_mailbox(mailbox_named(5, "late"));
+    EXPECT_EQ(plan.send(kMondayMorning), 3);
+    plan.remove_lane(3);
+    EXPECT_EQ(plan.send(kMondayMorning), 2);
+    plan.remove_lane(2);
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    plan.finish(flying, kMondayMorning);  // a reply for what is gone does no harm
+    EXPECT_FALSE(plan.release(flying, kMondayMorning));
+    EXPECT_EQ(plan.system().in_flight, 0);
+    EXPECT_EQ(plan.lane(2), nullptr);
+    EXPECT_EQ(plan.mailbox(1), nullptr);
+    plan.upsert_lane(stream_with(4, {5}), kMondayMorning);
+    EXPECT_EQ(plan.send(kMondayMorning), 4);
+    EXPECT_EQ(plan.lane_ids(), std::vector<std::int64_t>{4});
+    EXPECT_EQ(plan.mailbox_ids(), std::vector<std::int64_t>{5});
+}
+
+TEST(Planner, StartedCampaignGetsItsFirstSlotToBeStored) {
+    LaneFacts lane = campaign_with(7, {1});
+    lane.next_slot_at.reset();
+    Plan plan({mailbox_named(1, "a")}, {});
+    lane.state = LaneState::draft;
+    EXPECT_FALSE(plan.upsert_lane(lane, kMondayMorning));
+    lane.state = LaneState::running;
+    EXPECT_TRUE(plan.upsert_lane(lane, kMondayMorning));
+    EXPECT_EQ(plan.lane(7)->next_slot_at, kMondayMorning);
+    EXPECT_FALSE(plan.upsert_lane(*plan.lane(7), kMondayMorning + seconds{1}));
+}
+
+TEST(Planner, ConnectionsOfAllMailboxesAreCountedTogether) {
+    Plan plan({mailbox_named(1, "a"), mailbox_named(2, "b")}, {stream_with(2, {1, 2})});
+    plan.set_system({.max_connections = 1});
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 2);
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    plan.release(plan.taken, kMondayMorning);
+    EXPECT_EQ(plan.send(kMondayMorning), 2);
+}
+
+// ── Why slots were missed ────────────────────────────────────────────────────────────────────────────────────────
+
+std::string missed_by(const Plan& plan) {
+    const auto& missed = plan.taken.missed;
+    return missed ? std::to_string(missed->count) + " " + missed_reason_text(missed->reason) : "none";
+}
+
+TEST(Planner, SlotsMissedWhileNobodyLookedAreAnOutage) {
+    Plan plan({mailbox_named(1, "a")}, {campaign_with(7, {1})});
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{15}), 7);
+    EXPECT_EQ(missed_by(plan), "10 not_running");
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{15}), 0);  // and no catching up
+    EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:16:30");
+}
+
+TEST(Planner, SlotsMissedInAPauseNameThePauseAlsoInAPlannerThatIsFilledAnew) {
+    LaneFacts lane = campaign_with(7, {1});
+    lane.state = LaneState::paused;
+    Plan plan({mailbox_named(1, "a")}, {slot_at(lane, minutes{1})});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    lane.state = LaneState::running;
+    Plan anew({mailbox_named(1, "a")}, {slot_at(lane, minutes{1})});
+    anew.remember(plan);
+    EXPECT_EQ(anew.send(kMondayMorning + minutes{16}), 7);
+    EXPECT_EQ(missed_by(anew), "10 campaign_running");
+}
+
+TEST(Planner, SlotsMissedWhileEverythingWasPausedNameThat) {
+    Plan plan({mailbox_named(1, "a")}, {slot_at(campaign_with(7, {1}), minutes{1})});
+    plan.set_system({.pause_reason = "maintenance"});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    plan.set_system({});
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{16}), 7);
+    EXPECT_EQ(missed_by(plan), "10 sending_not_paused");
+}
+
+TEST(Planner, SlotsMissedForWantOfAMailboxNameItsGate) {
+    MailboxFacts mailbox = mailbox_named(1, "a");
+    mailbox.is_enabled = false;
+    Plan plan({mailbox}, {campaign_with(7, {1})});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    mailbox.is_enabled = true;
+    plan.upsert_mailbox(mailbox);
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{15}), 7);
+    EXPECT_EQ(missed_by(plan), "10 mailbox_enabled");
+}
+
+TEST(Planner, SlotThatTheClosingWindowCutOffNamesTheWindow) {
+    const Time slot = utc("2026-01-05 15:58");
+    MailboxFacts mailbox = mailbox_named(1, "a");
+    mailbox.breaker_open_until = slot + minutes{5};
+    LaneFacts lane = campaign_with(7, {1});
+    lane.next_slot_at = slot;
+    Plan plan({mailbox}, {lane});
+    EXPECT_EQ(plan.send(slot), 0);
+    std::optional<Time> t;
+    while ((t = plan.wake_at()) && plan.send(*t) == 0) EXPECT_LT(*t, utc("2026-01-07 00:00"));
+    EXPECT_GE(plan.taken.at, utc("2026-01-06 08:00"));
+    EXPECT_EQ(missed_by(plan), "2 window_open");
+}
+
+TEST(Planner, PauseThatEndedBeforeTheSlotIsForgotten) {
+    LaneFacts lane = slot_at(campaign_with(7, {1}), minutes{1});
+    lane.state = LaneState::paused;
+    Plan plan({mailbox_named(1, "a")}, {lane});
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    lane.state = LaneState::running;
+    plan.upsert_lane(lane, kMondayMorning + seconds{10});
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{10}), 0);
+    EXPECT_EQ(plan.send(kMondayMorning + minutes{16}), 7);
+    EXPECT_EQ(missed_by(plan), "10 not_running");
+}
+
+}  // namespace
+}  // namespace mailer::core
