@@ -9,6 +9,7 @@
 
 #include <array>
 
+#include "pg/accounts.hpp"
 #include "pg/transaction.hpp"
 #include "pg/world.hpp"
 #include "worker/ports.hpp"
@@ -17,8 +18,9 @@ namespace mailer::pg {
 
 class PgQueue final : public worker::Queue {
 public:
-    // `transactions` must outlive the queue. `prefetch`: see world.hpp.
-    PgQueue(Transactions& transactions, int prefetch) : transactions_(transactions), prefetch_(prefetch) {}
+    // What it refers to must outlive the queue. `prefetch`: see world.hpp.
+    PgQueue(Transactions& transactions, Accounts& accounts, int prefetch)
+        : transactions_(transactions), accounts_(accounts), prefetch_(prefetch) {}
 
     void configure(const Settings& settings) { settings_ = settings; }
     // Without shared memory nobody tells what was queued: every call of take_signals() then asks for a sweep.
@@ -57,6 +59,8 @@ public:
     std::vector<worker::Orphan> orphans() override;
 
     const ArmingState& arming() const { return arming_; }
+    // Mailboxes whose server or login changed with the last reading of the world.
+    std::vector<std::int64_t> take_changed_endpoints() { return std::exchange(changed_endpoints_, {}); }
 
 private:
     struct Mark {
@@ -76,6 +80,8 @@ private:
     void recount_tally();
 
     Transactions& transactions_;
+    Accounts& accounts_;
+    std::vector<std::int64_t> changed_endpoints_;
     int prefetch_;
     Settings settings_;
     ArmingState arming_;

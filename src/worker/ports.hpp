@@ -213,7 +213,6 @@ public:
     virtual void turn(Time now, std::vector<core::Report>& finished) = 0;
     // Of those that the predicate names: takes back what isn't on the wire.
     virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) = 0;
-    virtual void settings_changed() = 0;  // read the mailboxes' endpoints anew
 };
 
 // Where a claim was when its sender died.

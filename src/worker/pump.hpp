@@ -48,6 +48,9 @@ public:
     // Everything not on the wire comes back; the next tick settles it.
     void hand_back_all(Time now);
 
+    void forget_world() { has_world_ = false; }  // settings changed: read everything anew
+    void sweep_soon() { is_swept_ = false; }
+    bool has_claimed_all() const { return claims_left_ && *claims_left_ <= 0; }
     bool is_idle() const { return tickets_.empty() && settlements_.empty(); }
     std::size_t in_hand() const { return tickets_.size(); }
     std::int64_t settled_count() const { return settled_count_; }

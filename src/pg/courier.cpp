@@ -1,0 +1,29 @@
+// From tickets to deliveries; see courier.hpp.
+#include "pg/courier.hpp"
+
+namespace mailer::pg {
+
+bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared) {
+    const Account* account = accounts_.find(ticket.reservation.mailbox_id);
+    if (account == nullptr) return false;  // the mailbox went away since the claim: the message goes back
+    smtp::Delivery delivery;
+    delivery.token = ticket.token;
+    delivery.mailbox_id = account->id;
+    delivery.endpoint = account->endpoint;
+    delivery.sender = std::move(prepared.sender);
+    delivery.recipients = std::move(prepared.recipients);
+    delivery.body = std::move(prepared.body);
+    delivery.is_8bit = prepared.is_8bit;
+    delivery.needs_smtputf8 = prepared.needs_smtputf8;
+    return transport_.submit(std::move(delivery));
+}
+
+std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>& tokens) {
+    return transport_.cancel_not_on_wire([&](const smtp::Delivery& d) { return tokens.contains(d.token); });
+}
+
+void SmtpCourier::endpoints_changed(std::span<const std::int64_t> mailbox_ids) {
+    for (std::int64_t id : mailbox_ids) transport_.close_idle(id);
+}
+
+}  // namespace mailer::pg
