@@ -5,20 +5,6 @@
 -- never an error. These functions never touch what the engine writes, and lock the campaign's row FOR KEY SHARE only
 -- (see 33_campaign.sql).
 
--- Domain of the Message-IDs of a lane: its first mailbox's.
-CREATE FUNCTION _message_id_domain(lane_id bigint) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-    SELECT COALESCE(
-        (SELECT substring(b.from_address from '[^@]+$')
-         FROM mailer.lane l JOIN mailer.mailbox b
-           ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
-         WHERE l.lane_id = _message_id_domain.lane_id
-         ORDER BY b.mailbox_id LIMIT 1),
-        'mailer.invalid')
-$$;
-COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox, mailer.invalid while there is none';
-
 CREATE FUNCTION _new_internet_message_id(message_id bigint, domain text) RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
@@ -43,20 +29,29 @@ AS $$
 $$;
 COMMENT ON FUNCTION _printable(text) IS 'Text without control characters, at most 1000 long';
 
-CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT found_row mailer.campaign, OUT domain text, OUT epoch bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+-- One query, for it runs once a lead.
+CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT lane_id bigint, OUT state "char", OUT template text,
+    OUT starts_at timestamptz, OUT domain text, OUT epoch bigint)
+LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 BEGIN
-    SELECT c.* INTO found_row FROM mailer.campaign c WHERE c.campaign_id = _campaign_for_leads.campaign_id FOR KEY SHARE;
-    IF found_row.campaign_id IS NULL OR found_row.state = 'x' THEN
+    SELECT c.lane_id, c.state, c.template, c.starts_at,
+           COALESCE((SELECT substring(b.from_address from '[^@]+$')
+                     FROM mailer.lane l JOIN mailer.mailbox b
+                       ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
+                     WHERE l.lane_id = c.lane_id
+                     ORDER BY b.mailbox_id LIMIT 1), 'mailer.invalid'),
+           (SELECT a.epoch FROM mailer.arming a)
+    INTO lane_id, state, template, starts_at, domain, epoch
+    FROM mailer.campaign c WHERE c.campaign_id = _campaign_for_leads.campaign_id
+    FOR KEY SHARE OF c;
+    IF lane_id IS NULL OR state = 'x' THEN
         PERFORM mailer._campaign_to_change(_campaign_for_leads.campaign_id, '{d,r,p,c}', 'added to');
     END IF;
-    domain := mailer._message_id_domain(found_row.lane_id);
-    SELECT a.epoch INTO epoch FROM mailer.arming a;
 END;
 $$;
-COMMENT ON FUNCTION _campaign_for_leads(bigint) IS 'What adding leads needs of a campaign; it can''t be cancelled or completed until the transaction ends. Errors: 42704, 55000 it is cancelled';
+COMMENT ON FUNCTION _campaign_for_leads(bigint) IS 'What adding leads needs of a campaign, which can''t be cancelled or completed until the transaction ends; domain is what stands behind the @ of Message-IDs: the first mailbox''s. Errors: 42704, 55000 it is cancelled';
 
 -- A completed campaign that has something to do again is running again.
 CREATE FUNCTION _campaign_reopen(campaign_id bigint, reason text) RETURNS void
@@ -81,25 +76,25 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    target record;
-    c mailer.campaign;
+    c record;
     lead record;
     raw text := btrim(COALESCE(campaign_add.recipient, ''));
-    new_id bigint := nextval('mailer.message_id_seq');
+    now_at timestamptz := mailer._now();
     due_at timestamptz;
+    new_id bigint;
 BEGIN
     IF jsonb_typeof(campaign_add.variables) <> 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'variables must be a JSON object';
     END IF;
-    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_add.campaign_id) f;
-    c := target.found_row;
-    SELECT p.address, p.address_key INTO lead FROM mailer._parse_address(raw) p;
+    c := mailer._campaign_for_leads(campaign_add.campaign_id);
+    lead := mailer._parse_address(raw);
+    new_id := nextval('mailer.message_id_seq');
 
     INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
         header_to, internet_message_id, template, variables, external_id)
-    VALUES (new_id, mailer._now(), session_user, c.lane_id, c.campaign_id,
+    VALUES (new_id, now_at, session_user, c.lane_id, campaign_add.campaign_id,
         ARRAY[COALESCE(lead.address, mailer._printable(raw))], 't', COALESCE(lead.address_key, mailer._invalid_key(raw)),
-        mailer._printable(raw), mailer._new_internet_message_id(new_id, target.domain), c.template,
+        mailer._printable(raw), mailer._new_internet_message_id(new_id, c.domain), c.template,
         COALESCE(campaign_add.variables, '{}'), campaign_add.external_id)
     ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING;
     IF NOT FOUND THEN
@@ -107,17 +102,17 @@ BEGIN
     END IF;
 
     IF lead.address IS NULL THEN
-        INSERT INTO mailer.outcome (message_id, state, reason, settled_at)
-        VALUES (new_id, 'f', 'invalid_address', mailer._now());
-        INSERT INTO mailer.tally_delta (campaign_id, failed) VALUES (c.campaign_id, 1);
+        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)
+        VALUES (new_id, 'f', 'invalid_address', now_at, lead.error);
+        INSERT INTO mailer.tally_delta (campaign_id, failed) VALUES (campaign_add.campaign_id, 1);
         RETURN new_id;
     END IF;
-    due_at := GREATEST(mailer._now(), c.starts_at);
+    due_at := GREATEST(now_at, c.starts_at);
     INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
-    VALUES (new_id, c.lane_id, 2, due_at, target.epoch);
-    INSERT INTO mailer.tally_delta (campaign_id, queued) VALUES (c.campaign_id, 1);
+    VALUES (new_id, c.lane_id, 2, due_at, c.epoch);
+    INSERT INTO mailer.tally_delta (campaign_id, queued) VALUES (campaign_add.campaign_id, 1);
     IF c.state = 'c' THEN
-        PERFORM mailer._campaign_reopen(c.campaign_id, 'lead added');
+        PERFORM mailer._campaign_reopen(campaign_add.campaign_id, 'lead added');
     END IF;
     PERFORM mailer._wake(c.lane_id, due_at);
     RETURN new_id;
@@ -135,8 +130,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    target record;
-    c mailer.campaign;
+    c record;
     due_at timestamptz;
     queued_count bigint;
     failed_count bigint;
@@ -153,12 +147,11 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(campaign_add_many.variables) v WHERE jsonb_typeof(v) <> 'object') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each of variables must be a JSON object';
     END IF;
-    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_add_many.campaign_id) f;
-    c := target.found_row;
+    c := mailer._campaign_for_leads(campaign_add_many.campaign_id);
     due_at := GREATEST(mailer._now(), c.starts_at);
 
     WITH lead AS MATERIALIZED (
-        SELECT nextval('mailer.message_id_seq') AS message_id, l.raw, l.variables, l.external_id, p.address, p.address_key
+        SELECT nextval('mailer.message_id_seq') AS message_id, l.raw, l.variables, l.external_id, p.address, p.address_key, p.error
         FROM (SELECT btrim(COALESCE(u.recipient, '')) AS raw, u.variables, u.external_id
               FROM unnest(campaign_add_many.recipients, campaign_add_many.variables, campaign_add_many.external_ids)
                    WITH ORDINALITY u(recipient, variables, external_id, place)
@@ -167,32 +160,32 @@ BEGIN
     ), added AS (
         INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
             header_to, internet_message_id, template, variables, external_id)
-        SELECT l.message_id, mailer._now(), session_user, c.lane_id, c.campaign_id,
+        SELECT l.message_id, mailer._now(), session_user, c.lane_id, campaign_add_many.campaign_id,
             ARRAY[COALESCE(l.address, mailer._printable(l.raw))], 't', COALESCE(l.address_key, mailer._invalid_key(l.raw)),
-            mailer._printable(l.raw), mailer._new_internet_message_id(l.message_id, target.domain), c.template,
+            mailer._printable(l.raw), mailer._new_internet_message_id(l.message_id, c.domain), c.template,
             COALESCE(l.variables, '{}'), l.external_id
         FROM lead l
         ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING
         RETURNING message_id
     ), queued AS (
         INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
-        SELECT a.message_id, c.lane_id, 2, due_at, target.epoch
+        SELECT a.message_id, c.lane_id, 2, due_at, c.epoch
         FROM added a JOIN lead l USING (message_id) WHERE l.address IS NOT NULL
         RETURNING 1
     ), failed AS (
-        INSERT INTO mailer.outcome (message_id, state, reason, settled_at)
-        SELECT a.message_id, 'f', 'invalid_address', mailer._now()
+        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)
+        SELECT a.message_id, 'f', 'invalid_address', mailer._now(), l.error
         FROM added a JOIN lead l USING (message_id) WHERE l.address IS NULL
         RETURNING 1
     )
     SELECT (SELECT count(*) FROM queued), (SELECT count(*) FROM failed) INTO queued_count, failed_count;
 
     IF queued_count + failed_count > 0 THEN
-        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (c.campaign_id, queued_count, failed_count);
+        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (campaign_add_many.campaign_id, queued_count, failed_count);
     END IF;
     IF queued_count > 0 THEN
         IF c.state = 'c' THEN
-            PERFORM mailer._campaign_reopen(c.campaign_id, 'leads added');
+            PERFORM mailer._campaign_reopen(campaign_add_many.campaign_id, 'leads added');
         END IF;
         PERFORM mailer._wake(c.lane_id, due_at);
     END IF;
@@ -209,28 +202,26 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    target record;
-    c mailer.campaign;
+    c record;
     retried_count bigint;
 BEGIN
-    SELECT f.found_row, f.domain, f.epoch INTO target FROM mailer._campaign_for_leads(campaign_retry_failed.campaign_id) f;
-    c := target.found_row;
+    c := mailer._campaign_for_leads(campaign_retry_failed.campaign_id);
     WITH again AS (
         DELETE FROM mailer.outcome o USING mailer.message m
-        WHERE m.campaign_id = c.campaign_id AND o.message_id = m.message_id
+        WHERE m.campaign_id = campaign_retry_failed.campaign_id AND o.message_id = m.message_id
           AND o.state = 'f' AND o.reason <> 'invalid_address' AND m.purged_at IS NULL
         RETURNING o.message_id, o.try_count
     ), queued AS (
         INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count)
-        SELECT a.message_id, c.lane_id, 3, mailer._now(), target.epoch, a.try_count FROM again a ORDER BY a.message_id
+        SELECT a.message_id, c.lane_id, 3, mailer._now(), c.epoch, a.try_count FROM again a ORDER BY a.message_id
         RETURNING 1
     )
     SELECT count(*) INTO retried_count FROM queued;
     IF retried_count > 0 THEN
-        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (c.campaign_id, retried_count, -retried_count);
-        PERFORM mailer._log_event('campaign_retried', jsonb_build_object('messages', retried_count), campaign_id => c.campaign_id);
+        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (campaign_retry_failed.campaign_id, retried_count, -retried_count);
+        PERFORM mailer._log_event('campaign_retried', jsonb_build_object('messages', retried_count), campaign_id => campaign_retry_failed.campaign_id);
         IF c.state = 'c' THEN
-            PERFORM mailer._campaign_reopen(c.campaign_id, 'failed ones are tried again');
+            PERFORM mailer._campaign_reopen(campaign_retry_failed.campaign_id, 'failed ones are tried again');
         END IF;
         PERFORM mailer._wake(c.lane_id, mailer._now());
     END IF;
