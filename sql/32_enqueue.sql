@@ -1,0 +1,32 @@
+-- One mail, several mails about one event, and what may be done to them afterwards. All of it is C, for two reasons: the
+-- role that queues must be seen before the owner's rights are taken (loaders run as that role later), and an
+-- enqueue should cost little more than the insert that it is.
+--
+-- None is STRICT: most parameters have a default, and a NULL stands for it.
+
+-- ── One mail ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION enqueue(recipient text, subject text DEFAULT NULL, body_text text DEFAULT NULL, body_html text DEFAULT NULL,
+    template text DEFAULT NULL, variables jsonb DEFAULT '{}', mailbox text DEFAULT NULL, mailboxes text[] DEFAULT NULL,
+    cc text DEFAULT NULL, bcc text DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}',
+    attachments mailer.attachment[] DEFAULT '{}', send_at timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+    priority int DEFAULT 2, idempotency_key text DEFAULT NULL, external_id text DEFAULT NULL, thread_key text DEFAULT NULL,
+    kind text DEFAULT 'normal', loader text DEFAULT NULL, send_if text DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue';
+COMMENT ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], text, text, text, jsonb, mailer.attachment[],
+    timestamptz, timestamptz, int, text, text, text, text, text, text) IS
+'Queues one mail in the current transaction and gives its message id. recipient, cc and bcc are address lists (100 addresses in all,
+duplicates count once); subject and a body, or a template with variables. Literal subject and bodies are sent as they are, unless
+variables or a loader are given: then they are templates themselves. The same idempotency_key and content give the same id again.
+Errors: 22023 a bad address, header, attachment or combination; 22004 no recipient; 42704 no such template or mailbox; 42883 no such
+loader or send_if; 23505 the idempotency key stands for other content; 54000 too large; 55000 the database isn''t armed.';
+REVOKE ALL ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], text, text, text, jsonb, mailer.attachment[],
+    timestamptz, timestamptz, int, text, text, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION attach(filename text, content bytea, content_type text DEFAULT NULL, content_id text DEFAULT NULL)
+    RETURNS mailer.attachment
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_attach';
+COMMENT ON FUNCTION attach(text, bytea, text, text) IS
+'A file to send along, for the parameter attachments. Without content_type it is guessed from the name; with a content_id it is an
+inline image, shown in HTML by <img src="cid:…">. Error 22023 when name, type or id can''t stand in a header.';
+REVOKE ALL ON FUNCTION attach(text, bytea, text, text) FROM PUBLIC;

@@ -1,0 +1,42 @@
+// Where a request lands: the lane it waits in, the rows it becomes. Everything
+// here needs a current Spi and runs as the owner.
+#pragma once
+
+#include "pg/enqueue_request.hpp"
+
+namespace mailer::pg {
+
+// What the tables say about a request.
+struct Destination {
+  std::int64_t epoch = 0;
+  std::vector<std::int64_t> pool =
+      {}; // mailbox ids, ascending; empty: the default pool
+  std::int64_t stream_lane = 1;
+  std::string domain = {}; // right side of Message-IDs
+};
+
+// Checks that the template and the mailboxes exist. `wants_stream`: make the
+// pool's stream when there is none yet.
+Destination find_destination(const Request &request, bool wants_stream = true);
+
+std::int64_t next_message_id();
+std::string make_message_id(
+    std::int64_t id,
+    std::string_view domain); // unguessable, so that nobody can forge a reply
+
+// Writes one mail: message, queue entry, tally, attachments, and marks the
+// wake-up. Returns its id, or that of the mail which already has the same key
+// and content.
+std::int64_t store_message(const Request &request,
+                           const core::Envelope &envelope,
+                           const Destination &destination);
+
+// The mail that has this key, if any: refuses when its content is another.
+struct Keyed {
+  std::int64_t message_id;
+  std::optional<std::int64_t> batch_id;
+};
+std::optional<Keyed> find_by_key(const TextValue &key,
+                                 std::string_view content_hash);
+
+} // namespace mailer::pg
