@@ -42,30 +42,30 @@ struct StoredMessage {
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
 };
 
-// Templates of the database, parsed once per text. Ask it under a transaction; rendering from it needs none.
+// Templates of the database, parsed once. Load under a transaction; rendering from what was loaded needs none.
 class TemplateCache {
 public:
-    // Loads a template and every partial that it may name. False: there is none of that name. Throws Refusal when one
-    // doesn't parse.
+    // Loads a template and every partial that it names, directly or not. False: there is none of that name.
     bool load(const std::string& name);
-    const StoredTemplate* find(const std::string& name) const;
-    core::PartialTable& partials() { return partials_; }
-    // Forgets what has changed since; one indexed query.
+    void load_partials(std::vector<std::string> names);
+    // nullptr, and why, when it wasn't loaded or doesn't parse.
+    const StoredTemplate* find(const std::string& name, std::string* fault) const;
+    core::PartialTable& partials(bool is_html) { return is_html ? html_partials_ : text_partials_; }
+    // Forgets everything when any template has changed since.
     void refresh();
 
 private:
     bool load_one(const std::string& name);
     struct Entry {
         StoredTemplate parsed;
-        std::int64_t updated_at = 0;
-        std::string fault;  // why it can't be used, when it doesn't parse
+        std::string fault;  // why it can't be used
     };
     std::map<std::string, Entry> entries_;
-    core::PartialTable partials_;
+    core::PartialTable text_partials_, html_partials_;
     std::int64_t newest_ = 0, count_ = -1;
 };
 
-// In the order of `ids`, those that exist. Requires a transaction and an Spi as the extension's owner.
+// Those of `ids` that exist. Requires a transaction and an Spi as the extension's owner.
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids);
 
 // Who it is from, as the mailbox says.
