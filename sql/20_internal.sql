@@ -19,6 +19,9 @@ CREATE FUNCTION _binding(OUT system_identifier bigint, OUT database_oid oid, OUT
     AS 'MODULE_PATHNAME', 'mailer_binding';
 COMMENT ON FUNCTION _binding() IS 'What ties arming to this very cluster and database: system identifier, database and inode of global/pg_control';
 
+CREATE FUNCTION _arming(OUT is_armed boolean, OUT why text) LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_arming';
+COMMENT ON FUNCTION _arming() IS 'Whether this database may send as far as the clone guard is concerned, and why not. Run by the extension''s owner';
+
 CREATE FUNCTION _default_timezone() RETURNS text LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mailer_default_timezone';
 COMMENT ON FUNCTION _default_timezone() IS 'mailer.timezone, or the server''s when that is empty';
 
@@ -36,7 +39,7 @@ CREATE FUNCTION _worker(OUT is_preloaded boolean, OUT launcher_pid integer, OUT 
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_worker';
 COMMENT ON FUNCTION _worker() IS 'Who sends in this database (kind worker or run), since when and how it is: from shared memory, one row';
 
-REVOKE ALL ON FUNCTION _created(), _wake(bigint, timestamptz), _changed(), _new_epoch(), _binding(), _default_timezone(),
+REVOKE ALL ON FUNCTION _created(), _wake(bigint, timestamptz), _changed(), _new_epoch(), _binding(), _arming(), _default_timezone(),
     _is_host_allowed(text, integer), _library_version(), _worker() FROM PUBLIC;
 
 INSERT INTO arming (epoch, adopted, system_identifier, database_oid, control_inode)

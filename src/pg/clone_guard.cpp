@@ -75,7 +75,7 @@ std::uint32_t current_timeline() {
 #endif
 }
 
-ArmingState read_arming() {
+ArmingState look_at_arming() {
     static Statement select(
         "SELECT epoch, adopted, system_identifier, database_oid::bigint, control_inode FROM mailer.arming", {});
     ArmingState state;
@@ -88,19 +88,24 @@ ArmingState read_arming() {
     state.adopted = rows.bigints(0, 2);
     Binding const stored{rows.bigint(0, 3), static_cast<Oid>(rows.bigint(0, 4)), rows.bigint(0, 5)};
     Binding const current = call([] { return current_binding(); });
-    bool const is_same = stored.system_identifier == current.system_identifier &&
-                         stored.database_oid == current.database_oid && stored.control_inode == current.control_inode;
-    if (is_same) {
+    if (stored == current) {
         state.arming = Arming::armed;
     } else if (!is_promotion(stored, current)) {
         state.arming = Arming::held_copy;
         state.why = why_copy;
-    } else if (may_go_on_after_promotion()) {
-        bind_to_this_server(current);
-        state.arming = Arming::armed;
     } else {
         state.arming = Arming::held_promotion;
         state.why = why_promotion;
+    }
+    return state;
+}
+
+ArmingState read_arming() {
+    ArmingState state = look_at_arming();
+    if (state.arming == Arming::held_promotion && may_go_on_after_promotion()) {
+        bind_to_this_server(call([] { return current_binding(); }));
+        state.arming = Arming::armed;
+        state.why = "";
     }
     return state;
 }

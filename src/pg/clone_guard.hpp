@@ -19,6 +19,8 @@ struct Binding {
     std::int64_t system_identifier;
     Oid database_oid;
     std::int64_t control_inode;
+
+    friend bool operator==(const Binding&, const Binding&) = default;
 };
 
 Binding current_binding();         // may ereport (through no C++ frame of its own)
@@ -38,8 +40,11 @@ struct ArmingState {
     const char* why = "";               // one sentence for explain(), health() and the log; empty when armed
 };
 
-// Reads `arming` and, after a promotion that may go on, binds it to this server. Requires a transaction and an Spi.
-// Throws PgError.
+// What `arming` says. Requires a transaction and an Spi. Throws PgError.
+ArmingState look_at_arming();
+
+// The same, for who is about to send: after a promotion that may go on, it binds `arming` to this server (and logs the
+// event), so that it is armed from then on.
 ArmingState read_arming();
 
 }  // namespace mailer::pg

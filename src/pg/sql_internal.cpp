@@ -4,6 +4,7 @@
 #include "pg/guard.hpp"
 #include "pg/settings.hpp"
 #include "pg/shared.hpp"
+#include "pg/spi.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
@@ -97,6 +98,23 @@ MAILER_FUNCTION(mailer_binding) {
     Datum values[3] = {Int64GetDatum(binding.system_identifier), ObjectIdGetDatum(binding.database_oid),
                        Int64GetDatum(binding.control_inode)};
     bool nulls[3] = {false, false, false};
+    PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row, values, nulls)));
+}
+
+MAILER_FUNCTION(mailer_arming) {
+    TupleDesc const row = result_row(fcinfo);
+    struct Seen {
+        bool is_armed;
+        const char* why;
+    };
+    Seen const seen = entry([] {
+        Spi const spi;
+        ArmingState const state = look_at_arming();
+        return Seen{state.arming == Arming::armed, state.why};
+    });
+    Datum values[2] = {BoolGetDatum(seen.is_armed), Datum{0}};
+    bool nulls[2] = {false, false};
+    values[1] = text_or_null(seen.why, &nulls[1]);
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row, values, nulls)));
 }
 
