@@ -1,0 +1,79 @@
+-- Mailboxes: defaults, checks, changes, and that a password goes in and never comes out.
+BEGIN;
+SET client_min_messages = warning;
+SELECT no_plan();
+
+SELECT mailer.mailbox_create('first', 'smtp.example.com', username => 'ada@Example.COM') AS first \gset
+SELECT is((SELECT b.port FROM mailer.mailbox b WHERE b.mailbox_id = :first), 587, 'the port is 587 unless it is said');
+SELECT is((SELECT b.tls FROM mailer.mailbox b WHERE b.mailbox_id = :first), 'starttls', 'a connection is secured unless it is said');
+SELECT is((SELECT lower(b.from_address) FROM mailer.mailbox b WHERE b.mailbox_id = :first), 'ada@example.com', 'the username is the sender unless one is named');
+SELECT ok((SELECT b.is_default FROM mailer.mailbox b WHERE b.mailbox_id = :first), 'the first mailbox is a default one');
+SELECT isnt((SELECT b.timezone FROM mailer.mailbox b WHERE b.mailbox_id = :first), '', 'a time zone is stored at create');
+SELECT results_eq(format('SELECT kind::text, pool FROM mailer.lane WHERE pool_key = %L', :first),
+    format('SELECT ''s''::text, ARRAY[%s::bigint]', :first), 'a mailbox has a stream of its own');
+
+SELECT mailer.mailbox_create('second', 'smtp.example.com', from_address => 'Bob <bob@example.com>', from_name => 'Bob',
+    daily_limit => 100, gap => '90 s', max_connections => 3, timezone => 'Europe/Warsaw', ramp_start => 10, ramp_step => 5) AS second \gset
+SELECT ok(NOT (SELECT b.is_default FROM mailer.mailbox b WHERE b.mailbox_id = :second), 'a later mailbox is no default one');
+SELECT is((SELECT b.from_address FROM mailer.mailbox b WHERE b.mailbox_id = :second), 'bob@example.com', 'of a named address the address is kept');
+SELECT is((SELECT b.ramp_from FROM mailer.mailbox b WHERE b.mailbox_id = :second), (now() AT TIME ZONE 'Europe/Warsaw')::date, 'a ramp begins today, in the mailbox''s zone');
+SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 10, 'on its first day a ramp allows its start');
+UPDATE mailer.mailbox SET ramp_from = ramp_from - 3 WHERE mailbox_id = :second;
+SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 25, 'a ramp grows by its step a day');
+UPDATE mailer.mailbox SET ramp_from = ramp_from - 300 WHERE mailbox_id = :second;
+SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 100, 'a ramp ends at the daily limit');
+
+SELECT throws_ok($$SELECT mailer.mailbox_create('first', 'smtp.example.com', from_address => 'a@example.com')$$, '42710', NULL, 'a name is taken once');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp.example.com')$$, '22004', NULL, 'a sender is needed');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp.example.com', username => 'no address')$$, '22004', NULL, 'a username that is no address is no sender');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp.example.com', from_address => E'a@example.com\r\nBcc: b@example.com')$$, '22023', NULL, 'a sender can''t inject a header');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp://example.com/', from_address => 'a@example.com')$$, '22023', NULL, 'a URL is no host');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', NULL, from_address => 'a@example.com')$$, '22023', NULL, 'a host is needed');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'h', from_address => 'a@example.com', timezone => 'Europe/Nowhere')$$, '22023', 'time zone "Europe/Nowhere" is not known', 'a zone must be known');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'h', from_address => 'a@example.com', port => 0)$$, '23514', NULL, 'port 0 is no port');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'h', from_address => 'a@example.com', gap => '-1 s')$$, '23514', NULL, 'a gap is not negative');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'h', from_address => 'a@example.com', tls => 'ssl')$$, '23514', NULL, 'tls is one of four words');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'h', from_address => 'a@example.com', ramp_start => 5)$$, '22023', NULL, 'a ramp needs a step');
+
+SELECT set_config('timezone', 'Pacific/Auckland', true) \g /dev/null
+SELECT mailer.mailbox_alter('second', '{"timezone": "America/New_York"}') \g /dev/null
+SELECT is(current_setting('timezone'), 'Pacific/Auckland', 'checking a zone leaves the session''s alone');
+
+SELECT mailer.mailbox_alter('second', '{"daily_limit": null, "gap": "5 s", "is_default": true, "idle_seconds": 10, "name": "renamed"}') \g /dev/null
+SELECT results_eq($$SELECT daily_limit, gap, is_default, idle_seconds FROM mailer.mailbox WHERE name = 'renamed'$$,
+    $$VALUES (NULL::integer, '5 s'::interval, true, 10)$$, 'settings are changed by their names, null is none');
+SELECT is((SELECT count(*) FROM mailer.event e WHERE e.kind = 'mailbox_altered' AND e.mailbox_id = :second), 2::bigint, 'a change is logged');
+SELECT mailer.mailbox_alter('renamed', '{"gap": "5 s"}') \g /dev/null
+SELECT is((SELECT count(*) FROM mailer.event e WHERE e.kind = 'mailbox_altered' AND e.mailbox_id = :second), 2::bigint, 'a change that changes nothing is not');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('renamed', '{"daily_limt": 5}')$$, '22023', 'a mailbox has no setting "daily_limt"', 'an unknown setting is an error');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('renamed', '{"password": "x"}')$$, '22023', NULL, 'a password is no setting');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('renamed', '[1]')$$, '22023', NULL, 'settings are an object');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('renamed', '{"name": "first"}')$$, '42710', NULL, 'a name can''t be changed to one that is taken');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('nobody', '{"gap": "5 s"}')$$, '42704', 'mailbox "nobody" does not exist', 'a mailbox must exist');
+
+SELECT mailer.mailbox_pause('first', 'moving house') \g /dev/null
+SELECT results_eq($$SELECT state, reason FROM mailer.mailbox_status WHERE mailbox = 'first'$$, $$VALUES ('paused', 'moving house')$$, 'a pause has a reason');
+SELECT mailer.mailbox_resume('first') \g /dev/null
+SELECT is((SELECT state FROM mailer.mailbox_status WHERE mailbox = 'first'), 'ready', 'a paused mailbox is resumed');
+SELECT mailer.mailbox_resume('first') \g /dev/null
+SELECT results_eq(format('SELECT kind, by_role FROM mailer.event WHERE mailbox_id = %s AND kind ~ ''ed$'' AND kind <> ''mailbox_created'' ORDER BY event_id', :first),
+    $$VALUES ('mailbox_paused', current_setting('session_authorization')), ('mailbox_resumed', current_setting('session_authorization'))$$, 'pause and resume are logged with who, once');
+
+SELECT mailer.mailbox_set_password('first', 'swordfish') \g /dev/null
+SELECT is((SELECT password FROM mailer.mailbox_secret WHERE mailbox_id = :first), 'swordfish', 'a password is stored');
+SELECT is_empty($$SELECT 1 FROM mailer.event e WHERE e::text LIKE '%swordfish%' UNION ALL SELECT 1 FROM mailer.mailbox_status b WHERE b::text LIKE '%swordfish%'$$,
+    'a password is in no event and no view');
+SELECT ok((SELECT has_password FROM mailer.mailbox_status WHERE mailbox = 'first'), 'that there is a password can be seen');
+SELECT mailer.mailbox_set_password('first', NULL) \g /dev/null
+SELECT ok(NOT (SELECT has_password FROM mailer.mailbox_status WHERE mailbox = 'first'), 'a password is removed by NULL');
+
+SELECT mailer.template_set('t', 'Hi {{name}}', 'text') \g /dev/null
+SELECT mailer.template_set('t', 'Hello {{name}}', NULL, '<p>html</p>') \g /dev/null
+SELECT results_eq($$SELECT subject, body_text, body_html FROM mailer.template WHERE name = 't'$$, $$VALUES ('Hello {{name}}', NULL::text, '<p>html</p>')$$,
+    'setting a template again replaces it');
+SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi')$$, '22004', NULL, 'a template needs a body');
+SELECT throws_ok($$SELECT mailer.template_set(NULL, 'Hi', 'x')$$, '22004', NULL, 'a template needs a name');
+SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi {{name', 'x')$$, '22023', NULL, 'a template must parse');
+
+SELECT * FROM finish();
+ROLLBACK;
