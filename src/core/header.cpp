@@ -121,6 +121,9 @@ void HeaderWriter::put_word(std::string_view blank, std::string_view word) {
 
 void HeaderWriter::put_encoded(std::string_view text, bool is_phrase) {
     EncodedWords words(text, is_phrase ? WordPlace::kPhrase : WordPlace::kText);
+    // A text that fits into one word isn't cut only because the line is half full: some readers (Python's email before
+    // 3.13) show the blank between two words of a name.
+    if (words.whole_size() <= kLongestWord) fold_before(words.whole_size() + 1);
     while (!words.is_done()) {
         const std::size_t column = out_.size() - line_start_ + 1;
         std::size_t room = column < kHeaderLine ? kHeaderLine - column : 0;

@@ -47,31 +47,52 @@ EncodedWords::EncodedWords(std::string_view text, WordPlace place) : rest_(text)
     std::size_t q = 0;
     for (const char c : text)
         q += width(c);
-    is_base64_ = (text.size() + 2) / 3 * 4 * 4 < q * 3;  // Q, which people can read, may take a third more
+    prefers_base64_ = (text.size() + 2) / 3 * 4 * 4 < q * 3;  // Q may take a third more
 }
 
 std::size_t EncodedWords::width(char c) const noexcept { return c == ' ' || stays_as_it_is(c, place_) ? 1 : 3; }
 
-std::size_t EncodedWords::octets_that_fit(std::size_t room) const noexcept {
-    std::size_t room_left = is_base64_ ? room / 4 * 3 : room;
+std::size_t EncodedWords::whole_size() const noexcept {
+    if (prefers_base64_) return kFrame + (rest_.size() + 2) / 3 * 4;
+    std::size_t size = kFrame;
+    for (const char c : rest_)
+        size += width(c);
+    return size;
+}
+
+std::size_t EncodedWords::octets_for_q(std::size_t room) const noexcept {
     std::size_t taken = 0;
     while (taken < rest_.size()) {
         const std::size_t length = std::min(character_length(rest_[taken]), rest_.size() - taken);
         std::size_t cost = 0;
         for (std::size_t i = 0; i < length; ++i)
-            cost += is_base64_ ? 1 : width(rest_[taken + i]);
-        if (cost > room_left) break;
-        room_left -= cost;
+            cost += width(rest_[taken + i]);
+        if (cost > room) break;
+        room -= cost;
         taken += length;
     }
     return taken;
 }
 
+// Zero when no character ends on a group of three before the room does.
+std::size_t EncodedWords::octets_for_base64(std::size_t room) const noexcept {
+    const std::size_t most = room / 4 * 3;
+    if (rest_.size() <= most) return rest_.size();
+    std::size_t best = 0;
+    for (std::size_t end = 0; end <= most; end += character_length(rest_[end]))
+        if (end % 3 == 0) best = end;
+    return best;
+}
+
 void EncodedWords::append_next(std::size_t room, std::string& out) {
-    const std::string_view piece = rest_.substr(0, octets_that_fit(std::min(room, kLongestWord) - kFrame));
+    room = std::min(room, kLongestWord) - kFrame;
+    std::size_t octets = prefers_base64_ ? octets_for_base64(room) : 0;
+    const bool is_base64 = octets > 0;
+    if (!is_base64) octets = octets_for_q(room);
+    const std::string_view piece = rest_.substr(0, octets);
     rest_.remove_prefix(piece.size());
-    out += is_base64_ ? "=?utf-8?B?" : "=?utf-8?Q?";
-    if (is_base64_) {
+    out += is_base64 ? "=?utf-8?B?" : "=?utf-8?Q?";
+    if (is_base64) {
         append_base64(piece, out, Base64Lines::kNone);
     } else {
         for (const char c : piece) {
@@ -98,7 +119,7 @@ void append_parameter(std::string_view name, std::string_view value, std::vector
     if (is_plain && name.size() + value.size() + 3 <= kRoom) {
         std::string parameter(name);
         parameter += '=';
-        if (is_token(value)) {
+        if (!value.empty() && std::all_of(value.begin(), value.end(), is_attribute_char)) {
             parameter += value;
         } else {
             parameter += '"';

@@ -16,22 +16,27 @@ constexpr std::size_t kShortestRoom = 12 + 12;  // the frame `=?utf-8?Q?` `?=` a
 
 enum class WordPlace { kText, kPhrase };  // a phrase (a display name) may hold fewer characters as they are
 
-// Cuts a text into encoded words, all in Q or, where that is much shorter, all in B. Requires valid UTF-8.
+// Cuts a text into encoded words: Q where people can read it at a fair price, else B. Requires valid UTF-8.
+//
+// Only the last B word may end in padding: GMime joins adjacent B words before it decodes, and drops what follows "=".
 class EncodedWords {
 public:
     EncodedWords(std::string_view text, WordPlace place);
 
     bool is_done() const noexcept { return rest_.empty(); }
+    // The octets that one word for all of the rest would have.
+    std::size_t whole_size() const noexcept;
     // Appends the next word, at most `room` octets of it; requires !is_done() and room >= kShortestRoom.
     void append_next(std::size_t room, std::string& out);
 
 private:
     std::size_t width(char c) const noexcept;
-    std::size_t octets_that_fit(std::size_t room) const noexcept;
+    std::size_t octets_for_q(std::size_t room) const noexcept;
+    std::size_t octets_for_base64(std::size_t room) const noexcept;
 
     std::string_view rest_;
     WordPlace place_;
-    bool is_base64_ = false;
+    bool prefers_base64_ = false;
 };
 
 // Appends the parameter as `name=value`, `name="value"` or, when it must, as `name*=utf-8''…` in as many pieces as keep
