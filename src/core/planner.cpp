@@ -33,11 +33,11 @@ void Planner::remember(const Planner& before) {
         entry.why_late = known->second.why_late;
         mark_changed(entry);
     }
-    for (const auto& [ids, index] : pool_index_) {
-        const auto known = before.pool_index_.find(ids);
-        if (known == before.pool_index_.end()) continue;
-        pools_[index].shut_by = before.pools_[known->second].shut_by;
-        pools_[index].shut_at = before.pools_[known->second].shut_at;
+    for (const auto& [id, index] : mailbox_index_) {
+        const auto known = before.mailbox_index_.find(id);
+        if (known == before.mailbox_index_.end()) continue;
+        outlooks_[index].shut_by = before.outlooks_[known->second].shut_by;
+        outlooks_[index].shut_at = before.outlooks_[known->second].shut_at;
     }
 }
 
@@ -54,20 +54,26 @@ void Planner::upsert_mailbox(const MailboxFacts& mailbox) {
         unused_mailboxes_.pop_back();
     } else if (is_new) {
         mailboxes_.emplace_back();
+        outlooks_.emplace_back();
         pools_of_mailbox_.emplace_back();
     }
     MailboxFacts& place = mailboxes_[known->second];
     system_.in_flight += mailbox.in_flight - (is_new ? 0 : place.in_flight);
     place = mailbox;
-    if (is_new) list_all_members();
-    mailbox_may_open(known->second, Time::min());
+    if (is_new) {
+        outlooks_[known->second] = {.state = Outlook::gone};
+        list_all_members();
+    }
+    mailbox_changed(known->second);
 }
 
 void Planner::remove_mailbox(std::int64_t id) {
     const auto known = mailbox_index_.find(id);
     if (known == mailbox_index_.end()) return;
     system_.in_flight -= mailboxes_[known->second].in_flight;
+    mailbox_changed(known->second);
     mailboxes_[known->second] = {};
+    outlooks_[known->second].state = Outlook::gone;
     unused_mailboxes_.push_back(known->second);
     mailbox_index_.erase(known);
     list_all_members();
@@ -129,39 +135,39 @@ std::optional<Planner::Go> Planner::next(Time now) {
     }
     if (is_system_shut_) system_shut_at_ = now;  // shut until just now
     is_system_shut_ = false;
-    fire_timers(now);
-    while (!ready_pools_.empty()) {
+    while (!lane_timers_.empty() && lane_timers_.begin()->first <= now) {
+        put_in_order(lanes_.at(lane_timers_.begin()->second), now);
+    }
+    look_at_mailboxes(now);
+    while (open_mailbox_count_ > 0 && !ready_pools_.empty()) {
         const auto [key, index] = *ready_pools_.begin();
         LaneEntry& entry = lanes_.at(key.lane_id);
-        PoolEntry& pool = pools_[index];
         if (shut_for_lane(entry.facts, now)) {
             put_in_order(entry, now);
             continue;
         }
-        const Decision choice = choose_mailbox(view(pool), now);
-        if (choice.go) return Go{key.lane_id, mailboxes_[choice.mailbox].id};
+        if (const auto mailbox = open_mailbox_of(pools_[index], now)) return Go{key.lane_id, mailboxes_[*mailbox].id};
         detach_pool(index);
-        pool.shut_until = choice.opens_at.value_or(Time::max());
-        pool.shut_by = choice.first_shut;
-        pool.shut_at = now;
-        attach_pool(index);
+        pools_[index].is_blocked = true;
     }
     return std::nullopt;
 }
 
 std::optional<Time> Planner::wake_at() const {
     if (shut_for_all(system_, Time::min())) return std::nullopt;
-    if (!ready_pools_.empty()) return Time::min();
     std::optional<Time> wake;
-    if (!timers_.empty()) wake = timers_.begin()->first;
-    if (!blocked_pools_.empty() && (!wake || blocked_pools_.begin()->first < *wake)) wake = blocked_pools_.begin()->first;
+    if (!lane_timers_.empty()) wake = lane_timers_.begin()->first;
+    if (waiting_count_ == 0) return wake;
+    if (!changed_mailboxes_.empty() || (open_mailbox_count_ > 0 && !ready_pools_.empty())) return Time::min();
+    if (!mailbox_timers_.empty() && (!wake || mailbox_timers_.begin()->first < *wake)) return mailbox_timers_.begin()->first;
     return wake;
 }
 
 Reservation Planner::reserve(std::int64_t lane_id, std::int64_t mailbox_id, const MessageFacts& message, Time now) {
     LaneEntry& entry = lanes_.at(lane_id);
-    MailboxFacts& mailbox = mailboxes_[mailbox_index_.at(mailbox_id)];
-    const Reservation taken = core::reserve(entry.facts, mailbox, message, now, why_late(entry));
+    const std::uint32_t index = mailbox_index_.at(mailbox_id);
+    const Reservation taken = core::reserve(entry.facts, mailboxes_[index], message, now, why_late(entry, index));
+    mailbox_changed(index);
     system_.in_flight += 1;
     entry.why_late.reset();
     entry.turn = ++turn_;
@@ -179,7 +185,7 @@ void Planner::finish(const Reservation& reservation, Time replied_at) {
     core::finish(lane == lanes_.end() ? gone_lane : lane->second.facts, sender, reservation, replied_at);
     if (mailbox != mailbox_index_.end()) {
         system_.in_flight -= 1;
-        mailbox_may_open(mailbox->second, sender.next_at.value_or(Time::min()));
+        mailbox_changed(mailbox->second);
     }
     if (lane != lanes_.end() && lane->second.facts.kind == LaneKind::batch) mark_changed(lane->second);
 }
@@ -194,7 +200,7 @@ bool Planner::release(const Reservation& reservation, Time now, std::optional<Ti
         core::release(lane == lanes_.end() ? gone_lane : lane->second.facts, sender, reservation, now, replied_at);
     if (mailbox != mailbox_index_.end()) {
         system_.in_flight -= 1;
-        mailbox_may_open(mailbox->second, sender.next_at.value_or(Time::min()));
+        mailbox_changed(mailbox->second);
     }
     if (lane == lanes_.end()) return false;
     mark_changed(lane->second);
@@ -211,13 +217,13 @@ std::vector<GateLine> Planner::explain(std::int64_t lane_id, const MessageFacts*
     return core::explain(system_, entry.facts, view(pools_[entry.pool]), message, now);
 }
 
-// What kept a lane from its slot, as far as this planner has seen it: a gate of its own, then everybody's, then the pool's.
-std::optional<Gate> Planner::why_late(const LaneEntry& entry) const {
+// What kept a lane from its slot, as far as this planner has seen it: a gate of its own, then everybody's, then the one of
+// the mailbox that it gets now.
+std::optional<Gate> Planner::why_late(const LaneEntry& entry, std::uint32_t mailbox) const {
     if (entry.why_late) return entry.why_late;
     const Time slot = entry.facts.next_slot_at.value_or(Time::max());
     if (system_shut_by_ && system_shut_at_ >= slot) return system_shut_by_;
-    const PoolEntry& pool = pools_[entry.pool];
-    if (pool.shut_by && pool.shut_at >= slot) return pool.shut_by;
+    if (outlooks_[mailbox].shut_at >= slot) return outlooks_[mailbox].shut_by;
     return std::nullopt;
 }
 
@@ -243,10 +249,11 @@ void Planner::put_in_order(LaneEntry& entry, Time now) {
 }
 
 void Planner::take_out(LaneEntry& entry) {
-    if (entry.place == Place::timed) timers_.erase({entry.wake_at, entry.facts.id});
+    if (entry.place == Place::timed) lane_timers_.erase({entry.wake_at, entry.facts.id});
     if (entry.place == Place::waiting) {
         detach_pool(entry.pool);
         pools_[entry.pool].waiting.erase(entry.key);
+        waiting_count_ -= 1;
         attach_pool(entry.pool);
     }
     entry.place = Place::idle;
@@ -256,7 +263,7 @@ void Planner::wait_until(LaneEntry& entry, Time t) {
     take_out(entry);
     entry.place = Place::timed;
     entry.wake_at = t;
-    timers_.emplace(t, entry.facts.id);
+    lane_timers_.emplace(t, entry.facts.id);
 }
 
 void Planner::wait_for_mailbox(LaneEntry& entry, Time now) {
@@ -271,48 +278,69 @@ void Planner::wait_for_mailbox(LaneEntry& entry, Time now) {
     entry.key = {ready_at, is_paced ? 0 : entry.turn, lane.id};
     detach_pool(entry.pool);
     pools_[entry.pool].waiting.insert(entry.key);
+    waiting_count_ += 1;
     attach_pool(entry.pool);
 }
 
-void Planner::fire_timers(Time now) {
-    while (!timers_.empty() && timers_.begin()->first <= now) put_in_order(lanes_.at(timers_.begin()->second), now);
-    while (!blocked_pools_.empty() && blocked_pools_.begin()->first <= now) {
-        const std::uint32_t index = blocked_pools_.begin()->second;
-        detach_pool(index);
-        pools_[index].shut_until.reset();
-        pools_[index].shut_at = now;
+void Planner::mailbox_changed(std::uint32_t mailbox) {
+    MailboxOutlook& outlook = outlooks_[mailbox];
+    if (outlook.state == Outlook::changed) return;
+    if (outlook.state == Outlook::open) open_mailbox_count_ -= 1;
+    if (outlook.state == Outlook::shut && outlook.opens_at) mailbox_timers_.erase({*outlook.opens_at, mailbox});
+    outlook.state = Outlook::changed;
+    changed_mailboxes_.push_back(mailbox);
+}
+
+void Planner::look_at_mailboxes(Time now) {
+    while (!mailbox_timers_.empty() && mailbox_timers_.begin()->first <= now) {
+        mailbox_changed(mailbox_timers_.begin()->second);
+    }
+    for (const std::uint32_t mailbox : changed_mailboxes_) {
+        if (outlooks_[mailbox].state == Outlook::changed) look_at(mailbox, now);
+    }
+    changed_mailboxes_.clear();
+}
+
+void Planner::look_at(std::uint32_t mailbox, Time now) {
+    MailboxOutlook& outlook = outlooks_[mailbox];
+    const Decision decision = choose_mailbox({mailboxes_, {&mailbox, 1}}, now);
+    outlook.opens_at = decision.opens_at;
+    if (!decision.go) {
+        outlook.state = Outlook::shut;
+        outlook.shut_by = decision.first_shut;
+        outlook.shut_at = now;
+        if (outlook.opens_at) mailbox_timers_.emplace(*outlook.opens_at, mailbox);
+        return;
+    }
+    outlook.state = Outlook::open;
+    open_mailbox_count_ += 1;
+    for (const std::uint32_t index : pools_of_mailbox_[mailbox]) {
+        if (!pools_[index].is_blocked) continue;
+        pools_[index].is_blocked = false;
         attach_pool(index);
     }
+}
+
+std::optional<std::uint32_t> Planner::open_mailbox_of(const PoolEntry& pool, Time now) {
+    open_members_.clear();
+    for (const std::uint32_t member : pool.members) {
+        if (outlooks_[member].state == Outlook::open) open_members_.push_back(member);
+    }
+    const Decision choice = choose_mailbox({mailboxes_, open_members_}, now);
+    if (choice.go) return choice.mailbox;
+    // Open when they were looked at, and shut without a change of facts: a zone whose date went back at midnight.
+    for (const std::uint32_t member : open_members_) mailbox_changed(member);
+    return std::nullopt;
 }
 
 void Planner::detach_pool(std::uint32_t index) {
     const PoolEntry& pool = pools_[index];
-    if (pool.waiting.empty()) return;
-    if (pool.shut_until) {
-        blocked_pools_.erase({*pool.shut_until, index});
-    } else {
-        ready_pools_.erase({*pool.waiting.begin(), index});
-    }
+    if (!pool.waiting.empty() && !pool.is_blocked) ready_pools_.erase({*pool.waiting.begin(), index});
 }
 
 void Planner::attach_pool(std::uint32_t index) {
     const PoolEntry& pool = pools_[index];
-    if (pool.waiting.empty()) return;
-    if (!pool.shut_until) {
-        ready_pools_.emplace(*pool.waiting.begin(), index);
-    } else if (*pool.shut_until != Time::max()) {
-        blocked_pools_.emplace(*pool.shut_until, index);
-    }
-}
-
-void Planner::mailbox_may_open(std::uint32_t mailbox, Time t) {
-    for (const std::uint32_t index : pools_of_mailbox_[mailbox]) {
-        PoolEntry& pool = pools_[index];
-        if (!pool.shut_until || *pool.shut_until <= t) continue;
-        detach_pool(index);
-        pool.shut_until = t;
-        attach_pool(index);
-    }
+    if (!pool.waiting.empty() && !pool.is_blocked) ready_pools_.emplace(*pool.waiting.begin(), index);
 }
 
 std::uint32_t Planner::join_pool(std::vector<std::int64_t> ids) {

@@ -95,15 +95,22 @@ private:
         Time served_at = Time::min();  // … and as an instant
         std::optional<Gate> why_late;  // what kept it from its slot
     };
-    // Lanes with the same mailboxes queue together, so that a free mailbox is offered to one lane, not tried by all.
+    // Lanes with the same mailboxes queue together. Blocked: none of them was open when its first lane was tried.
     struct PoolEntry {
         std::vector<std::int64_t> ids;
         std::vector<std::uint32_t> members;
         std::set<Key> waiting;
         std::size_t lane_count = 0;
-        std::optional<Time> shut_until = {};  // set while no mailbox of it is open; Time::max(): nobody knows
-        std::optional<Gate> shut_by = {};     // the last gate that shut it …
-        Time shut_at = Time::min();           // … and when it was still seen shut
+        bool is_blocked = false;
+    };
+    // What the gates said of a mailbox when it was last looked at. By G2 that holds until opens_at or a change of facts, so
+    // that a free mailbox is offered to one lane and a shut one is tried by none.
+    enum class Outlook : std::uint8_t { changed, open, shut, gone };
+    struct MailboxOutlook {
+        Outlook state = Outlook::changed;
+        std::optional<Time> opens_at = {};  // while shut
+        std::optional<Gate> shut_by = {};   // the last gate that shut it …
+        Time shut_at = Time::min();         // … and when it was still seen shut
     };
 
     void take_out(LaneEntry& entry);
@@ -113,30 +120,39 @@ private:
     void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
     void fire_timers(Time now);
 
-    // Between detach and attach the pool's lanes and shut_until may be changed.
+    void mailbox_changed(std::uint32_t mailbox);
+    void look_at_mailboxes(Time now);
+    void look_at(std::uint32_t mailbox, Time now);
+    std::optional<std::uint32_t> open_mailbox_of(const PoolEntry& pool, Time now);
+
+    // Between detach and attach the pool's lanes and is_blocked may be changed.
     void detach_pool(std::uint32_t pool);
     void attach_pool(std::uint32_t pool);
-    void mailbox_may_open(std::uint32_t mailbox, Time t);
     std::uint32_t join_pool(std::vector<std::int64_t> ids);
     void leave_pool(std::uint32_t pool);
     void list_members(std::uint32_t pool);
     void list_all_members();
 
-    std::optional<Gate> why_late(const LaneEntry& entry) const;
+    std::optional<Gate> why_late(const LaneEntry& entry, std::uint32_t mailbox) const;
     PoolView view(const PoolEntry& pool) const { return {mailboxes_, pool.members}; }
 
     SystemFacts system_;
     std::vector<MailboxFacts> mailboxes_;
-    std::unordered_map<std::int64_t, std::uint32_t> mailbox_index_;
+    std::vector<MailboxOutlook> outlooks_;  // of mailboxes_
     std::vector<std::vector<std::uint32_t>> pools_of_mailbox_;
+    std::unordered_map<std::int64_t, std::uint32_t> mailbox_index_;
     std::vector<std::uint32_t> unused_mailboxes_;
+    std::vector<std::uint32_t> changed_mailboxes_;
+    std::size_t open_mailbox_count_ = 0;
+    std::set<std::pair<Time, std::uint32_t>> mailbox_timers_;  // the shut ones, by opens_at
     std::unordered_map<std::int64_t, LaneEntry> lanes_;
+    std::set<std::pair<Time, std::int64_t>> lane_timers_;  // Time::min() for changed lanes
     std::vector<PoolEntry> pools_;
     std::map<std::vector<std::int64_t>, std::uint32_t> pool_index_;
     std::vector<std::uint32_t> unused_pools_;
-    std::set<std::pair<Time, std::int64_t>> timers_;             // lanes; Time::min() for changed ones
-    std::set<std::pair<Key, std::uint32_t>> ready_pools_;        // by their first lane
-    std::set<std::pair<Time, std::uint32_t>> blocked_pools_;     // by shut_until
+    std::set<std::pair<Key, std::uint32_t>> ready_pools_;  // that aren't blocked, by their first lane
+    std::size_t waiting_count_ = 0;                        // lanes in all pools
+    std::vector<std::uint32_t> open_members_;              // scratch of open_mailbox_of()
     std::uint64_t turn_ = 0;
     bool is_system_shut_ = false;         // when next() looked last
     std::optional<Gate> system_shut_by_;  // the last gate that shut everything …
