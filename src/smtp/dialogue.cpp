@@ -69,7 +69,8 @@ void Dialogue::allow_dot(Time now) {
 std::string_view Dialogue::output() {
     if (out_at_ == out_.size()) {
         out_.clear();
-        out_at_ = dot_begins_ = 0;
+        out_at_ = 0;
+        dot_begins_ = std::string::npos;
         switch (phase_) {
             case Phase::envelope:
                 write_envelope();
@@ -117,7 +118,7 @@ void Dialogue::sent(std::size_t bytes, Time now) {
     out_at_ += bytes;
     if (phase_ != Phase::body || bytes == 0) return;
     deadline_ = now + timeouts_.block;
-    if (dot_begins_ == 0 || out_at_ <= dot_begins_) return;
+    if (dot_begins_ == std::string::npos || out_at_ <= dot_begins_) return;
     report_.dot_sent = true;  // one byte of it is enough to lose certainty
     report_.stage = Stage::dot;
     if (out_at_ == out_.size()) enter(Phase::dot, timeouts_.dot, now);
@@ -260,7 +261,7 @@ void Dialogue::finish(Ending ending, Time now) {
     stuffer_ = {};
     if (out_.capacity() > 2048 && out_at_ == out_.size()) {  // an idle connection keeps no block
         out_ = {};
-        out_at_ = dot_begins_ = 0;
+        out_at_ = 0;
     }
 }
 

@@ -89,8 +89,8 @@ private:
 
     std::string out_;  // pending from out_at_; rewritten only when all of it was sent
     std::size_t out_at_ = 0;
-    bool has_to_write_ = false;   // the phase's own command (".", RSET, QUIT) is not in out_ yet
-    std::size_t dot_begins_ = 0;  // in out_, when the dot is in it; else 0
+    bool has_to_write_ = false;                   // the phase's own command (".", RSET, QUIT) is not in out_ yet
+    std::size_t dot_begins_ = std::string::npos;  // in out_, when the dot is in it
 
     const Delivery* delivery_ = nullptr;
     DotStuffer stuffer_;
