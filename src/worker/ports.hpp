@@ -43,6 +43,7 @@ struct Ticket {
     Candidate row;
     core::Reservation reservation;
     std::vector<int> envelope;  // recipient numbers (from 1) in the order of the delivery's recipients
+    std::vector<int> suppressed;  // recipients left out of it
 };
 
 struct AttemptRow {

@@ -121,6 +121,7 @@ void Pump::hand_out(Time now) {
         Prepared prepared = mail_room_.prepare(ticket, now);
         journal_.mark(ticket.token, Phase::ready);
         ticket.envelope = prepared.envelope;
+        ticket.suppressed = prepared.suppressed;
         if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
             settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
         } else if (!courier_.submit(ticket, std::move(prepared))) {

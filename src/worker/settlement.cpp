@@ -94,6 +94,7 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
         row.is_hard_bounce = r.is_hard_bounce;
         s.recipients.push_back(std::move(row));
     }
+    for (int n : ticket.suppressed) s.recipients.push_back({n, 'c', {0, "", "suppressed"}, false});
     s.trouble = verdict.trouble;
     s.is_trouble_lasting = verdict.is_trouble_lasting;
     s.proves_mailbox = verdict.proves_mailbox;
