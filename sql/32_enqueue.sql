@@ -30,3 +30,31 @@ COMMENT ON FUNCTION attach(text, bytea, text, text) IS
 'A file to send along, for the parameter attachments. Without content_type it is guessed from the name; with a content_id it is an
 inline image, shown in HTML by <img src="cid:…">. Error 22023 when name, type or id can''t stand in a header.';
 REVOKE ALL ON FUNCTION attach(text, bytea, text, text) FROM PUBLIC;
+
+-- ── What a mail says ───────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION render(source text, variables jsonb, is_html boolean DEFAULT false) RETURNS text
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_render';
+COMMENT ON FUNCTION render(text, jsonb, boolean) IS
+'Renders a Mustache source with variables (a JSON object; NULL is {}), escaping for HTML when is_html. {{> name}} takes in a stored
+template. NULL for a NULL source. Errors: 42601 the source doesn''t parse, 22023 variables is no object, 54000 a limit.';
+REVOKE ALL ON FUNCTION render(text, jsonb, boolean) FROM PUBLIC;
+
+CREATE FUNCTION template_preview(name text, variables jsonb, OUT subject text, OUT body_text text, OUT body_html text)
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_template_preview';
+COMMENT ON FUNCTION template_preview(text, jsonb) IS
+'What a stored template says with these variables; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
+is no object, 54000 a limit.';
+REVOKE ALL ON FUNCTION template_preview(text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION message_source(message_id bigint) RETURNS bytea
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_message_source';
+COMMENT ON FUNCTION message_source(bigint) IS
+'The bytes of a message as they go over the wire (not dot-stuffed), from the mailbox that sent it or the first that would. A template is
+rendered as it is now; a loader isn''t called, the stored variables stand in. Errors: 42704 no such message, 55000 purged, or no mailbox.';
+REVOKE ALL ON FUNCTION message_source(bigint) FROM PUBLIC;
+
+CREATE FUNCTION _check_template(source text) RETURNS void
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_check_template';
+COMMENT ON FUNCTION _check_template(text) IS 'Error 42601 when it isn''t a Mustache template, 54000 when it is too large or nested too deeply';
+REVOKE ALL ON FUNCTION _check_template(text) FROM PUBLIC;
