@@ -123,7 +123,14 @@ LEFT JOIN mailer.mailbox b ON b.mailbox_id = e.mailbox_id;
 COMMENT ON VIEW event_log IS 'A feed of everything that settled or changed: read on with WHERE id > the last one ORDER BY id LIMIT n. Ids are drawn before commit: what a long transaction wrote appears late, behind its id';
 COMMENT ON COLUMN event_log.id IS 'Grows; one order over messages'' outcomes and all other events';
 COMMENT ON COLUMN event_log.kind IS 'sent, failed, cancelled or unconfirmed for a message; else what changed, such as campaign_paused or mailbox_altered';
-COMMENT ON COLUMN event_log.by_role IS 'Who did it; NULL: the engine';
+COMMENT ON COLUMN event_log.by_role IS 'Role that did it; mailer or NULL is the engine';
+
+CREATE FUNCTION _held_because() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT a.why FROM mailer._arming() a WHERE NOT a.is_armed
+$$;
+COMMENT ON FUNCTION _held_because() IS 'Why the clone guard holds this database; NULL: it doesn''t';
 
 CREATE VIEW queue AS
 SELECT q.message_id,
@@ -138,7 +145,8 @@ SELECT q.message_id,
        q.due_at,
        CASE
            WHEN q.state = 's' THEN 'nothing: it is on its way'
-           WHEN a.epoch IS NULL THEN 'mailer.arm(): it was restored or copied'
+           WHEN a.epoch IS NULL THEN 'mailer.arm(): it came from a dump or another database'
+           WHEN h.why IS NOT NULL THEN 'mailer.arm(): ' || h.why
            WHEN z.pause_reason IS NOT NULL THEN 'sending paused: ' || z.pause_reason
            WHEN c.state = 'd' THEN 'campaign not started'
            WHEN c.state = 'p' THEN 'campaign paused: ' || c.state_reason
@@ -159,6 +167,7 @@ LEFT JOIN mailer.lane l ON l.lane_id = q.lane_id
 LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
 LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1]
 LEFT JOIN mailer.mailbox_state t ON t.mailbox_id = b.mailbox_id
+CROSS JOIN (SELECT mailer._held_because() AS why) h
 LEFT JOIN mailer.control z ON true
 LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted);
 COMMENT ON VIEW queue IS 'Every message that waits or is on its way, and what it waits for in a few words';

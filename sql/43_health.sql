@@ -44,11 +44,9 @@ BEGIN
             NULL::timestamptz, 'ALTER DATABASE … RESET mailer.redirect_to.';
     END IF;
 
-    RETURN QUERY SELECT 'critical', 'clone', 'this database is a copy and sends nothing', NULL::timestamptz,
+    RETURN QUERY SELECT 'critical', 'clone', 'nothing is sent: ' || a.why, NULL::timestamptz,
         'Make sure that the original doesn''t send the same mails, then SELECT mailer.arm().'
-    FROM mailer._binding() b
-    WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE a.system_identifier = b.system_identifier
-                      AND a.database_oid = b.database_oid AND a.control_inode = b.control_inode);
+    FROM mailer._arming() a WHERE NOT a.is_armed;
 
     -- Rows of an epoch that nobody adopted came with a dump: they lie at the front of their lanes, or nowhere.
     RETURN QUERY SELECT 'critical', 'clone', 'mails that came from a dump or another database are held', NULL::timestamptz,
