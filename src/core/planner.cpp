@@ -244,7 +244,7 @@ void Planner::put_in_order(LaneEntry& entry, Time now) {
     } else if (due > now) {
         wait_until(entry, due);
     } else {
-        wait_for_mailbox(entry, now);
+        wait_for_mailbox(entry);
     }
 }
 
@@ -266,11 +266,12 @@ void Planner::wait_until(LaneEntry& entry, Time t) {
     lane_timers_.emplace(t, entry.facts.id);
 }
 
-void Planner::wait_for_mailbox(LaneEntry& entry, Time now) {
+void Planner::wait_for_mailbox(LaneEntry& entry) {
     const LaneFacts& lane = entry.facts;
     const bool is_paced = lane.kind != LaneKind::stream && lane.gap > Duration{0};
     Time ready_at = *lane.waiting_since;
-    if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, current_slot(lane, now).at);
+    // Stored values only: whatever happened since, a planner that is filled anew has the same order.
+    if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, lane.next_slot_at.value_or(ready_at));
     if (lane.kind == LaneKind::batch) ready_at = std::max(ready_at, lane.next_at.value_or(ready_at));
     // What has no pace of its own goes behind all that was ready when it was served: turns, not a race.
     if (!is_paced) ready_at = std::max(ready_at, entry.served_at);

@@ -115,7 +115,7 @@ private:
 
     void take_out(LaneEntry& entry);
     void wait_until(LaneEntry& entry, Time t);
-    void wait_for_mailbox(LaneEntry& entry, Time now);
+    void wait_for_mailbox(LaneEntry& entry);
     void put_in_order(LaneEntry& entry, Time now);
     void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
     void fire_timers(Time now);
