@@ -5,6 +5,7 @@
 # Another server version: `make PG_CONFIG=/usr/lib/postgresql/16/bin/pg_config`.
 
 PG_CONFIG ?= pg_config
+WERROR ?= 1
 PG_MAJOR := $(shell $(PG_CONFIG) --version | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
 ifeq ($(PG_MAJOR),)
 ifeq ($(filter help lint format bootstrap test quickstart dist,$(MAKECMDGOALS)),)
