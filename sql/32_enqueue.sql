@@ -58,3 +58,30 @@ CREATE FUNCTION _check_template(source text) RETURNS void
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_check_template';
 COMMENT ON FUNCTION _check_template(text) IS 'Error 42601 when it isn''t a Mustache template, 54000 when it is too large or nested too deeply';
 REVOKE ALL ON FUNCTION _check_template(text) FROM PUBLIC;
+
+-- ── One event, several recipients ──────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION enqueue_batch(recipients text[], subject text DEFAULT NULL, body_text text DEFAULT NULL,
+    body_html text DEFAULT NULL, template text DEFAULT NULL, variables jsonb DEFAULT '{}', mailbox text DEFAULT NULL,
+    mailboxes text[] DEFAULT NULL, cc text DEFAULT NULL, bcc text DEFAULT NULL, reply_to text DEFAULT NULL,
+    headers jsonb DEFAULT '{}', attachments mailer.attachment[] DEFAULT '{}', send_at timestamptz DEFAULT NULL,
+    expires_at timestamptz DEFAULT NULL, priority int DEFAULT 2, idempotency_key text DEFAULT NULL,
+    external_id text DEFAULT NULL, thread_key text DEFAULT NULL, kind text DEFAULT 'normal', loader text DEFAULT NULL,
+    send_if text DEFAULT NULL, recipient_variables jsonb[] DEFAULT NULL, gap interval DEFAULT '0', label text DEFAULT NULL)
+    RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue_batch';
+COMMENT ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text) IS
+'Queues one mail to each of the recipients and gives the batch id, for batch_status(). The same address twice is one mail; a bad address
+is recorded as failed (invalid_address) and the rest goes on. recipient_variables are merged over variables, one element a recipient.
+gap is the least time between two mails of the batch, from the previous actual send. Attachments are stored once. With an
+idempotency_key the same content gives the same batch again. Errors: as enqueue(), but for the recipients; 2202E when recipients and
+recipient_variables differ in length.';
+REVOKE ALL ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text) FROM PUBLIC;
+
+CREATE FUNCTION batch_cancel(batch_id bigint) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_batch_cancel';
+COMMENT ON FUNCTION batch_cancel(bigint) IS
+'Cancels what is pending of a batch and gives how many that were; what is on its way goes on. Errors: 42704 no such batch.';
+REVOKE ALL ON FUNCTION batch_cancel(bigint) FROM PUBLIC;

@@ -8,69 +8,61 @@ namespace {
 
 class EnvelopeBuilder {
 public:
-  // Adds what is new of `list`, to the envelope and (but for bcc) to a header.
-  void add(const std::vector<Address> &list, char role, std::string *header) {
-    for (const Address &address : list) {
-      std::string key = address_key(address);
-      // A list is short: at most max_recipients are kept, so a linear search is
-      // the cheapest.
-      if (std::find(keys_.begin(), keys_.end(), key) != keys_.end())
-        continue;
-      if (++count_ > max_recipients)
-        continue;
-      keys_.push_back(std::move(key));
-      envelope_.addresses.push_back(address.mailbox());
-      envelope_.roles.push_back(role);
-      if (header == nullptr)
-        continue;
-      if (!header->empty())
-        *header += ", ";
-      *header += format_address(address);
+    // Adds what is new of `list`, to the envelope and (but for bcc) to a header.
+    void add(const std::vector<Address>& list, char role, std::string* header) {
+        for (const Address& address : list) {
+            std::string key = address_key(address);
+            // A list is short: at most max_recipients are kept, so a linear search is
+            // the cheapest.
+            if (std::find(keys_.begin(), keys_.end(), key) != keys_.end()) continue;
+            if (++count_ > max_recipients) continue;
+            keys_.push_back(std::move(key));
+            envelope_.addresses.push_back(address.mailbox());
+            envelope_.roles.push_back(role);
+            if (header == nullptr) continue;
+            if (!header->empty()) *header += ", ";
+            *header += format_address(address);
+        }
     }
-  }
 
-  Result<Envelope> finish() && {
-    if (count_ == 0)
-      return Error{"22023", "a mail needs a recipient"};
-    if (count_ > max_recipients) {
-      return Error{"22023", "too many recipients",
-                   "The mail names " + std::to_string(count_) +
-                       " recipients; " + std::to_string(max_recipients) +
-                       " are the most that every mail server takes.",
-                   "Send one mail to each with mailer.enqueue_batch()."};
+    Result<Envelope> finish() && {
+        if (count_ == 0) return Error{"22023", "a mail needs a recipient"};
+        if (count_ > max_recipients) {
+            return Error{"22023", "too many recipients",
+                         "The mail names " + std::to_string(count_) + " recipients; " + std::to_string(max_recipients) +
+                             " are the most that every mail server takes.",
+                         "Send one mail to each with mailer.enqueue_batch()."};
+        }
+        envelope_.key = std::move(keys_.front());
+        return std::move(envelope_);
     }
-    envelope_.key = std::move(keys_.front());
-    return std::move(envelope_);
-  }
 
-  Envelope &envelope() { return envelope_; }
+    Envelope& envelope() { return envelope_; }
 
 private:
-  Envelope envelope_;
-  std::vector<std::string> keys_;
-  std::size_t count_ = 0;
+    Envelope envelope_;
+    std::vector<std::string> keys_;
+    std::size_t count_ = 0;
 };
 
-} // namespace
+}  // namespace
 
-Result<Envelope> make_envelope(const std::vector<Address> &to,
-                               const std::vector<Address> &cc,
-                               const std::vector<Address> &bcc) {
-  EnvelopeBuilder builder;
-  builder.add(to, 't', &builder.envelope().header_to);
-  builder.add(cc, 'c', &builder.envelope().header_cc);
-  builder.add(bcc, 'b', nullptr);
-  return std::move(builder).finish();
+Result<Envelope> make_envelope(const std::vector<Address>& to, const std::vector<Address>& cc,
+                               const std::vector<Address>& bcc) {
+    EnvelopeBuilder builder;
+    builder.add(to, 't', &builder.envelope().header_to);
+    builder.add(cc, 'c', &builder.envelope().header_cc);
+    builder.add(bcc, 'b', nullptr);
+    return std::move(builder).finish();
 }
 
-std::string format_address_list(const std::vector<Address> &list) {
-  std::string text;
-  for (const Address &address : list) {
-    if (!text.empty())
-      text += ", ";
-    text += format_address(address);
-  }
-  return text;
+std::string format_address_list(const std::vector<Address>& list) {
+    std::string text;
+    for (const Address& address : list) {
+        if (!text.empty()) text += ", ";
+        text += format_address(address);
+    }
+    return text;
 }
 
-} // namespace mailer::core
+}  // namespace mailer::core

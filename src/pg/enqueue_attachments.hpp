@@ -10,10 +10,9 @@ namespace mailer::pg {
 // `limit` octets.
 std::vector<AttachmentRow> read_attachments(Datum array, std::size_t limit);
 
-void check_attachment_row(const AttachmentRow &row);
+void check_attachment_row(const AttachmentRow& row);
 
 // Under a current Spi, as the owner.
-void store_attachments(std::int64_t message_id,
-                       const std::vector<AttachmentRow> &rows);
+void store_attachments(std::int64_t message_id, const std::vector<AttachmentRow>& rows);
 
-} // namespace mailer::pg
+}  // namespace mailer::pg

@@ -8,35 +8,37 @@ namespace mailer::pg {
 
 // What the tables say about a request.
 struct Destination {
-  std::int64_t epoch = 0;
-  std::vector<std::int64_t> pool =
-      {}; // mailbox ids, ascending; empty: the default pool
-  std::int64_t stream_lane = 1;
-  std::string domain = {}; // right side of Message-IDs
+    std::int64_t epoch = 0;
+    std::vector<std::int64_t> pool = {};  // mailbox ids, ascending; empty: the default pool
+    std::int64_t stream_lane = 1;
+    std::string domain = {};  // right side of Message-IDs
 };
 
 // Checks that the template and the mailboxes exist. `wants_stream`: make the
 // pool's stream when there is none yet.
-Destination find_destination(const Request &request, bool wants_stream = true);
+Destination find_destination(const Request& request, bool wants_stream = true);
 
-std::int64_t next_message_id();
-std::string make_message_id(
-    std::int64_t id,
-    std::string_view domain); // unguessable, so that nobody can forge a reply
+// The next `count` message ids.
+std::vector<std::int64_t> next_message_ids(std::size_t count);
+
+// A Message-ID that nobody can guess, so that nobody can forge a reply to it. `random`: 8 octets.
+constexpr std::size_t random_octets = 8;
+std::string draw_random(std::size_t octets);
+std::string make_message_id(std::int64_t id, std::string_view random, std::string_view domain);
+
+Param p_char(char c);
+Param p_maybe(const std::string& text);  // empty is NULL
 
 // Writes one mail: message, queue entry, tally, attachments, and marks the
 // wake-up. Returns its id, or that of the mail which already has the same key
 // and content.
-std::int64_t store_message(const Request &request,
-                           const core::Envelope &envelope,
-                           const Destination &destination);
+std::int64_t store_message(const Request& request, const core::Envelope& envelope, const Destination& destination);
 
 // The mail that has this key, if any: refuses when its content is another.
 struct Keyed {
-  std::int64_t message_id;
-  std::optional<std::int64_t> batch_id;
+    std::int64_t message_id;
+    std::optional<std::int64_t> batch_id;
 };
-std::optional<Keyed> find_by_key(const TextValue &key,
-                                 std::string_view content_hash);
+std::optional<Keyed> find_by_key(const TextValue& key, std::string_view content_hash);
 
-} // namespace mailer::pg
+}  // namespace mailer::pg

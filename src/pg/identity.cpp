@@ -13,42 +13,39 @@ namespace mailer::pg {
 namespace {
 
 Oid owner_of_function(Oid function) {
-  return call([&] {
-    HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-    if (!HeapTupleIsValid(tuple))
-      elog(ERROR, "cache lookup failed for function %u", function);
-    Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
-    ReleaseSysCache(tuple);
-    return owner;
-  });
+    return call([&] {
+        HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+        if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for function %u", function);
+        Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+        ReleaseSysCache(tuple);
+        return owner;
+    });
 }
 
-} // namespace
+}  // namespace
 
-AsOwner::AsOwner(FunctionCallInfo fcinfo)
-    : exceptions_(std::uncaught_exceptions()) {
-  const Oid owner = owner_of_function(fcinfo->flinfo->fn_oid);
-  GetUserIdAndSecContext(&saved_user_, &saved_context_);
-  guc_level_ = NewGUCNestLevel();
-  call([] {
-    set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
-                      PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-  });
-  SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
+AsOwner::AsOwner(FunctionCallInfo fcinfo) : exceptions_(std::uncaught_exceptions()) {
+    const Oid owner = owner_of_function(fcinfo->flinfo->fn_oid);
+    GetUserIdAndSecContext(&saved_user_, &saved_context_);
+    guc_level_ = NewGUCNestLevel();
+    call([] {
+        set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+    });
+    SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
 }
 
 AsOwner::~AsOwner() {
-  if (std::uncaught_exceptions() > exceptions_)
-    return; // the abort that follows restores everything
-  AtEOXact_GUC(true, guc_level_);
-  SetUserIdAndSecContext(saved_user_, saved_context_);
+    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores everything
+    AtEOXact_GUC(true, guc_level_);
+    SetUserIdAndSecContext(saved_user_, saved_context_);
 }
 
 std::string current_role() {
-  char *name = call([] { return GetUserNameFromId(GetUserId(), false); });
-  std::string role(name);
-  pfree(name);
-  return role;
+    char* name = call([] { return GetUserNameFromId(GetUserId(), false); });
+    std::string role(name);
+    pfree(name);
+    return role;
 }
 
-} // namespace mailer::pg
+}  // namespace mailer::pg

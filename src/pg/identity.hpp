@@ -13,21 +13,21 @@ namespace mailer::pg {
 
 class AsOwner {
 public:
-  // The owner is that of the SQL function that is being called.
-  explicit AsOwner(FunctionCallInfo fcinfo);
-  ~AsOwner();
-  AsOwner(const AsOwner &) = delete;
-  AsOwner &operator=(const AsOwner &) = delete;
+    // The owner is that of the SQL function that is being called.
+    explicit AsOwner(FunctionCallInfo fcinfo);
+    ~AsOwner();
+    AsOwner(const AsOwner&) = delete;
+    AsOwner& operator=(const AsOwner&) = delete;
 
 private:
-  Oid saved_user_ = InvalidOid;
-  int saved_context_ = 0;
-  int guc_level_ = 0;
-  int exceptions_ = 0;
+    Oid saved_user_ = InvalidOid;
+    int saved_context_ = 0;
+    int guc_level_ = 0;
+    int exceptions_ = 0;
 };
 
 // The name of the role whose rights are in force: what queued_by and by_role
 // say. Ask before an AsOwner is made.
 std::string current_role();
 
-} // namespace mailer::pg
+}  // namespace mailer::pg

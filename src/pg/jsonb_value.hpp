@@ -16,14 +16,14 @@ core::Value read_jsonb(Datum jsonb);
 enum class JsonbShape { object, array, scalar };
 
 struct JsonbFacts {
-  JsonbShape shape = JsonbShape::scalar;
-  bool is_empty = false; // {} or []
-  std::size_t depth = 0; // as core::Value counts it
-  std::size_t size = 0;  // octets as stored, detoasted
+    JsonbShape shape = JsonbShape::scalar;
+    bool is_empty = false;  // {} or []
+    std::size_t depth = 0;  // as core::Value counts it
+    std::size_t size = 0;   // octets as stored, detoasted
 };
 
 // Without building a value: for checking what is only stored now and rendered
 // later.
 JsonbFacts inspect_jsonb(Datum jsonb);
 
-} // namespace mailer::pg
+}  // namespace mailer::pg

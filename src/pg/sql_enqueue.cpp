@@ -14,59 +14,51 @@ extern "C" {
 namespace mailer::pg {
 namespace {
 
-std::vector<core::Address> read_recipient(const TextValue &recipient) {
-  if (!recipient)
-    refuse_null("recipient");
-  return expect(core::parse_address_list(recipient.view));
+std::vector<core::Address> read_recipient(const TextValue& recipient) {
+    if (!recipient) refuse_null("recipient");
+    return expect(core::parse_address_list(recipient.view));
 }
 
 std::int64_t enqueue(FunctionCallInfo fcinfo) {
-  const std::vector<core::Address> to =
-      read_recipient(Arguments(fcinfo).text());
-  const Request request = read_request(fcinfo);
-  const core::Envelope envelope =
-      expect(core::make_envelope(to, request.cc, request.bcc));
-  AsOwner owner(fcinfo);
-  Spi spi;
-  return store_message(request, envelope, find_destination(request));
+    const std::vector<core::Address> to = read_recipient(Arguments(fcinfo).text());
+    const Request request = read_request(fcinfo);
+    const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
+    AsOwner owner(fcinfo);
+    Spi spi;
+    return store_message(request, envelope, find_destination(request));
 }
 
 Datum attach(FunctionCallInfo fcinfo) {
-  Arguments arguments(fcinfo);
-  AttachmentRow row;
-  const TextValue filename = arguments.text();
-  row.filename = std::string(filename.view);
-  row.content = arguments.text();
-  if (row.content.is_null)
-    refuse_null("content");
-  if (const TextValue type = arguments.text())
-    row.content_type = std::string(type.view);
-  if (const TextValue id = arguments.text())
-    row.content_id = std::string(id.view);
-  check_attachment_row(row);
-  return call([&] {
-    TupleDesc shape = nullptr;
-    if (get_call_result_type(fcinfo, nullptr, &shape) != TYPEFUNC_COMPOSITE)
-      elog(ERROR, "mailer.attach must return a composite type");
-    Datum values[4];
-    bool nulls[4];
-    for (int i = 0; i < 4; ++i) {
-      nulls[i] = fcinfo->args[i].isnull;
-      values[i] = fcinfo->args[i].value;
-    }
-    return HeapTupleGetDatum(
-        heap_form_tuple(BlessTupleDesc(shape), values, nulls));
-  });
+    Arguments arguments(fcinfo);
+    AttachmentRow row;
+    const TextValue filename = arguments.text();
+    row.filename = std::string(filename.view);
+    row.content = arguments.text();
+    if (row.content.is_null) refuse_null("content");
+    if (const TextValue type = arguments.text()) row.content_type = std::string(type.view);
+    if (const TextValue id = arguments.text()) row.content_id = std::string(id.view);
+    check_attachment_row(row);
+    return call([&] {
+        TupleDesc shape = nullptr;
+        if (get_call_result_type(fcinfo, nullptr, &shape) != TYPEFUNC_COMPOSITE)
+            elog(ERROR, "mailer.attach must return a composite type");
+        Datum values[4];
+        bool nulls[4];
+        for (int i = 0; i < 4; ++i) {
+            nulls[i] = fcinfo->args[i].isnull;
+            values[i] = fcinfo->args[i].value;
+        }
+        return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(shape), values, nulls));
+    });
 }
 
-} // namespace
-} // namespace mailer::pg
+}  // namespace
+}  // namespace mailer::pg
 
 MAILER_FUNCTION(mailer_enqueue) {
-  return mailer::pg::entry(
-      [&] { return Int64GetDatum(mailer::pg::enqueue(fcinfo)); });
+    return mailer::pg::entry([&] { return Int64GetDatum(mailer::pg::enqueue(fcinfo)); });
 }
 
 MAILER_FUNCTION(mailer_attach) {
-  return mailer::pg::entry([&] { return mailer::pg::attach(fcinfo); });
+    return mailer::pg::entry([&] { return mailer::pg::attach(fcinfo); });
 }

@@ -16,122 +16,106 @@ extern "C" {
 namespace mailer::pg {
 namespace {
 
-core::Value read_variables(const RawValue &variables) {
-  if (!variables)
-    return core::Value::object();
-  core::Value value = read_jsonb(variables.datum);
-  if (value.kind() != core::Value::Kind::object)
-    refuse("variables must be a JSON object", {},
-           "Write '{\"name\": \"Ada\"}'.");
-  return value;
+core::Value read_variables(const RawValue& variables) {
+    if (!variables) return core::Value::object();
+    core::Value value = read_jsonb(variables.datum);
+    if (value.kind() != core::Value::Kind::object)
+        refuse("variables must be a JSON object", {}, "Write '{\"name\": \"Ada\"}'.");
+    return value;
 }
 
 // A partial whose name only the variables know can be any: all are loaded.
-void load_all(TemplateCache &templates) {
-  static Statement names("SELECT t.name FROM mailer.template t", {});
-  const Rows rows = names.run({});
-  std::vector<std::string> all;
-  for (std::uint64_t i = 0; i < rows.count(); ++i)
-    all.push_back(rows.text(i, 1));
-  templates.load_partials(std::move(all));
+void load_all(TemplateCache& templates) {
+    static Statement names("SELECT t.name FROM mailer.template t", {});
+    const Rows rows = names.run({});
+    std::vector<std::string> all;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        all.push_back(rows.text(i, 1));
+    templates.load_partials(std::move(all));
 }
 
-void load_partials_of(TemplateCache &templates, const core::Template &source) {
-  if (source.has_dynamic_partials())
-    return load_all(templates);
-  templates.load_partials(source.partial_names());
+void load_partials_of(TemplateCache& templates, const core::Template& source) {
+    if (source.has_dynamic_partials()) return load_all(templates);
+    templates.load_partials(source.partial_names());
 }
 
-std::string render_part(const core::Template &source,
-                        const core::Value &variables, TemplateCache &templates,
+std::string render_part(const core::Template& source, const core::Value& variables, TemplateCache& templates,
                         bool is_html) {
-  core::RenderOptions options;
-  options.is_html = is_html;
-  options.partials = &templates.partials(is_html);
-  return expect(core::render(source, variables, options));
+    core::RenderOptions options;
+    options.is_html = is_html;
+    options.partials = &templates.partials(is_html);
+    return expect(core::render(source, variables, options));
 }
 
 // The result outlives the Spi: made in the context that was current at the
 // call.
 Datum result_text(MemoryContext context, std::string_view text) {
-  return call([&] {
-    MemoryContext caller = MemoryContextSwitchTo(context);
-    const Datum datum = PointerGetDatum(
-        cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
-    MemoryContextSwitchTo(caller);
-    return datum;
-  });
+    return call([&] {
+        MemoryContext caller = MemoryContextSwitchTo(context);
+        const Datum datum = PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size())));
+        MemoryContextSwitchTo(caller);
+        return datum;
+    });
 }
 
 struct Maybe {
-  Datum value;
-  bool is_null;
+    Datum value;
+    bool is_null;
 };
 
 Maybe render(FunctionCallInfo fcinfo) {
-  const MemoryContext context = CurrentMemoryContext;
-  Arguments arguments(fcinfo);
-  const TextValue source = arguments.text();
-  if (!source)
-    return {Datum{0}, true};
-  const core::Value variables = read_variables(arguments.raw());
-  const bool is_html = arguments.boolean().value_or(false);
-  const core::Template parsed = expect(core::Template::parse(source.view));
-  TemplateCache templates;
-  AsOwner owner(fcinfo);
-  Spi spi;
-  load_partials_of(templates, parsed);
-  return {
-      result_text(context, render_part(parsed, variables, templates, is_html)),
-      false};
+    const MemoryContext context = CurrentMemoryContext;
+    Arguments arguments(fcinfo);
+    const TextValue source = arguments.text();
+    if (!source) return {Datum{0}, true};
+    const core::Value variables = read_variables(arguments.raw());
+    const bool is_html = arguments.boolean().value_or(false);
+    const core::Template parsed = expect(core::Template::parse(source.view));
+    TemplateCache templates;
+    AsOwner owner(fcinfo);
+    Spi spi;
+    load_partials_of(templates, parsed);
+    return {result_text(context, render_part(parsed, variables, templates, is_html)), false};
 }
 
 Datum preview(FunctionCallInfo fcinfo) {
-  const MemoryContext context = CurrentMemoryContext;
-  TupleDesc shape = call([&] {
-    TupleDesc found = nullptr;
-    if (get_call_result_type(fcinfo, nullptr, &found) != TYPEFUNC_COMPOSITE ||
-        found->natts != 3)
-      elog(ERROR, "mailer.template_preview must return three columns");
-    return BlessTupleDesc(found);
-  });
-  Arguments arguments(fcinfo);
-  const TextValue name = arguments.text();
-  if (!name)
-    refuse_null("name");
-  const core::Value variables = read_variables(arguments.raw());
+    const MemoryContext context = CurrentMemoryContext;
+    TupleDesc shape = call([&] {
+        TupleDesc found = nullptr;
+        if (get_call_result_type(fcinfo, nullptr, &found) != TYPEFUNC_COMPOSITE || found->natts != 3)
+            elog(ERROR, "mailer.template_preview must return three columns");
+        return BlessTupleDesc(found);
+    });
+    Arguments arguments(fcinfo);
+    const TextValue name = arguments.text();
+    if (!name) refuse_null("name");
+    const core::Value variables = read_variables(arguments.raw());
 
-  TemplateCache templates;
-  AsOwner owner(fcinfo);
-  Spi spi;
-  if (!templates.load(std::string(name.view)))
-    refuse("template \"" + std::string(name.view) + "\" does not exist", {},
-           "Store it with mailer.template_set().", "42704");
-  std::string fault;
-  const StoredTemplate *stored = templates.find(std::string(name.view), &fault);
-  if (stored == nullptr)
-    refuse(std::move(fault), {}, "Store it again with mailer.template_set().",
-           "42601");
+    TemplateCache templates;
+    AsOwner owner(fcinfo);
+    Spi spi;
+    if (!templates.load(std::string(name.view)))
+        refuse("template \"" + std::string(name.view) + "\" does not exist", {}, "Store it with mailer.template_set().",
+               "42704");
+    std::string fault;
+    const StoredTemplate* stored = templates.find(std::string(name.view), &fault);
+    if (stored == nullptr) refuse(std::move(fault), {}, "Store it again with mailer.template_set().", "42601");
 
-  const std::optional<core::Template> *parts[] = {&stored->subject,
-                                                  &stored->text, &stored->html};
-  Datum values[3] = {};
-  bool nulls[3] = {true, true, true};
-  for (int i = 0; i < 3; ++i) {
-    if (!*parts[i])
-      continue;
-    if ((*parts[i])->has_dynamic_partials())
-      load_all(templates);
-    values[i] = result_text(
-        context, render_part(**parts[i], variables, templates, i == 2));
-    nulls[i] = false;
-  }
-  return call([&] {
-    MemoryContext caller = MemoryContextSwitchTo(context);
-    const Datum row = HeapTupleGetDatum(heap_form_tuple(shape, values, nulls));
-    MemoryContextSwitchTo(caller);
-    return row;
-  });
+    const std::optional<core::Template>* parts[] = {&stored->subject, &stored->text, &stored->html};
+    Datum values[3] = {};
+    bool nulls[3] = {true, true, true};
+    for (int i = 0; i < 3; ++i) {
+        if (!*parts[i]) continue;
+        if ((*parts[i])->has_dynamic_partials()) load_all(templates);
+        values[i] = result_text(context, render_part(**parts[i], variables, templates, i == 2));
+        nulls[i] = false;
+    }
+    return call([&] {
+        MemoryContext caller = MemoryContextSwitchTo(context);
+        const Datum row = HeapTupleGetDatum(heap_form_tuple(shape, values, nulls));
+        MemoryContextSwitchTo(caller);
+        return row;
+    });
 }
 
 // ── message_source
@@ -140,95 +124,82 @@ Datum preview(FunctionCallInfo fcinfo) {
 // The mailbox that the message was sent from; before that the one that has it;
 // else the first of its pool.
 Sender sender_of(std::int64_t message_id) {
-  static Statement find(
-      "SELECT b.from_address, b.from_name FROM mailer.message m"
-      " LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
-      " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
-      " LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id"
-      " JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id, "
-      "q.mailbox_id) IS NOT NULL"
-      "     THEN b.mailbox_id = coalesce(o.mailbox_id, q.mailbox_id)"
-      "     WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE "
-      "b.is_default END"
-      " WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1",
-      {INT8OID});
-  const Rows rows = find.run({p_bigint(message_id)});
-  if (rows.empty())
-    refuse("message " + std::to_string(message_id) +
-               " has no mailbox to be sent from",
-           {}, "Make one with mailer.mailbox_create().", "55000");
-  return {rows.text(0, 1), rows.text(0, 2)};
+    static Statement find(
+        "SELECT b.from_address, b.from_name FROM mailer.message m"
+        " LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
+        " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
+        " LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id"
+        " JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id, "
+        "q.mailbox_id) IS NOT NULL"
+        "     THEN b.mailbox_id = coalesce(o.mailbox_id, q.mailbox_id)"
+        "     WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE "
+        "b.is_default END"
+        " WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1",
+        {INT8OID});
+    const Rows rows = find.run({p_bigint(message_id)});
+    if (rows.empty())
+        refuse("message " + std::to_string(message_id) + " has no mailbox to be sent from", {},
+               "Make one with mailer.mailbox_create().", "55000");
+    return {rows.text(0, 1), rows.text(0, 2)};
 }
 
-void load_templates_of(TemplateCache &templates, const StoredMessage &message) {
-  if (!message.template_name.empty()) {
-    templates.load(message.template_name);
-    std::string fault;
-    const StoredTemplate *stored =
-        templates.find(message.template_name, &fault);
-    if (stored == nullptr)
-      return; // composing says why
-    for (const auto *part : {&stored->subject, &stored->text, &stored->html}) {
-      if (*part && (*part)->has_dynamic_partials())
-        return load_all(templates);
+void load_templates_of(TemplateCache& templates, const StoredMessage& message) {
+    if (!message.template_name.empty()) {
+        templates.load(message.template_name);
+        std::string fault;
+        const StoredTemplate* stored = templates.find(message.template_name, &fault);
+        if (stored == nullptr) return;  // composing says why
+        for (const auto* part : {&stored->subject, &stored->text, &stored->html}) {
+            if (*part && (*part)->has_dynamic_partials()) return load_all(templates);
+        }
+        return;
     }
-    return;
-  }
-  for (const std::string *source :
-       {&message.subject, &message.body_text, &message.body_html}) {
-    const core::Result<core::Template> parsed = core::Template::parse(*source);
-    if (parsed)
-      load_partials_of(templates, *parsed);
-  }
+    for (const std::string* source : {&message.subject, &message.body_text, &message.body_html}) {
+        const core::Result<core::Template> parsed = core::Template::parse(*source);
+        if (parsed) load_partials_of(templates, *parsed);
+    }
 }
 
 Datum message_source(FunctionCallInfo fcinfo) {
-  const MemoryContext context = CurrentMemoryContext;
-  const std::optional<std::int64_t> id = Arguments(fcinfo).bigint();
-  if (!id)
-    refuse_null("message_id");
-  TemplateCache templates;
-  AsOwner owner(fcinfo);
-  Spi spi;
-  const std::vector<StoredMessage> messages = read_messages(std::span(&*id, 1));
-  if (messages.empty())
-    refuse("message " + std::to_string(*id) + " does not exist", {}, {},
-           "42704");
-  const Sender sender = sender_of(*id);
-  load_templates_of(templates, messages.front());
-  ContentOptions options;
-  options.max_message_size =
-      static_cast<std::size_t>(settings().max_message_size);
-  options.unsubscribe_url = settings().unsubscribe_url;
-  const core::Composed composed = expect(
-      compose_message(messages.front(), sender, templates, nullptr, options));
-  return result_text(context, composed.bytes); // bytea is laid out like text
+    const MemoryContext context = CurrentMemoryContext;
+    const std::optional<std::int64_t> id = Arguments(fcinfo).bigint();
+    if (!id) refuse_null("message_id");
+    TemplateCache templates;
+    AsOwner owner(fcinfo);
+    Spi spi;
+    const std::vector<StoredMessage> messages = read_messages(std::span(&*id, 1));
+    if (messages.empty()) refuse("message " + std::to_string(*id) + " does not exist", {}, {}, "42704");
+    const Sender sender = sender_of(*id);
+    load_templates_of(templates, messages.front());
+    ContentOptions options;
+    options.max_message_size = static_cast<std::size_t>(settings().max_message_size);
+    options.unsubscribe_url = settings().unsubscribe_url;
+    const core::Composed composed = expect(compose_message(messages.front(), sender, templates, nullptr, options));
+    return result_text(context, composed.bytes);  // bytea is laid out like text
 }
 
 void check_template(FunctionCallInfo fcinfo) {
-  if (const TextValue source = Arguments(fcinfo).text())
-    expect(core::Template::parse(source.view));
+    if (const TextValue source = Arguments(fcinfo).text()) expect(core::Template::parse(source.view));
 }
 
-} // namespace
-} // namespace mailer::pg
+}  // namespace
+}  // namespace mailer::pg
 
 MAILER_FUNCTION(mailer_render) {
-  const auto out =
-      mailer::pg::entry([&] { return mailer::pg::render(fcinfo); });
-  fcinfo->isnull = out.is_null;
-  return out.value;
+    const auto out = mailer::pg::entry([&] { return mailer::pg::render(fcinfo); });
+    fcinfo->isnull = out.is_null;
+    return out.value;
 }
 
 MAILER_FUNCTION(mailer_template_preview) {
-  return mailer::pg::entry([&] { return mailer::pg::preview(fcinfo); });
+    return mailer::pg::entry([&] { return mailer::pg::preview(fcinfo); });
 }
 
 MAILER_FUNCTION(mailer_message_source) {
-  return mailer::pg::entry([&] { return mailer::pg::message_source(fcinfo); });
+    return mailer::pg::entry([&] { return mailer::pg::message_source(fcinfo); });
 }
 
 MAILER_FUNCTION(mailer_check_template) {
-  mailer::pg::entry([&] { mailer::pg::check_template(fcinfo); });
-  PG_RETURN_VOID();
+    mailer::pg::entry([&] { mailer::pg::check_template(fcinfo); });
+    PG_RETURN_VOID();
 }
