@@ -23,9 +23,9 @@ public:
         });
     }
 
-    // The next one of those that are due, if any; pop() takes it away.
+    // The next one of those that needn't wait, if any; pop() takes it away.
     const MessageFacts* front(Time now) {
-        for (; later_ < messages_.size() && messages_[later_].due_at <= now; ++later_) {
+        for (; later_ < messages_.size() && judge(messages_[later_], now) != MessageFate::wait; ++later_) {
             due_.push({-messages_[later_].priority, later_});
         }
         return due_.empty() ? nullptr : &messages_[due_.top().second];
@@ -47,7 +47,7 @@ private:
     std::vector<MessageFacts> messages_;
     std::vector<bool> is_gone_;
     std::size_t oldest_ = 0;  // the first that isn't gone
-    std::size_t later_ = 0;   // the first that hasn't become due
+    std::size_t later_ = 0;   // the first that still waits
     std::priority_queue<DueKey, std::vector<DueKey>, std::greater<>> due_;
 };
 

@@ -96,6 +96,18 @@ TEST(Forecast, GoesOnWhereTheWindowOpensAgain) {
     EXPECT_EQ(rows[3].slot_at, rows[2].slot_at + seconds{90});
 }
 
+// Slots are placed in the window; a mailbox that comes back after closing time must not make them go then.
+TEST(Forecast, SlotThatCouldNotGoInTheWindowDoesNotGoOutsideIt) {
+    Outlook outlook;
+    outlook.lane().next_slot_at = utc("2026-01-05 15:59");
+    outlook.mailbox().breaker_open_until = utc("2026-01-05 16:00:10");
+    outlook.options.max_rows = 1;
+    const auto rows = outlook.rows();
+    ASSERT_EQ(rows.size(), 1U);
+    EXPECT_GE(rows[0].slot_at, utc("2026-01-06 08:00"));
+    EXPECT_LT(rows[0].slot_at, utc("2026-01-06 08:01:30"));
+}
+
 TEST(Forecast, WindowInTheMissingHourSkipsThatDay) {
     Outlook outlook;
     outlook.lane().window = {150, 180, kEveryDay, warsaw()};  // 02:30 to 03:00

@@ -12,11 +12,12 @@ namespace {
 
 using namespace test;
 
-const GateLine* line_for(const std::vector<GateLine>& lines, Gate gate, const std::string& mailbox = "") {
+GateLine line_for(const std::vector<GateLine>& lines, Gate gate, const std::string& mailbox = "") {
     for (const GateLine& line : lines) {
-        if (line.gate == gate && line.mailbox == mailbox) return &line;
+        if (line.gate == gate && line.mailbox == mailbox) return line;
     }
-    return nullptr;
+    ADD_FAILURE() << "no line for " << gate_name(gate) << " " << mailbox;
+    return {.gate = gate};
 }
 
 // The scene is shut by this gate and no other one; `opens_at` as UTC text or "never".
@@ -28,7 +29,7 @@ void expect_shut_by(const Scene& scene, Gate gate, const std::string& opens_at, 
     const auto lines = scene.explain();
     EXPECT_EQ(blocked_by(lines), detail);
     for (const GateLine& line : lines) EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
-    EXPECT_EQ(text_of(line_for(lines, gate)->opens_at), opens_at);
+    EXPECT_EQ(text_of(line_for(lines, gate).opens_at), opens_at);
 }
 
 void expect_message_shut_by(const Scene& scene, Gate gate, MessageFate fate, const std::string& detail) {
@@ -74,8 +75,8 @@ TEST(Gate, ConnectionsOfAllMailboxesAreLimitedTogether) {
     EXPECT_TRUE(scene.decide().go);
     scene.system.in_flight = 3;
     expect_shut_by(scene, Gate::connections_free, "never", "all connections of mailer.max_connections are busy");
-    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free)->limit, "3");
-    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free)->used, "3");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).limit, "3");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).used, "3");
 }
 
 TEST(Gate, CampaignThatIsNotRunningSendsNothing) {
@@ -121,8 +122,8 @@ TEST(Gate, CampaignDayCapOpensWithTheNextDayOfTheWindow) {
     scene.lane.use.take(day("2026-01-05"), false);
     expect_shut_by(scene, Gate::campaign_day_cap, "2026-01-06 08:00",
                    "daily limit of the campaign reached until Tue 09:00 Europe/Warsaw");
-    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap)->limit, "2");
-    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap)->used, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap).limit, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_day_cap).used, "2");
     scene.lane.max_per_day = 0;
     EXPECT_EQ(scene.decide().opens_at, std::nullopt);
 }
@@ -142,7 +143,7 @@ TEST(Gate, CampaignGapIsTheStoredSlot) {
     Scene scene;
     scene.lane.next_slot_at = scene.now + seconds{30};
     expect_shut_by(scene, Gate::campaign_gap, "2026-01-05 10:00:30", "next slot at Mon 11:00:30 Europe/Warsaw");
-    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_gap)->limit, "90 s");
+    EXPECT_EQ(line_for(scene.explain(), Gate::campaign_gap).limit, "90 s");
     scene.now += seconds{30};
     EXPECT_TRUE(scene.decide().go);
 }
@@ -192,7 +193,7 @@ TEST(Gate, MailboxDayCapCountsWarmupAndOpensAtLocalMidnight) {
     scene.mailbox().use.take(day("2026-01-05"), false);
     expect_shut_by(scene, Gate::mailbox_day_cap, "2026-01-05 23:00",
                    "mailbox sales has reached its daily limit until Tue 00:00 Europe/Warsaw, 1 warm-up included");
-    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_day_cap)->limit, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_day_cap).limit, "2");
 }
 
 TEST(Gate, MailboxDayCapFollowsTheRampAndItsOwnZone) {
@@ -280,9 +281,9 @@ TEST(Gate, PoolIsShutOnlyWhenAllItsMailboxesAre) {
     EXPECT_EQ(text_of(decision.opens_at), "2026-01-05 10:00:15");
     const auto lines = scene.explain();
     EXPECT_EQ(blocked_by(lines), "gap of mailbox c until Mon 11:00:15 Europe/Warsaw (0 of 2 mailboxes)");
-    EXPECT_EQ(line_for(lines, Gate::mailbox_enabled)->detail, "2 of 3 mailboxes");
-    EXPECT_FALSE(line_for(lines, Gate::mailbox_enabled, "a")->is_open);
-    EXPECT_FALSE(line_for(lines, Gate::mailbox_gap, "b")->is_open);
+    EXPECT_EQ(line_for(lines, Gate::mailbox_enabled).detail, "2 of 3 mailboxes");
+    EXPECT_FALSE(line_for(lines, Gate::mailbox_enabled, "a").is_open);
+    EXPECT_FALSE(line_for(lines, Gate::mailbox_gap, "b").is_open);
 }
 
 TEST(Gate, SeveralShutGatesOpenWithTheLastOfThem) {
