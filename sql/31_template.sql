@@ -33,4 +33,4 @@ $$;
 COMMENT ON FUNCTION template_set(text, text, text, text) IS
 'Stores a Mustache template, or replaces it: also for mails that wait. subject and body_text are rendered as plain text, body_html with
 everything escaped but {{{raw}}}. {{> other}} takes in another stored template. Try it with mailer.template_preview().
-Errors: 22004 a name, subject or body is missing, 22023 the template doesn''t parse (the message says where).';
+Errors: 22004 a name, subject or body is missing, 42601 the template doesn''t parse (the message says why).';

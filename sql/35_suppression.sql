@@ -6,15 +6,16 @@ CREATE FUNCTION suppress(address text, reason text DEFAULT NULL, expires_at time
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    bare text := mailer._bare_address(COALESCE(suppress.address, ''), 'address');
 BEGIN
     PERFORM mailer._check_scope(suppress.scope);
     INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, created_by)
-    VALUES (mailer._address_key(suppress.address), suppress.scope, mailer._bare_address(suppress.address, 'address'),
-        suppress.reason, suppress.expires_at, mailer._now(), session_user)
+    VALUES (mailer._address_key(bare), suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), session_user)
     ON CONFLICT (address_key, scope) DO UPDATE
     SET address = excluded.address, reason = excluded.reason, expires_at = excluded.expires_at,
         created_at = excluded.created_at, created_by = excluded.created_by;
-    PERFORM mailer._log_event('suppressed', jsonb_build_object('address', suppress.address, 'scope', suppress.scope,
+    PERFORM mailer._log_event('suppressed', jsonb_build_object('address', bare, 'scope', suppress.scope,
         'reason', suppress.reason, 'expires_at', suppress.expires_at));
     PERFORM mailer._changed();
 END;
@@ -28,14 +29,16 @@ CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boole
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+    bare text := mailer._bare_address(COALESCE(unsuppress.address, ''), 'address');
 BEGIN
     PERFORM mailer._check_scope(unsuppress.scope);
     DELETE FROM mailer.suppression s
-    WHERE s.address_key = mailer._address_key(unsuppress.address) AND s.scope = unsuppress.scope;
+    WHERE s.address_key = mailer._address_key(bare) AND s.scope = unsuppress.scope;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mailer._log_event('unsuppressed', jsonb_build_object('address', unsuppress.address, 'scope', unsuppress.scope));
+    PERFORM mailer._log_event('unsuppressed', jsonb_build_object('address', bare, 'scope', unsuppress.scope));
     PERFORM mailer._changed();
     RETURN true;
 END;

@@ -73,7 +73,7 @@ SELECT results_eq($$SELECT subject, body_text, body_html FROM mailer.template WH
     'setting a template again replaces it');
 SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi')$$, '22004', NULL, 'a template needs a body');
 SELECT throws_ok($$SELECT mailer.template_set(NULL, 'Hi', 'x')$$, '22004', NULL, 'a template needs a name');
-SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi {{name', 'x')$$, '22023', NULL, 'a template must parse');
+SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi {{name', 'x')$$, '42601', NULL, 'a template must parse');
 
 SELECT * FROM finish();
 ROLLBACK;
