@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kLongestRawWord = 900;  // with the longest field name still under 998 (RFC 5322 2.1.1)
 constexpr std::size_t kLongestBlank = 60;
-constexpr std::size_t kLongestQuotedName = 60;
+constexpr std::size_t kLongestPlainName = 60;
 constexpr std::size_t kLongestName = 76;
 
 bool is_field_name(std::string_view name) {
@@ -170,15 +170,12 @@ void HeaderWriter::unstructured(std::string_view name, std::string_view value, s
     finish();
 }
 
+// A plain name isn't folded inside: GMime would show the line end. One too long for that is encoded.
 void HeaderWriter::put_name(std::string_view name) {
     const bool is_plain =
-        is_ascii(name) && name.size() <= kLongestQuotedName && name.find("=?") == std::string_view::npos;
+        is_ascii(name) && name.size() <= kLongestPlainName && name.find("=?") == std::string_view::npos;
     if (!is_plain) return put_encoded(name, true);
-    if (is_phrase(name)) {
-        for (const Word& word : split(name))
-            put_word(" ", word.text);
-        return;
-    }
+    if (is_phrase(name)) return put_word(" ", name);
     std::string quoted = "\"";
     for (const char c : name) {
         if (c == '"' || c == '\\') quoted += '\\';

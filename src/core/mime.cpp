@@ -27,7 +27,8 @@ constexpr std::size_t kLongestSubjectWord = 74;  // "Subject:" stands alone befo
 struct Part {
     const Attachment* attachment;
     ContentType type;
-    bool is_raw;  // message/*, which may not be encoded (RFC 2046 5.2.1)
+    bool is_raw = false;     // message/*, which may not be encoded (RFC 2046 5.2.1)
+    bool is_quoted = false;  // ASCII text: filters look askance at base64 around it
 };
 
 std::uint64_t fnv1a(std::string_view text, std::uint64_t hash) {
@@ -85,14 +86,16 @@ Status Composer::plan_attachment(const Attachment& attachment) {
     auto type = parse_content_type(is_guessed ? guess_content_type(attachment.filename)
                                               : std::string_view(attachment.content_type));
     if (!type) return type.error();
-    Part part{&attachment, std::move(type).value(), false};
+    Part part{&attachment, std::move(type).value()};
     if (part.type.is_in("message") && part.type.type != "message/global") part.is_raw = is_7bit(attachment.content);
     // Types that may not be encoded and can't go as they are: the content matters more than its label.
     if (part.type.is_in("multipart") || (part.type.is_in("message") && !part.is_raw))
         part.type = {"application/octet-stream", {}};
-    if (is_guessed && part.type.is_in("text") && !is_ascii(attachment.content) &&
-        !first_invalid_utf8(attachment.content))
-        part.type.parameters.emplace_back("charset=utf-8");
+    if (part.type.is_in("text")) {
+        part.is_quoted = is_7bit_text(attachment.content);
+        if (is_guessed && !part.is_quoted && !first_invalid_utf8(attachment.content))
+            part.type.parameters.emplace_back("charset=utf-8");
+    }
     const bool is_inline = !attachment.content_id.empty() && !mail_.body_html.empty();
     (is_inline ? inline_parts_ : attached_parts_).push_back(std::move(part));
     return std::nullopt;
@@ -108,7 +111,8 @@ Status Composer::plan(std::size_t max_size) {
         const Part& part = !attached_parts_.empty() && attached_parts_.back().attachment == &attachment
                                ? attached_parts_.back()
                                : inline_parts_.back();
-        content += part.is_raw ? attachment.content.size() : base64_size(attachment.content.size());
+        const std::size_t octets = attachment.content.size();
+        content += part.is_raw || part.is_quoted ? octets : base64_size(octets);
         if (content > max_size) return too_large(content, max_size);
     }
     if (mail_.body_text.size() + mail_.body_html.size() > max_size)
@@ -240,7 +244,9 @@ void Composer::write_attachment(const Part& part) {
         append_parameter("filename", attachment.filename, disposition_parameters);
     }
     header_.parameterised("Content-Type", part.type.type, type_parameters);
-    header_.structured("Content-Transfer-Encoding", part.is_raw ? "7bit" : "base64");
+    header_.structured("Content-Transfer-Encoding", part.is_raw      ? "7bit"
+                                                    : part.is_quoted ? "quoted-printable"
+                                                                     : "base64");
     header_.parameterised("Content-Disposition", attachment.content_id.empty() ? "attachment" : "inline",
                           disposition_parameters);
     if (!attachment.content_id.empty())
@@ -248,6 +254,8 @@ void Composer::write_attachment(const Part& part) {
     header_.end();
     if (part.is_raw)
         append_canonical_lines(attachment.content, out_);
+    else if (part.is_quoted)
+        append_quoted_printable_exact(attachment.content, out_);
     else
         append_base64(attachment.content, out_, Base64Lines::k76);
 }

@@ -76,35 +76,47 @@ constexpr auto kIsLiteral = [] {  // RFC 2045 6.7 (2), (3): tab and blank are li
     return literal;
 }();
 
-// One line, cut into pieces of at most 76 columns by soft breaks, CRLF at its end.
-void append_quoted_line(std::string_view line, std::string& out) {
-    char buffer[kLine + 2];
-    std::size_t column = 0;
-    const auto put = [&](std::size_t width) {
-        if (column + width < kLine) return;  // the last column is the soft break's
-        buffer[column++] = '=';
-        buffer[column++] = '\r';
-        buffer[column++] = '\n';
-        out.append(buffer, column);
-        column = 0;
-    };
-    const bool is_from = line.starts_with("From ");  // a mailbox file would make it ">From "
-    for (std::size_t i = 0; i < line.size(); ++i) {
-        const auto octet = static_cast<unsigned char>(line[i]);
-        const bool is_last_blank = i + 1 == line.size() && (octet == ' ' || octet == '\t');
-        if (kIsLiteral[octet] && !is_last_blank && !(is_from && i == 0)) {
-            put(1);
-            buffer[column++] = line[i];
-        } else {
-            put(3);
-            buffer[column++] = '=';
-            buffer[column++] = kHex[octet >> 4];
-            buffer[column++] = kHex[octet & 15];
+// Writes encoded octets in lines of at most 76 columns with soft breaks between them (RFC 2045 6.7 (5)).
+class QuotedPrintable {
+public:
+    explicit QuotedPrintable(std::string& out) : out_(out) {}
+
+    void put(char c, bool is_literal) {
+        make_room(is_literal ? 1 : 3);
+        if (is_literal) {
+            buffer_[column_++] = c;
+            return;
+        }
+        const auto octet = static_cast<unsigned char>(c);
+        buffer_[column_++] = '=';
+        buffer_[column_++] = kHex[octet >> 4];
+        buffer_[column_++] = kHex[octet & 15];
+    }
+    void line(std::string_view text) {
+        const bool is_from = text.starts_with("From ");  // a mailbox file would make it ">From "
+        for (std::size_t i = 0; i < text.size(); ++i) {
+            const auto octet = static_cast<unsigned char>(text[i]);
+            const bool is_last_blank = i + 1 == text.size() && (octet == ' ' || octet == '\t');
+            put(text[i], kIsLiteral[octet] && !is_last_blank && !(is_from && i == 0));
         }
     }
-    out.append(buffer, column);
-    out += "\r\n";
-}
+    void end_line() { flush("\r\n"); }
+    void soft_break() { flush("=\r\n"); }
+    void flush(std::string_view end) {
+        out_.append(buffer_, column_);
+        out_ += end;
+        column_ = 0;
+    }
+
+private:
+    void make_room(std::size_t width) {
+        if (column_ + width >= kLine) soft_break();  // the last column is the soft break's
+    }
+
+    std::string& out_;
+    char buffer_[kLine];
+    std::size_t column_ = 0;
+};
 
 }  // namespace
 
@@ -138,7 +150,30 @@ void append_canonical_lines(std::string_view text, std::string& out) {
 }
 
 void append_quoted_printable(std::string_view text, std::string& out) {
-    for_each_line(text, [&](std::string_view line) { append_quoted_line(line, out); });
+    QuotedPrintable lines(out);
+    for_each_line(text, [&](std::string_view line) {
+        lines.line(line);
+        lines.end_line();
+    });
+}
+
+void append_quoted_printable_exact(std::string_view content, std::string& out) {
+    QuotedPrintable lines(out);
+    std::string_view rest = content;
+    while (!rest.empty()) {
+        const auto end = std::min(rest.find_first_of("\r\n"), rest.size());
+        lines.line(rest.substr(0, end));
+        rest.remove_prefix(end);
+        if (rest.starts_with("\r\n")) {
+            lines.end_line();
+            rest.remove_prefix(2);
+        } else if (!rest.empty()) {
+            lines.put(rest.front(), false);
+            rest.remove_prefix(1);
+            if (!rest.empty()) lines.soft_break();
+        }
+    }
+    lines.flush("");
 }
 
 TextPlan plan_text(std::string_view text) {
@@ -195,6 +230,13 @@ bool is_7bit(std::string_view content) noexcept {
     bool fits = true;
     for_each_line(content, [&](std::string_view line) { fits = fits && line.size() <= kLongestLine; });
     return fits;
+}
+
+bool is_7bit_text(std::string_view content) noexcept {
+    return std::all_of(content.begin(), content.end(), [](char c) {
+        const auto octet = static_cast<unsigned char>(c);
+        return kIsLiteral[octet] || c == '=' || c == '\r' || c == '\n';
+    });
 }
 
 void dot_stuff(std::string_view in, std::string& out) {

@@ -21,6 +21,8 @@ constexpr std::size_t base64_size(std::size_t octets) noexcept {
 // Text whose every line ends in CRLF, the last one too; nothing for an empty text.
 void append_canonical_lines(std::string_view text, std::string& out);
 void append_quoted_printable(std::string_view text, std::string& out);
+// For attached text: every octet comes back, a lone LF as LF, and no line end is added.
+void append_quoted_printable_exact(std::string_view content, std::string& out);
 
 enum class TextEncoding { k7bit, kQuotedPrintable, kBase64 };
 
@@ -37,6 +39,9 @@ std::string_view name_of(TextEncoding encoding) noexcept;
 
 // Whether these octets may travel without any encoding (RFC 2045 2.7): ASCII without NUL, lines of at most 998.
 bool is_7bit(std::string_view content) noexcept;
+
+// ASCII without control characters but line ends and tabs.
+bool is_7bit_text(std::string_view content) noexcept;
 
 // Every boundary holds these two characters. Base64 has no "_", and after "=" quoted-printable has only hexadecimal
 // digits or a line end, so encoded content can't hold a boundary; text that holds them isn't sent as 7bit.

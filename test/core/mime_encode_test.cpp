@@ -59,6 +59,19 @@ TEST(MimeEncode, QuotedPrintableBreaksSoftlyAt76) {
     EXPECT_EQ(qp(std::string(73, 'x') + "ü"), std::string(73, 'x') + "=\r\n=C3=BC\r\n");
 }
 
+TEST(MimeEncode, AttachedTextComesBackToTheOctet) {
+    const auto exact = [](std::string_view in) {
+        std::string out;
+        append_quoted_printable_exact(in, out);
+        return out;
+    };
+    EXPECT_EQ(exact("a=b\r\nc"), "a=3Db\r\nc");
+    EXPECT_EQ(exact("a\nb\n"), "a=0A=\r\nb=0A");
+    EXPECT_EQ(exact("a \r\rb\r\n\r\n"), "a=20=0D=\r\n=0D=\r\nb\r\n\r\n");
+    EXPECT_EQ(exact(""), "");
+    EXPECT_EQ(exact(std::string(80, 'x') + "\n"), std::string(75, 'x') + "=\r\nxxxxx=0A");
+}
+
 TEST(MimeEncode, TheLightestEncodingThatArrivesIsChosen) {
     EXPECT_EQ(plan_text("plain\n.\n").encoding, TextEncoding::k7bit);
     EXPECT_EQ(plan_text("").encoding, TextEncoding::k7bit);

@@ -161,6 +161,16 @@ TEST(Mime, ContentTypeIsGuessedFromTheFileNameWhenAbsent) {
     EXPECT_TRUE(has(bytes, "Content-Type: text/csv; header=present; name=t.csv\r\n"));
 }
 
+TEST(Mime, AttachedAsciiTextIsQuotedAndOtherContentIsBase64) {
+    Mail mail = plain_mail();
+    mail.attachments = {{"t.csv", "", "", "a;b\n"}, {"u.csv", "", "", "\xFF;b\n"}, {"v.bin", "", "", "a"}};
+    const std::string bytes = composed(mail);
+    EXPECT_TRUE(has(bytes, "name=t.csv\r\nContent-Transfer-Encoding: quoted-printable\r\n"));
+    EXPECT_TRUE(has(bytes, "\r\n\r\na;b=0A\r\n--"));
+    EXPECT_TRUE(has(bytes, "Content-Type: text/csv; name=u.csv\r\nContent-Transfer-Encoding: base64\r\n"));
+    EXPECT_TRUE(has(bytes, "name=v.bin\r\nContent-Transfer-Encoding: base64\r\n"));
+}
+
 TEST(Mime, ForeignFileNamesAreExtendedWithAnAsciiFallback) {
     Mail mail = plain_mail();
     mail.attachments = {{"Größe \"1\".pdf", "", "", "x"}};

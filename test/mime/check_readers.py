@@ -72,6 +72,7 @@ def fixed_mails():
         yield mail(text=body, html=body)
         yield mail(text=body, html=body, attachments=[attachment("a.bin", body.encode())])
         yield mail(text=body, attachments=[attachment("a.txt", body.encode(), "text/plain; charset=utf-8")])
+        yield mail(text=body, attachments=[attachment("a.csv", body.encode("ascii", "replace"), "text/csv")])
     image = attachment("logo.png", b"\x89PNG\r\n\x1a\n" + bytes(1000), "", "logo@example.com")
     for text in ("", "text"):
         yield mail(text=text, html="<img src=cid:logo@example.com>", attachments=[image])
@@ -107,7 +108,7 @@ def random_mails(count, seed):
                                     rng.choice(["", "part%d" % i])))
         yield mail(subject=words(30), text=text(), html=html, attachments=files, to=people(0), cc=people(0),
                    reply_to=people(0), headers=[("X-Random", words(20))], date=rng.randint(0, 4 * 10**9),
-                   utc_offset=rng.randint(-720, 840), **{"from": people(1)[:1]})
+                   utc_offset=rng.randrange(-720, 841, 30), **{"from": people(1)[:1]})
 
 
 def input_for_cli(m):
@@ -146,8 +147,6 @@ def expected_parts(m):
             kind = "application/octet-stream"
         if kind == "message/rfc822":
             content = content.decode()
-        elif kind.startswith("text/"):
-            content = content.decode().replace("\r\n", "\n")
         return (kind, name, part["content_id"], "inline" if part["content_id"] else "attachment", content)
 
     text = ("text/plain", "", "", "", body_line_ends(m["text"]))
@@ -216,7 +215,7 @@ def read_by_python(data, is_utf8):
             return (kind, [tree(child) for child in part.iter_parts()])
         else:
             content = part.get_payload(decode=True)
-            if kind.startswith("text/"):
+            if kind.startswith("text/") and not part.get_content_disposition():
                 content = content.decode(part.get_content_charset("us-ascii")).replace("\r\n", "\n")
         return (kind, part.get_filename() or "", (part["Content-ID"] or "").strip("<>"),
                 part.get_content_disposition() or "", content)
@@ -277,7 +276,7 @@ def read_by_gmime(reader, data):
         content = part.get("content", b"")
         if "inner" in part:
             content = part["inner"].decode()
-        elif part["type"].startswith("text/"):
+        elif part["type"].startswith("text/") and "disposition" not in part:
             content = content.decode(part["charset"]).replace("\r\n", "\n")
         return (part["type"], part.get("filename", ""), part.get("content_id", ""), part.get("disposition", ""), content)
 
