@@ -91,11 +91,4 @@ private:
     std::uint64_t polls_ = 0;
 };
 
-// Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
-// claim and by the mail room.
-#define MAILER_SUPPRESSION_APPLIES(now)                                                                       \
-    "(s.expires_at IS NULL OR s.expires_at > " now ") AND (s.scope = 'all'"                                   \
-    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)"                          \
-    " OR s.scope = 'category:' || m.category OR s.scope = 'campaign:' || m.campaign_id)"
-
 }  // namespace mailer::pg

@@ -1,5 +1,6 @@
 // The queue's reading half: signals, the world, marks, picking and claiming; see queue.hpp.
 #include "pg/clock.hpp"
+#include "pg/plan.hpp"
 #include "pg/queue.hpp"
 #include "pg/shared.hpp"
 
@@ -83,27 +84,11 @@ void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> la
     }
 }
 
-// One index descent per lane and priority, whatever the queue's depth.
 worker::Queue::Swept PgQueue::sweep() {
-    static Statement statement(
-        "WITH RECURSIVE lanes AS ("
-        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, due_at LIMIT 1)"
-        "  UNION ALL"
-        "  SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL ("
-        "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
-        "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
-        "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
-        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL)"
-        "   FROM lanes GROUP BY lane_id",
-        {});
     marks_.clear();
     new_marks_.clear();
     Swept swept;
-    Rows rows = statement.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        swept.lanes.push_back({rows.bigint(i, 1), *time_at(rows, i, 2)});
-        swept.expiry = time_at(rows, i, 3);
-    }
+    swept.lanes = earliest_by_lane(&swept.expiry);
     return swept;
 }
 
@@ -169,6 +154,15 @@ Candidate candidate_at(const Rows& rows, std::uint64_t i) {
 }
 
 }  // namespace
+
+std::optional<Candidate> read_candidate(std::int64_t message_id, Time now) {
+    static Statement statement("SELECT " CANDIDATE_COLUMNS
+                               "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id"
+                               " WHERE q.message_id = $2 AND q.state = 'p'",
+                               {TIMESTAMPTZOID, INT8OID});
+    Rows rows = statement.run({p_at(now), p_bigint(message_id)});
+    return rows.empty() ? std::nullopt : std::optional(candidate_at(rows, 0));
+}
 
 std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) {
     static Statement statement(

@@ -128,7 +128,7 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
         "WITH through AS (SELECT c.campaign_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r'"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p')"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 's')"
-        "     FOR NO KEY UPDATE SKIP LOCKED),"
+        "     FOR UPDATE SKIP LOCKED),"
         " done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 FROM through WHERE c.campaign_id = through.campaign_id"
         "     RETURNING c.campaign_id, c.lane_id),"
         " logged AS (INSERT INTO mailer.event (at, kind, campaign_id, by_role, detail)"

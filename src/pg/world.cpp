@@ -186,6 +186,27 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
     return facts;
 }
 
+std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry) {
+    static Statement statement(
+        "WITH RECURSIVE lanes AS ("
+        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, due_at LIMIT 1)"
+        "  UNION ALL"
+        "  SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL ("
+        "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
+        "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
+        "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
+        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL)"
+        "   FROM lanes GROUP BY lane_id",
+        {});
+    std::vector<worker::Signals::Hint> lanes;
+    Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        lanes.push_back({rows.bigint(i, 1), *time_at(rows, i, 2)});
+        if (expiry != nullptr) *expiry = time_at(rows, i, 3);
+    }
+    return lanes;
+}
+
 std::vector<std::int64_t> running_campaign_lanes() {
     static Statement statement("SELECT lane_id FROM mailer.campaign WHERE state = 'r'", {});
     std::vector<std::int64_t> ids;

@@ -1,6 +1,7 @@
 // The facts that the gates look at, read from the tables: for the engine, explain, forecast and what-if alike.
 #pragma once
 
+#include "core/forecast.hpp"
 #include "core/planner.hpp"
 #include "pg/clone_guard.hpp"
 #include "pg/settings.hpp"
@@ -27,5 +28,16 @@ std::vector<std::int64_t> running_campaign_lanes();
 
 // Mailboxes that serve lanes without a pool of their own.
 std::vector<std::int64_t> default_pool();
+
+// The earliest due row of every lane that has a pending one, by one index descent per lane and priority, whatever the
+// queue's depth; and the earliest expiry of all when asked for.
+std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry);
+
+// Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
+// claim and by the mail room.
+#define MAILER_SUPPRESSION_APPLIES(now)                                                                       \
+    "(s.expires_at IS NULL OR s.expires_at > " now ") AND (s.scope = 'all'"                                   \
+    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)"                          \
+    " OR s.scope = 'category:' || m.category OR s.scope = 'campaign:' || m.campaign_id)"
 
 }  // namespace mailer::pg

@@ -1,0 +1,26 @@
+-- Why something has not gone out yet, and when it will: asked of the very gates that the sender goes by
+-- (src/core/gate, src/core/forecast). Nothing here works a rule out by itself.
+
+CREATE FUNCTION campaign_explain(campaign_id bigint) RETURNS TABLE (gate text, is_open boolean, limit_value text, used text,
+    opens_at timestamptz, detail text)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mailer_campaign_explain';
+COMMENT ON FUNCTION campaign_explain(bigint) IS
+'Every gate between a campaign and its next mail, in the order in which they are tried: open or shut, its limit, its use, when it opens.
+Gates named gate:MAILBOX are those of one mailbox of a pool and shut nothing alone. opens_at NULL of a shut gate: only a change opens it.
+Error 42704 when there is no such campaign.';
+
+CREATE FUNCTION explain(message_id bigint) RETURNS TABLE (gate text, is_open boolean, limit_value text, used text,
+    opens_at timestamptz, detail text)
+    LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mailer_explain';
+COMMENT ON FUNCTION explain(bigint) IS
+'Every gate between a message and its sending, as campaign_explain; the last line, forecast, tells the slot that the plan gives it.
+One line when it is on its way or settled already. Error 42704 when there is no such message.';
+
+CREATE FUNCTION campaign_forecast(campaign_id bigint, overrides jsonb DEFAULT '{}', max_rows integer DEFAULT NULL)
+    RETURNS TABLE (ordinal bigint, message_id bigint, recipient text, mailbox text, slot_at timestamptz)
+    LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'mailer_campaign_forecast';
+COMMENT ON FUNCTION campaign_forecast(bigint, jsonb, integer) IS
+'The plan: when each waiting mail of the campaign goes and from which mailbox, if nothing disturbs it, with the other campaigns and
+batches that share its mailboxes. A draft or paused campaign is foretold as if it were started now. overrides (keys as in
+campaign_alter: window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, mailboxes) answers what-if without
+changing anything. max_rows: the first so many. Errors: 42704 no such campaign or mailbox, 22023 an unknown or bad override.';
