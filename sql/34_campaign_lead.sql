@@ -5,6 +5,22 @@
 -- never an error. These functions never touch what the engine writes, and lock the campaign's row FOR KEY SHARE only
 -- (see 33_campaign.sql).
 
+-- In plpgsql, whose plans last for the session: it runs once a lead.
+CREATE FUNCTION _message_id_domain(lane_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN COALESCE(
+        (SELECT substring(b.from_address from '[^@]+$')
+         FROM mailer.lane l JOIN mailer.mailbox b
+           ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
+         WHERE l.lane_id = _message_id_domain.lane_id
+         ORDER BY b.mailbox_id LIMIT 1),
+        'mailer.invalid');
+END;
+$$;
+COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox, mailer.invalid while there is none';
+
 CREATE FUNCTION _new_internet_message_id(message_id bigint, domain text) RETURNS text
 LANGUAGE sql VOLATILE
 AS $$
@@ -29,7 +45,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION _printable(text) IS 'Text without control characters, at most 1000 long';
 
--- One query, for it runs once a lead.
 CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT lane_id bigint, OUT state "char", OUT template text,
     OUT starts_at timestamptz, OUT domain text, OUT epoch bigint)
 LANGUAGE plpgsql
@@ -37,11 +52,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     SELECT c.lane_id, c.state, c.template, c.starts_at,
-           COALESCE((SELECT substring(b.from_address from '[^@]+$')
-                     FROM mailer.lane l JOIN mailer.mailbox b
-                       ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
-                     WHERE l.lane_id = c.lane_id
-                     ORDER BY b.mailbox_id LIMIT 1), 'mailer.invalid'),
+           mailer._message_id_domain(c.lane_id),
            (SELECT a.epoch FROM mailer.arming a)
     INTO lane_id, state, template, starts_at, domain, epoch
     FROM mailer.campaign c WHERE c.campaign_id = _campaign_for_leads.campaign_id
@@ -51,7 +62,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION _campaign_for_leads(bigint) IS 'What adding leads needs of a campaign, which can''t be cancelled or completed until the transaction ends; domain is what stands behind the @ of Message-IDs: the first mailbox''s. Errors: 42704, 55000 it is cancelled';
+COMMENT ON FUNCTION _campaign_for_leads(bigint) IS 'What adding leads needs of a campaign, which can''t be cancelled or completed until the transaction ends. Errors: 42704, 55000 it is cancelled';
 
 -- A completed campaign that has something to do again is running again.
 CREATE FUNCTION _campaign_reopen(campaign_id bigint, reason text) RETURNS void
