@@ -3,7 +3,7 @@
 -- One row an invariant; `violations` counts what breaks it, `sample` names up to three. What foreign keys would prove on
 -- the hot path is proved here instead. With `since` only messages queued from then on (and tries started from then on) are
 -- looked at, which bounds the work; totals need all of it and are left out then.
--- It reads one snapshot: run it in READ COMMITTED beside a live worker, each query sees a state the worker committed.
+-- All queries see one snapshot (the functions are STABLE), so it can run beside a live worker: that commits sound states only.
 
 -- The samples in one line.
 CREATE FUNCTION _sample(things text[]) RETURNS text
