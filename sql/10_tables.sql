@@ -78,6 +78,11 @@ COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its li
 COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
 COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';
+COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
+COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
+COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
+COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
+COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';
 
 CREATE TABLE mailbox_secret (
     mailbox_id bigint PRIMARY KEY,
@@ -213,6 +218,8 @@ COMMENT ON COLUMN message.address_key IS 'Identity of the first recipient (maile
 COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable over retries, restarts and mailboxes';
 COMMENT ON COLUMN message.attachments_of IS 'Message whose rows in message_attachment go along (a batch stores its attachments once); NULL is none';
 COMMENT ON COLUMN message.category IS 'Notification category, when mailer.notify() made the mail: scopes unsubscribing';
+COMMENT ON COLUMN message.content_hash IS 'What idempotency_key stands for: the same key with another hash is an error';
+COMMENT ON COLUMN message.loader IS 'Function, by qualified name, that gives the variables when the mail is about to go; send_if says whether it is to go at all';
 
 CREATE TABLE message_attachment (
     message_id   bigint NOT NULL,
@@ -254,6 +261,9 @@ CREATE INDEX queue_entry_claimed ON queue_entry (lane_id, message_id) WHERE stat
 CREATE INDEX queue_entry_expiry ON queue_entry (expires_at) WHERE state = 'p' AND expires_at IS NOT NULL;
 COMMENT ON TABLE queue_entry IS 'The hot table: one narrow row a message that is pending or sending, gone when it is settled';
 COMMENT ON COLUMN queue_entry.attempt_count IS 'Attempts consumed: tries that the recipient''s server refused for now';
+COMMENT ON COLUMN queue_entry.priority IS '4 goes first, within its lane';
+COMMENT ON COLUMN queue_entry.epoch IS 'The arming epoch under which it was queued: rows of an epoch that nobody adopted are not sent';
+COMMENT ON COLUMN queue_entry.crash_count IS 'How often a sender died while it held the message';
 COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
 COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
 COMMENT ON COLUMN queue_entry.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
@@ -280,6 +290,7 @@ CREATE TABLE outcome (
 );
 CREATE INDEX outcome_unconfirmed ON outcome (settled_at) WHERE state = 'u';
 COMMENT ON TABLE outcome IS 'The final state of a message, one row; a row here and one in queue_entry exclude each other';
+COMMENT ON COLUMN outcome.settled_by IS 'Role that settled it by a statement; NULL: the engine did';
 
 CREATE TABLE recipient (
     message_id    bigint NOT NULL,
@@ -309,6 +320,7 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_time ON attempt USING brin (finished_at);
 COMMENT ON TABLE attempt IS 'Append-only log: one row a try, with the mail server''s words and the times';
+COMMENT ON COLUMN attempt.dot_at IS 'When the final dot left; NULL: it never did, so nothing can have been taken';
 
 CREATE TABLE event (
     event_id    bigint PRIMARY KEY DEFAULT nextval('event_id_seq'),
@@ -367,6 +379,10 @@ CREATE TABLE campaign (
     CONSTRAINT "completed_at is there iff completed" CHECK ((state = 'c') = (completed_at IS NOT NULL))
 );
 COMMENT ON TABLE campaign IS 'The same template to many leads at a pace: window, weekdays, gap, caps and time zone. Its mailboxes are its lane''s pool';
+COMMENT ON COLUMN campaign.window_end IS 'End of the local window; at or before window_start it is on the next day, and still of the day on which the window starts';
+COMMENT ON COLUMN campaign.allowed_days IS 'Weekdays on which a window may start, as bits: Monday is bit 0';
+COMMENT ON COLUMN campaign.jitter IS 'Part of the gap by which each slot is moved at most, either way';
+COMMENT ON COLUMN campaign.max_per_day IS 'Most mails a day of the window; NULL is no limit';
 
 CREATE TABLE campaign_day (
     campaign_id bigint NOT NULL,

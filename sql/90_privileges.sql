@@ -1,6 +1,6 @@
 -- Who may call what. Nothing is granted to PUBLIC; three kinds of role get what they need, function by function.
 --
---   sender    queues mail and asks about it by id; sees no other mail, no settings, no views.
+--   sender    queues mail, leads of campaigns included, and asks about it by id; sees no other mail, no settings, no views.
 --   viewer    sees everything but passwords and content that isn't sent; changes nothing.
 --   operator  both, and every setting, campaign and switch.
 -- Arming a copy, and granting, stay with the extension's owner, who can do what an operator can besides.
@@ -12,7 +12,7 @@ CREATE FUNCTION _privilege() RETURNS TABLE (level text, names text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
-    ('sender', ARRAY['enqueue', 'enqueue_batch', 'attach', 'notify', 'notify_trigger', 'cancel', 'batch_cancel', 'render',
+    ('sender', ARRAY['enqueue', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'cancel', 'batch_cancel', 'render',
         'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_set', 'preference_set']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health',
         'template_preview', 'render', 'metrics', 'report',
@@ -22,7 +22,7 @@ AS $$
         '_now', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test',
         'template_set', 'retry', 'resolve', 'message_source', 'category_set', 'suppress', 'unsuppress',
-        'campaign_create', 'campaign_add', 'campaign_add_many', 'campaign_alter', 'campaign_start', 'campaign_pause',
+        'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
         'purge', '_purge_messages', '_purge_events', '_purge_done', '_now']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])
