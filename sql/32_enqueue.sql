@@ -85,3 +85,25 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_batch_cancel';
 COMMENT ON FUNCTION batch_cancel(bigint) IS
 'Cancels what is pending of a batch and gives how many that were; what is on its way goes on. Errors: 42704 no such batch.';
 REVOKE ALL ON FUNCTION batch_cancel(bigint) FROM PUBLIC;
+
+-- ── Afterwards ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION cancel(message_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_cancel';
+COMMENT ON FUNCTION cancel(bigint) IS
+'Cancels a pending message (reason by_user). False when it isn''t pending: unknown, on its way, or settled. Errors: 22004 NULL.';
+REVOKE ALL ON FUNCTION cancel(bigint) FROM PUBLIC;
+
+CREATE FUNCTION retry(message_id bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_retry';
+COMMENT ON FUNCTION retry(bigint) IS
+'Queues a failed message again with fresh attempts, or makes one that waits after a failure due now. False for everything else, and for
+a bad address or purged content. In a campaign it goes before new leads, through every gate; a completed campaign runs again.';
+REVOKE ALL ON FUNCTION retry(bigint) FROM PUBLIC;
+
+CREATE FUNCTION resolve(message_id bigint, outcome text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_resolve';
+COMMENT ON FUNCTION resolve(bigint, text) IS
+'Says what became of an unconfirmed message: sent (it has arrived) or resend (it has not: it is queued again).
+Errors: 42704 no such message, 55000 it is not unconfirmed, 22023 another outcome.';
+REVOKE ALL ON FUNCTION resolve(bigint, text) FROM PUBLIC;
