@@ -10,6 +10,11 @@ using worker::Prepared;
 
 namespace {
 
+// What a function that gave no answer means for its message.
+Prepared::Kind kind_of(const LateBound::Answer& answer) {
+    return answer.is_interrupted ? Prepared::Kind::interrupted : Prepared::Kind::temporary;
+}
+
 Prepared fault(Prepared::Kind kind, std::string reason, std::string detail) {
     Prepared p;
     p.kind = kind;
@@ -47,7 +52,7 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
 void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids) {
     static Statement statement(
         "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
-        "       EXISTS (SELECT 1 FROM mailer.suppression s WHERE s.address_key = mailer._address_key(a.address) AND " MAILER_SUPPRESSION_APPLIES("$2") ")"
+        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = mailer._address_key(a.address) AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
         "  FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY AS a(address, n)"
         "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
         " WHERE m.message_id = ANY ($1)",
@@ -74,13 +79,13 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     std::optional<core::Value> variables;
     if (!m.send_if.empty()) {
         auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(Prepared::Kind::temporary, "", answer.fault);
+        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
         if (!answer.condition) return fault(Prepared::Kind::temporary, "", "function " + m.send_if + " returned NULL");
         if (!*answer.condition) return fault(Prepared::Kind::cancelled, "send_if", "function " + m.send_if + " said no");
     }
     if (!m.loader.empty()) {
         auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(Prepared::Kind::temporary, "", answer.fault);
+        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
         variables = std::move(answer.variables);
     }
     return compose(fetched, *account, variables ? &*variables : nullptr);

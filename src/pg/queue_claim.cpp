@@ -117,12 +117,13 @@ void PgQueue::passed(const Candidate& candidate) {
 
 namespace {
 
+// Scalar subqueries with a LIMIT, not EXISTS: an EXISTS may be planned as a hash of the whole table outcome.
 #define CANDIDATE_COLUMNS                                                                                            \
     "q.message_id, q.lane_id, q.priority, q.due_at, q.expires_at, q.attempt_count, q.try_count, q.crash_count,"       \
     " m.campaign_id, m.batch_id, m.kind = 'w', cardinality(m.addresses), greatest(m.created_at, m.send_at),"          \
     " CASE WHEN cardinality(m.addresses) = 1 THEN (SELECT coalesce(s.reason, 'suppressed') FROM mailer.suppression s" \
     "      WHERE s.address_key = m.address_key AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END,"               \
-    " EXISTS (SELECT 1 FROM mailer.outcome o WHERE o.message_id = q.message_id),"                                    \
+    " (SELECT true FROM mailer.outcome o WHERE o.message_id = q.message_id LIMIT 1),"                                \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
     "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END,"                                         \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
