@@ -107,3 +107,12 @@ COMMENT ON FUNCTION resolve(bigint, text) IS
 'Says what became of an unconfirmed message: sent (it has arrived) or resend (it has not: it is queued again).
 Errors: 42704 no such message, 55000 it is not unconfirmed, 22023 another outcome.';
 REVOKE ALL ON FUNCTION resolve(bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION notify_trigger() RETURNS trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_trigger';
+COMMENT ON FUNCTION notify_trigger() IS
+'For CREATE TRIGGER … AFTER INSERT OR UPDATE … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger(template, recipients_function
+[, gap [, label template [, mailbox]]]): mails everybody whom recipients_function(new_row jsonb [, old_row jsonb, operation text])
+RETURNS TABLE (recipient text, variables jsonb) names. The template sees those variables, and new and old. A failure never fails the
+statement: it is rolled back, told as a WARNING, and an event notification_failed. Firing it needs no right on mailer.';
+REVOKE ALL ON FUNCTION notify_trigger() FROM PUBLIC;
