@@ -58,6 +58,8 @@ std::string_view to_text(Ending ending) {
             return "unfit";
         case Ending::abandoned:
             return "abandoned";
+        case Ending::unrecorded:
+            return "unrecorded";
     }
     return "?";
 }

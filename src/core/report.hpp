@@ -23,13 +23,14 @@ enum class Stage { connect, tls, greeting, ehlo, auth, mail, rcpt, data, body, d
 
 // How it ended.
 enum class Ending {
-    answered,   // the server's replies decided
-    failed,     // connecting, securing or logging in failed: `curl_code`, `error_text`, perhaps `session_reply`
-    closed,     // the connection was closed or reset before all replies came
-    timed_out,  // a reply, or room to write, didn't come in time
-    garbled,    // what came was not SMTP: malformed, endless, unsolicited, or out of step
-    unfit,      // the server can't take this message: SIZE, SMTPUTF8 or 8BITMIME; `session_reply` says which
-    abandoned,  // by us: shutdown, or the journal could not record the dot
+    answered,    // the server's replies decided
+    failed,      // connecting, securing or logging in failed: `curl_code`, `error_text`, perhaps `session_reply`
+    closed,      // the connection was closed or reset before all replies came
+    timed_out,   // a reply, or room to write, didn't come in time
+    garbled,     // what came was not SMTP: malformed, endless, unsolicited, or out of step
+    unfit,       // the server can't take this message: SIZE, SMTPUTF8 or 8BITMIME; `session_reply` says which
+    abandoned,   // by us: shutdown
+    unrecorded,  // by us: the journal could not record the dot, so it was not sent
 };
 
 struct RecipientResult {

@@ -48,6 +48,9 @@ bool is_about_the_message(const Reply& reply) {
            reply.enhanced.starts_with("5.6.") || reply.enhanced.starts_with("4.6.");
 }
 
+// We ended it ourselves: nobody else is to blame.
+bool is_ours(Ending ending) { return ending == Ending::abandoned || ending == Ending::unrecorded; }
+
 void blame(Verdict& verdict, Trouble trouble, bool is_lasting) {
     verdict.trouble = trouble;
     verdict.is_trouble_lasting = is_lasting;
@@ -230,7 +233,7 @@ bool judge_envelope(const Report& report, const Envelope& envelope, Verdict& ver
 
 // True when the try was an attempt of the message's.
 bool judge_undelivered(const Report& report, const Envelope& envelope, Verdict& verdict) {
-    if (report.ending == Ending::abandoned || is_stale_connection(report)) {
+    if (is_ours(report.ending) || is_stale_connection(report)) {
         decide_accepted(verdict, envelope, Fate::waiting, {});
         return false;
     }
@@ -259,7 +262,7 @@ Verdict judge(const Report& report, const RetryPolicy& policy, const History& hi
         decide_accepted(verdict, envelope, Fate::unconfirmed, {});
         verdict.next = Next::settle_unconfirmed;
         verdict.reason = "reply_lost";
-        if (report.ending != Ending::abandoned) blame(verdict, Trouble::unreachable, false);
+        if (!is_ours(report.ending)) blame(verdict, Trouble::unreachable, false);
         verdict.detail = describe(report, verdict);
         return verdict;
     }
@@ -271,6 +274,8 @@ Verdict judge(const Report& report, const RetryPolicy& policy, const History& hi
     verdict.detail = describe(report, verdict);
     verdict.proves_mailbox = verdict.trouble == Trouble::none && report.stage > Stage::mail;
     settle(verdict, is_attempt, policy, history, now);
+    // A journal that can't be written now can't be written a moment later either.
+    if (report.ending == Ending::unrecorded) verdict.delay = retry_delay(policy.delays, 1, history.seed);
     return verdict;
 }
 

@@ -141,7 +141,7 @@ void Dialogue::expire(Time now) {
     if (const auto at = deadline(); at && now >= *at) die(Ending::timed_out, "the server took too long", now);
 }
 
-void Dialogue::abandon(std::string_view why, Time now) { die(Ending::abandoned, why, now); }
+void Dialogue::abandon(std::string_view why, Time now, Ending ending) { die(ending, why, now); }
 
 void Dialogue::on_reply(Reply reply, Time now) {
     switch (phase_) {

@@ -44,7 +44,8 @@ public:
     void receive(std::string_view bytes, core::Time now);
     void receive_end(std::string_view why, core::Time now);  // closed or reset: no more bytes either way
     void expire(core::Time now);                             // does nothing before deadline()
-    void abandon(std::string_view why, core::Time now);      // dead; a running transaction is reported as abandoned
+    // Dead; a running transaction is reported as ended by us.
+    void abandon(std::string_view why, core::Time now, core::Ending ending = core::Ending::abandoned);
 
     // The next thing to write is the end of the message: call allow_dot() or abandon().
     bool wants_dot() const;

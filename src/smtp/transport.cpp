@@ -229,7 +229,9 @@ public:
     void ask_for_dot(Line& line) {
         Dialogue& dialogue = line.connection->dialogue();
         if (is_stopping_) return dialogue.abandon("shutting down", now_);
-        if (!observer_.on_dot(line.delivery->token)) return dialogue.abandon("the journal could not be written", now_);
+        if (!observer_.on_dot(line.delivery->token)) {
+            return dialogue.abandon("the journal could not be written", now_, Ending::unrecorded);
+        }
         dialogue.allow_dot(now_);
     }
 

@@ -325,6 +325,13 @@ TEST(Verdict, OurOwnShutdownBlamesNobody) {
     }
 }
 
+TEST(Verdict, AJournalThatCannotBeWrittenIsWaitedForWithoutAnAttempt) {
+    const Verdict v = judged(with_rcpt(tried(Stage::body, Ending::unrecorded), {ok}), {7, now - 1000h, 0, 0, 0});
+    EXPECT_EQ(v.next, Next::requeue);
+    EXPECT_GE(v.delay, 10s);
+    EXPECT_EQ(v.trouble, Trouble::none);
+}
+
 TEST(Verdict, AStaleConnectionConsumesNothing) {
     Report report = tried(Stage::mail, Ending::closed);
     EXPECT_FALSE(is_stale_connection(report));

@@ -241,7 +241,7 @@ TEST_F(TransportTest, ADotThatTheJournalRefusesIsNeverSent) {
     journal.grants = false;
     transport.submit(delivery(1));
     ASSERT_TRUE(until_reports(1));
-    EXPECT_EQ(reports[0].ending, Ending::abandoned);
+    EXPECT_EQ(reports[0].ending, Ending::unrecorded);
     EXPECT_FALSE(reports[0].dot_sent);
     ASSERT_TRUE(until([&] { return server.open() == 0; }));
     EXPECT_EQ(server.messages(), 0);
