@@ -78,7 +78,6 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
     Oid caller = InvalidOid;
     int caller_context = 0;
     GetUserIdAndSecContext(&caller, &caller_context);
-    const int guc_level = NewGUCNestLevel();
     MemoryContext const outer = CurrentMemoryContext;
     try {
         EngineContext::Interruptible interruptible;
@@ -91,12 +90,11 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         disable_timeout(STATEMENT_TIMEOUT, false);
         SetUserIdAndSecContext(caller, caller_context);
         call([this] { roll_back(is_session_); });
-        if (is_cancelled) {
-            if (!context_.should_stop()) {
-                answer.fault = "function " + function + " took longer than mailer.loader_timeout";
-                ++breaker.timeouts;
-                breaker.open_until = now + core::breaker_delay(false, breaker.timeouts, static_cast<std::uint64_t>(message_id));
-            }
+        answer.is_interrupted = is_cancelled && context_.should_stop();
+        if (is_cancelled && !answer.is_interrupted) {
+            answer.fault = "function " + function + " took longer than mailer.loader_timeout";
+            ++breaker.timeouts;
+            breaker.open_until = now + core::breaker_delay(false, breaker.timeouts, static_cast<std::uint64_t>(message_id));
         }
     } catch (const std::exception& error) {  // what it returned can't be used
         answer.fault = "function " + function + ": " + error.what();
@@ -104,7 +102,6 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         SetUserIdAndSecContext(caller, caller_context);
         call([this] { roll_back(is_session_); });
     }
-    AtEOXact_GUC(false, guc_level);
     MemoryContextSwitchTo(outer);
     return answer;
 }
@@ -113,6 +110,8 @@ void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t
                         const std::string& role, core::Duration limit, Answer& answer) {
     const std::string sql = "SELECT " + function + "($1, $2)";
     call([this] { start(is_session_); });
+    // Inside the transaction: one that is lost takes its nest level along.
+    const int guc_level = NewGUCNestLevel();
     Oid user = call([&] { return get_role_oid(role.c_str(), true); });
     if (!OidIsValid(user)) throw Refusal({"42704", "role \"" + role + "\", which queued the message, does not exist"});
     Oid caller = InvalidOid;
@@ -147,7 +146,10 @@ void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t
         if (result.is_null) throw Refusal({"22004", "the loader returned NULL"});
         answer.variables = read_jsonb(result.value);
     }
-    call([this] { finish(is_session_); });
+    call([this, guc_level] {
+        AtEOXact_GUC(false, guc_level);
+        finish(is_session_);
+    });
 }
 
 }  // namespace mailer::pg

@@ -18,6 +18,7 @@ public:
 
     struct Answer {
         bool is_ok = false;
+        bool is_interrupted = false;          // not its fault: the sender was asked to leave meanwhile
         std::string fault;                    // when not ok: for people
         std::optional<bool> condition;        // of ask(): NULL is no answer
         std::optional<core::Value> variables;  // of load()

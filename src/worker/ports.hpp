@@ -183,6 +183,7 @@ struct Prepared {
         cancelled,  // send_if said no, or nobody is left to send to
         temporary,  // a loader failed: retry later, attempt consumed
         failed,     // can't be rendered or composed: for good
+        interrupted,  // the sender was asked to leave meanwhile: nothing happened
     };
     Kind kind = Kind::ready;
     std::string reason;  // of cancelled and failed: the outcome's reason

@@ -122,7 +122,9 @@ void Pump::hand_out(Time now) {
         journal_.mark(ticket.token, Phase::ready);
         ticket.envelope = prepared.envelope;
         ticket.suppressed = prepared.suppressed;
-        if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
+        if (prepared.kind == Prepared::Kind::interrupted) {
+            settlements_.push_back(unsent(ticket, now));
+        } else if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
             settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
         } else if (!courier_.submit(ticket, std::move(prepared))) {
             settlements_.push_back(unsent(ticket, now));

@@ -133,6 +133,7 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             attempt = {now, now, now, "done", s.reply, "sent"};
             break;
         }
+        case Prepared::Kind::interrupted: return unsent(ticket, now);
         case Prepared::Kind::cancelled: make_final(s, 'c', prepared.reason); break;
         case Prepared::Kind::failed:
             make_final(s, 'f', prepared.reason);
