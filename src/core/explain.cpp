@@ -18,7 +18,8 @@ std::string wall_clock(Time t, const Zone& zone, Time now) {
     static constexpr std::array kWeekdays{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     const LocalTime local = std::chrono::ceil<std::chrono::seconds>(zone.local(t));
     const Date date = std::chrono::floor<std::chrono::days>(local);
-    const std::chrono::hh_mm_ss time{std::chrono::floor<std::chrono::seconds>(local - LocalTime{date.time_since_epoch()})};
+    const std::chrono::hh_mm_ss time{
+        std::chrono::floor<std::chrono::seconds>(local - LocalTime{date.time_since_epoch()})};
     std::string text = kWeekdays[std::chrono::weekday{date}.c_encoding()];
     std::array<char, 48> digits{};
     if (t < now || t - now > std::chrono::days{6}) {
@@ -77,11 +78,16 @@ std::string system_detail(const GateState& state, const SystemFacts& system) {
 
 std::string campaign_state_text(const LaneFacts& lane) {
     switch (lane.state) {
-        case LaneState::draft: return "campaign has not been started";
-        case LaneState::running: return "campaign is running";
-        case LaneState::paused: return with_reason("campaign is paused", lane.state_reason);
-        case LaneState::completed: return "campaign is completed";
-        case LaneState::cancelled: return with_reason("campaign is cancelled", lane.state_reason);
+        case LaneState::draft:
+            return "campaign has not been started";
+        case LaneState::running:
+            return "campaign is running";
+        case LaneState::paused:
+            return with_reason("campaign is paused", lane.state_reason);
+        case LaneState::completed:
+            return "campaign is completed";
+        case LaneState::cancelled:
+            return with_reason("campaign is cancelled", lane.state_reason);
     }
     return {};
 }
@@ -94,10 +100,12 @@ std::string window_text(const GateState& state, const LaneFacts& lane, const Wor
 
 std::string lane_detail(const GateState& state, const LaneFacts& lane, const Words& words) {
     switch (state.gate) {
-        case Gate::campaign_running: return campaign_state_text(lane);
+        case Gate::campaign_running:
+            return campaign_state_text(lane);
         case Gate::campaign_started:
             return state.is_open ? "start has come" : "campaign starts at " + words.at(*state.opens_at);
-        case Gate::window_open: return window_text(state, lane, words);
+        case Gate::window_open:
+            return window_text(state, lane, words);
         case Gate::campaign_day_cap:
             if (!state.limit) return "no daily limit";
             return (state.is_open ? "daily limit of the campaign has room" : "daily limit of the campaign reached") +
@@ -126,7 +134,8 @@ std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, 
             if (state.is_open) return "gap of " + name + " has passed";
             return state.opens_at ? "gap of " + name + words.until(state)
                                   : name + " is sending; its gap runs from the reply";
-        default: return name + (state.is_open ? " has a free connection" : " has no free connection");
+        default:
+            return name + (state.is_open ? " has a free connection" : " has no free connection");
     }
 }
 
@@ -138,8 +147,10 @@ std::string message_detail(const GateState& state, const MessageFacts& message, 
         case Gate::not_yet_mailed:
             return state.is_open ? "recipient has not been mailed in this campaign"
                                  : "recipient has been mailed in this campaign already";
-        case Gate::not_expired: return state.is_open ? "message has not expired" : "message has expired";
-        default: return state.is_open ? "message is due" : "message is due at " + words.at(*state.opens_at);
+        case Gate::not_expired:
+            return state.is_open ? "message has not expired" : "message has expired";
+        default:
+            return state.is_open ? "message is due" : "message is due at " + words.at(*state.opens_at);
     }
 }
 
@@ -183,7 +194,8 @@ GateLine pool_line(const std::vector<GateLine>& of_each, std::vector<std::size_t
         if (at && (!soonest->opens_at || *at < *soonest->opens_at)) soonest = &of_each[i];
     }
     GateLine line{.gate = soonest->gate, .is_open = !passing.empty()};
-    const std::string count = std::to_string(passing.size()) + " of " + std::to_string(candidates.size()) + " mailboxes";
+    const std::string count =
+        std::to_string(passing.size()) + " of " + std::to_string(candidates.size()) + " mailboxes";
     if (passing.empty()) {
         line.opens_at = soonest->opens_at;
         line.detail = soonest->detail + " (" + count + ")";
@@ -198,7 +210,8 @@ void add_pool(std::vector<GateLine>& lines, PoolView pool, Time now) {
     GateLine any{.gate = Gate::pool_not_empty, .is_open = !pool.members.empty()};
     any.limit = {};
     any.used = std::to_string(pool.members.size());
-    any.detail = any.is_open ? any.used + (pool.members.size() == 1 ? " mailbox" : " mailboxes") : "no mailbox to send from";
+    any.detail =
+        any.is_open ? any.used + (pool.members.size() == 1 ? " mailbox" : " mailboxes") : "no mailbox to send from";
     lines.push_back(any);
     if (pool.members.empty()) return;
 
@@ -230,26 +243,46 @@ void add_pool(std::vector<GateLine>& lines, PoolView pool, Time now) {
 
 std::string_view gate_name(Gate gate) {
     switch (gate) {
-        case Gate::sending_enabled: return "sending_enabled";
-        case Gate::sending_armed: return "sending_armed";
-        case Gate::sending_not_paused: return "sending_not_paused";
-        case Gate::connections_free: return "connections_free";
-        case Gate::campaign_running: return "campaign_running";
-        case Gate::campaign_started: return "campaign_started";
-        case Gate::window_open: return "window_open";
-        case Gate::campaign_day_cap: return "campaign_day_cap";
-        case Gate::campaign_gap: return "campaign_gap";
-        case Gate::batch_gap: return "batch_gap";
-        case Gate::pool_not_empty: return "pool_not_empty";
-        case Gate::mailbox_enabled: return "mailbox_enabled";
-        case Gate::mailbox_breaker: return "mailbox_breaker";
-        case Gate::mailbox_day_cap: return "mailbox_day_cap";
-        case Gate::mailbox_gap: return "mailbox_gap";
-        case Gate::mailbox_connection: return "mailbox_connection";
-        case Gate::not_suppressed: return "not_suppressed";
-        case Gate::not_yet_mailed: return "not_yet_mailed";
-        case Gate::due: return "due";
-        case Gate::not_expired: return "not_expired";
+        case Gate::sending_enabled:
+            return "sending_enabled";
+        case Gate::sending_armed:
+            return "sending_armed";
+        case Gate::sending_not_paused:
+            return "sending_not_paused";
+        case Gate::connections_free:
+            return "connections_free";
+        case Gate::campaign_running:
+            return "campaign_running";
+        case Gate::campaign_started:
+            return "campaign_started";
+        case Gate::window_open:
+            return "window_open";
+        case Gate::campaign_day_cap:
+            return "campaign_day_cap";
+        case Gate::campaign_gap:
+            return "campaign_gap";
+        case Gate::batch_gap:
+            return "batch_gap";
+        case Gate::pool_not_empty:
+            return "pool_not_empty";
+        case Gate::mailbox_enabled:
+            return "mailbox_enabled";
+        case Gate::mailbox_breaker:
+            return "mailbox_breaker";
+        case Gate::mailbox_day_cap:
+            return "mailbox_day_cap";
+        case Gate::mailbox_gap:
+            return "mailbox_gap";
+        case Gate::mailbox_connection:
+            return "mailbox_connection";
+        case Gate::not_suppressed:
+            return "not_suppressed";
+        case Gate::not_yet_mailed:
+            return "not_yet_mailed";
+        case Gate::due:
+            return "due";
+        case Gate::not_expired:
+            return "not_expired";
     }
     return "unknown";
 }

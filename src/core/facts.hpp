@@ -17,12 +17,12 @@
 namespace mailer::core {
 
 struct SystemFacts {
-    bool is_enabled = true;                   // mailer.enabled
-    bool is_armed = true;                     // false: restored, cloned or promoted; held until mailer.arm()
-    std::string held_reason = {};             // why it isn't armed
+    bool is_enabled = true;                        // mailer.enabled
+    bool is_armed = true;                          // false: restored, cloned or promoted; held until mailer.arm()
+    std::string held_reason = {};                  // why it isn't armed
     std::optional<std::string> pause_reason = {};  // set while mailer.pause() holds
-    int max_connections = 0;                  // mailer.max_connections over all mailboxes; 0 is unlimited
-    int in_flight = 0;                        // kept by the Planner; over all mailboxes
+    int max_connections = 0;                       // mailer.max_connections over all mailboxes; 0 is unlimited
+    int in_flight = 0;                             // kept by the Planner; over all mailboxes
 };
 
 struct MailboxFacts {
@@ -61,10 +61,10 @@ struct LaneFacts {
     std::optional<int> max_per_day = {};
     Usage use = {};  // by day of the window
     Duration gap{0};
-    int jitter_ppm = 0;                // 0.2 is 200'000; at most 1'000'000
+    int jitter_ppm = 0;                     // 0.2 is 200'000; at most 1'000'000
     std::optional<Time> next_slot_at = {};  // stored; none until the campaign has started
     std::optional<Time> gap_from = {};      // stored; what next_slot_at was counted from
-    std::int64_t next_ordinal = 1;     // stored; of the slot at next_slot_at
+    std::int64_t next_ordinal = 1;          // stored; of the slot at next_slot_at
 
     std::optional<Time> next_at = {};  // a batch's: previous final reply + gap
 

@@ -34,7 +34,8 @@ public:
     void pop() {
         is_gone_[due_.top().second] = true;
         due_.pop();
-        while (oldest_ < messages_.size() && is_gone_[oldest_]) ++oldest_;
+        while (oldest_ < messages_.size() && is_gone_[oldest_])
+            ++oldest_;
     }
 
     std::optional<Time> earliest_due() const {
@@ -55,8 +56,10 @@ class Run {
 public:
     Run(Planner planner, std::vector<LaneQueue> queues, Time now, const ForecastOptions& options)
         : planner_(std::move(planner)), options_(options), now_(now) {
-        for (LaneQueue& queue : queues) waiting_[queue.lane_id] = Waiting{std::move(queue.waiting)};
-        for (const std::int64_t lane : planner_.lane_ids()) planner_.set_pending(lane, waiting_[lane].earliest_due());
+        for (LaneQueue& queue : queues)
+            waiting_[queue.lane_id] = Waiting{std::move(queue.waiting)};
+        for (const std::int64_t lane : planner_.lane_ids())
+            planner_.set_pending(lane, waiting_[lane].earliest_due());
         land_what_flies();
     }
 
@@ -86,7 +89,8 @@ private:
     // Who is in flight from where isn't known: lanes and mailboxes are counted apart, which is all that gates look at.
     void land_what_flies() {
         std::vector<std::int64_t> lanes, mailboxes;
-        for (const std::int64_t id : planner_.lane_ids()) lanes.insert(lanes.end(), flying(planner_.lane(id)), id);
+        for (const std::int64_t id : planner_.lane_ids())
+            lanes.insert(lanes.end(), flying(planner_.lane(id)), id);
         for (const std::int64_t id : planner_.mailbox_ids()) {
             mailboxes.insert(mailboxes.end(), flying(planner_.mailbox(id)), id);
         }

@@ -31,7 +31,7 @@ struct ForecastOptions {
     std::size_t max_rows = std::numeric_limits<std::size_t>::max();
     std::optional<std::int64_t> only_lane = {};  // rows of this lane alone; the others still take their share
     std::optional<Time> until = {};              // no slot after this
-    Duration transit{0};                    // from claim to final reply
+    Duration transit{0};                         // from claim to final reply
 };
 
 // `planner` is a copy that the forecast may use up. Claims in flight in it are taken to end at now + transit.

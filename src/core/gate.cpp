@@ -51,7 +51,8 @@ std::optional<Time> next_day_with_room(const MailboxFacts& mailbox, Time now) {
 std::optional<Time> next_opening_with_room(const LaneFacts& lane, Time now) {
     if (*lane.max_per_day <= 0) return std::nullopt;
     auto span = lane.window.span_from(now);
-    while (span && lane.use.used_on(span->day) >= *lane.max_per_day) span = lane.window.span_from(span->to);
+    while (span && lane.use.used_on(span->day) >= *lane.max_per_day)
+        span = lane.window.span_from(span->to);
     if (!span) return std::nullopt;
     return std::max(now, span->from);
 }
@@ -187,10 +188,14 @@ MessageFate judge(const MessageFacts& message, Time now) {
     walk_message(message, now, gates);
     if (!gates.shut) return MessageFate::go;
     switch (gates.shut->first_shut) {
-        case Gate::not_suppressed: return MessageFate::suppressed;
-        case Gate::not_yet_mailed: return MessageFate::duplicate;
-        case Gate::not_expired: return MessageFate::expired;
-        default: return MessageFate::wait;
+        case Gate::not_suppressed:
+            return MessageFate::suppressed;
+        case Gate::not_yet_mailed:
+            return MessageFate::duplicate;
+        case Gate::not_expired:
+            return MessageFate::expired;
+        default:
+            return MessageFate::wait;
     }
 }
 

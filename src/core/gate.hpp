@@ -63,9 +63,9 @@ struct PoolView {
 
 struct Decision {
     bool go = false;
-    std::uint32_t mailbox = 0;      // index into PoolView::mailboxes; valid when go
-    Gate first_shut = {};           // valid when !go
-    std::optional<Time> opens_at = {};   // when !go: not before this; none: wait for a fact to change
+    std::uint32_t mailbox = 0;          // index into PoolView::mailboxes; valid when go
+    Gate first_shut = {};               // valid when !go
+    std::optional<Time> opens_at = {};  // when !go: not before this; none: wait for a fact to change
 };
 
 // The parts of decide(), for whoever keeps lanes in timer order: nullopt when all of these gates are open, else a
@@ -80,10 +80,10 @@ Decision decide(const SystemFacts& system, const LaneFacts& lane, PoolView pool,
 // What becomes of a message that is next in an open lane.
 enum class MessageFate {
     go,
-    wait,       // not due yet
-    expired,    // settle as failed, reason 'expired'
-    suppressed, // settle as cancelled, reason 'suppressed'
-    duplicate,  // settle as cancelled: this campaign has mailed the address already
+    wait,        // not due yet
+    expired,     // settle as failed, reason 'expired'
+    suppressed,  // settle as cancelled, reason 'suppressed'
+    duplicate,   // settle as cancelled: this campaign has mailed the address already
 };
 MessageFate judge(const MessageFacts& message, Time now);
 

@@ -1,5 +1,6 @@
-// A lane is in one of three places: idle (a change of facts brings it back), in the timers (until its last shut gate may
-// open), or waiting with its pool (every gate of its own was open when it came there; asked again when its turn comes).
+// A lane is in one of three places: idle (a change of facts brings it back), in the timers (until its last shut gate
+// may open), or waiting with its pool (every gate of its own was open when it came there; asked again when its turn
+// comes).
 #include "core/planner.hpp"
 
 #include <algorithm>
@@ -13,7 +14,8 @@ template <class Map>
 std::vector<std::int64_t> keys_of(const Map& map) {
     std::vector<std::int64_t> keys;
     keys.reserve(map.size());
-    for (const auto& [key, value] : map) keys.push_back(key);
+    for (const auto& [key, value] : map)
+        keys.push_back(key);
     std::sort(keys.begin(), keys.end());
     return keys;
 }
@@ -159,7 +161,8 @@ std::optional<Time> Planner::wake_at() const {
     if (!lane_timers_.empty()) wake = lane_timers_.begin()->first;
     if (waiting_count_ == 0) return wake;
     if (!changed_mailboxes_.empty() || (open_mailbox_count_ > 0 && !ready_pools_.empty())) return Time::min();
-    if (!mailbox_timers_.empty() && (!wake || mailbox_timers_.begin()->first < *wake)) return mailbox_timers_.begin()->first;
+    if (!mailbox_timers_.empty() && (!wake || mailbox_timers_.begin()->first < *wake))
+        return mailbox_timers_.begin()->first;
     return wake;
 }
 
@@ -217,8 +220,8 @@ std::vector<GateLine> Planner::explain(std::int64_t lane_id, const MessageFacts*
     return core::explain(system_, entry.facts, view(pools_[entry.pool]), message, now);
 }
 
-// What kept a lane from its slot, as far as this planner has seen it: a gate of its own, then everybody's, then the one of
-// the mailbox that it gets now.
+// What kept a lane from its slot, as far as this planner has seen it: a gate of its own, then everybody's, then the one
+// of the mailbox that it gets now.
 std::optional<Gate> Planner::why_late(const LaneEntry& entry, std::uint32_t mailbox) const {
     if (entry.why_late) return entry.why_late;
     const Time slot = entry.facts.next_slot_at.value_or(Time::max());
@@ -330,7 +333,8 @@ std::optional<std::uint32_t> Planner::open_mailbox_of(const PoolEntry& pool, Tim
     const Decision choice = choose_mailbox({mailboxes_, open_members_}, now);
     if (choice.go) return choice.mailbox;
     // Open when they were looked at, and shut without a change of facts: a zone whose date went back at midnight.
-    for (const std::uint32_t member : open_members_) mailbox_changed(member);
+    for (const std::uint32_t member : open_members_)
+        mailbox_changed(member);
     return std::nullopt;
 }
 
@@ -366,7 +370,8 @@ void Planner::leave_pool(std::uint32_t index) {
     PoolEntry& pool = pools_[index];
     assert(pool.lane_count > 0);
     if (--pool.lane_count > 0) return;
-    for (const std::uint32_t member : pool.members) std::erase(pools_of_mailbox_[member], index);
+    for (const std::uint32_t member : pool.members)
+        std::erase(pools_of_mailbox_[member], index);
     pool_index_.erase(pool.ids);
     pool = {};
     unused_pools_.push_back(index);
@@ -384,8 +389,10 @@ void Planner::list_members(std::uint32_t index) {
 }
 
 void Planner::list_all_members() {
-    for (auto& pools : pools_of_mailbox_) pools.clear();
-    for (std::uint32_t index = 0; index < pools_.size(); ++index) list_members(index);
+    for (auto& pools : pools_of_mailbox_)
+        pools.clear();
+    for (std::uint32_t index = 0; index < pools_.size(); ++index)
+        list_members(index);
 }
 
 }  // namespace mailer::core

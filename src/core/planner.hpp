@@ -42,11 +42,11 @@ public:
     void set_system(const SystemFacts& system);
     const SystemFacts& system() const { return system_; }
 
-    // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after the
-    // last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign and
-    // says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a campaign
-    // clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it. A lane
-    // without waiting_since keeps the one that set_pending() gave it.
+    // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after
+    // the last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign
+    // and says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a
+    // campaign clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
+    // A lane without waiting_since keeps the one that set_pending() gave it.
     void upsert_mailbox(const MailboxFacts& mailbox);
     bool upsert_lane(const LaneFacts& lane, Time now);
     void remove_mailbox(std::int64_t id);
@@ -103,8 +103,8 @@ private:
         std::size_t lane_count = 0;
         bool is_blocked = false;
     };
-    // What the gates said of a mailbox when it was last looked at. By G2 that holds until opens_at or a change of facts, so
-    // that a free mailbox is offered to one lane and a shut one is tried by none.
+    // What the gates said of a mailbox when it was last looked at. By G2 that holds until opens_at or a change of
+    // facts, so that a free mailbox is offered to one lane and a shut one is tried by none.
     enum class Outlook : std::uint8_t { changed, open, shut, gone };
     struct MailboxOutlook {
         Outlook state = Outlook::changed;

@@ -131,7 +131,8 @@ Time placed_slot(const LaneFacts& lane, Time t) {
     auto span = lane.window.span_from(t);
     if (!span) return t;
     if (span->from <= t && has_room(lane, span->day)) return t;
-    while (span && (span->from <= t || !has_room(lane, span->day))) span = lane.window.span_from(span->to);
+    while (span && (span->from <= t || !has_room(lane, span->day)))
+        span = lane.window.span_from(span->to);
     return span ? opening_slot(lane, *span) : t;
 }
 

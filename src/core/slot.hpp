@@ -36,8 +36,8 @@ struct CurrentSlot {
 };
 CurrentSlot current_slot(const LaneFacts& lane, Time now);
 
-// Puts the slot where settings and counters now want it: at the start, after campaign_alter, after a release. A slot that is
-// late already stays, so that it can be counted as missed. True when next_slot_at changed (store it, log why).
+// Puts the slot where settings and counters now want it: at the start, after campaign_alter, after a release. A slot
+// that is late already stays, so that it can be counted as missed. True when next_slot_at changed (store it, log why).
 bool replan_slot(LaneFacts& lane, Time now);
 
 // Slots [from, to] of a campaign that were not used: at most what window, nominal gap and cap left room for.
@@ -54,13 +54,13 @@ struct Reservation {
     std::int64_t lane_id = 0;
     std::int64_t mailbox_id = 0;
     std::int64_t message_id = 0;
-    Time at = {};                       // also the mailbox's last_used_at
-    Date mailbox_day = {};              // mailbox use +1 on this day
+    Time at = {};           // also the mailbox's last_used_at
+    Date mailbox_day = {};  // mailbox use +1 on this day
     bool is_warmup = false;
-    std::optional<Date> campaign_day = {};   // campaign use +1 on this day
-    std::int64_t ordinal = 0;           // of the slot that was used; 0 for lanes without slots
-    std::optional<Time> slot_at = {};        // that slot
-    std::optional<Time> next_slot_at = {};   // store with gap_from and next_ordinal
+    std::optional<Date> campaign_day = {};  // campaign use +1 on this day
+    std::int64_t ordinal = 0;               // of the slot that was used; 0 for lanes without slots
+    std::optional<Time> slot_at = {};       // that slot
+    std::optional<Time> next_slot_at = {};  // store with gap_from and next_ordinal
     std::optional<Time> gap_from = {};
     std::int64_t next_ordinal = 0;
     std::optional<MissedSlots> missed = {};

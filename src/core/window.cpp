@@ -19,7 +19,8 @@ struct Shape {
 };
 
 Shape shape_of(const Window& window) {
-    if (window.start_minute % kMinutesADay == window.end_minute % kMinutesADay) return {minutes{0}, minutes{kMinutesADay}};
+    if (window.start_minute % kMinutesADay == window.end_minute % kMinutesADay)
+        return {minutes{0}, minutes{kMinutesADay}};
     const int start = window.start_minute % kMinutesADay;
     const bool is_past_midnight = window.end_minute < start;
     return {minutes{start}, minutes{window.end_minute + (is_past_midnight ? kMinutesADay : 0)}};

@@ -22,7 +22,9 @@ Zone::Zone() {
 }
 
 Result<Zone> Zone::make(std::string name, std::chrono::seconds first_offset, std::vector<Transition> transitions) {
-    const auto is_absurd = [](std::chrono::seconds offset) { return std::chrono::abs(offset) >= std::chrono::hours{24}; };
+    const auto is_absurd = [](std::chrono::seconds offset) {
+        return std::chrono::abs(offset) >= std::chrono::hours{24};
+    };
     if (is_absurd(first_offset)) return Error{.message = "offset of time zone \"" + name + "\" is out of range"};
     for (std::size_t i = 0; i < transitions.size(); ++i) {
         if (is_absurd(transitions[i].offset)) {

@@ -19,7 +19,7 @@
 
 namespace mailer::core {
 
-using Date = std::chrono::local_days;                // a calendar day of some zone
+using Date = std::chrono::local_days;                 // a calendar day of some zone
 using LocalTime = std::chrono::local_time<Duration>;  // a wall clock reading of some zone
 
 struct Transition {

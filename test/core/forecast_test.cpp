@@ -25,8 +25,10 @@ struct Outlook {
     std::vector<ForecastRow> rows() const {
         Planner planner;
         planner.set_system(system);
-        for (const auto& m : mailboxes) planner.upsert_mailbox(m);
-        for (const auto& l : lanes) planner.upsert_lane(l, kMondayMorning);
+        for (const auto& m : mailboxes)
+            planner.upsert_mailbox(m);
+        for (const auto& l : lanes)
+            planner.upsert_lane(l, kMondayMorning);
         return forecast(planner, queues, kMondayMorning, options);
     }
     // "7:101@01-05 10:00" per row: lane, message, instant; the mailbox behind it where there are several.
@@ -116,7 +118,8 @@ TEST(Forecast, WindowInTheMissingHourSkipsThatDay) {
     outlook.message(0).due_at = outlook.message(1).due_at = outlook.message(2).due_at = utc("2026-03-27 00:00");
     outlook.queues[0].waiting.resize(3);
     std::string days;
-    for (const auto& row : outlook.rows()) days += text_of(row.slot_at).substr(5, 6);
+    for (const auto& row : outlook.rows())
+        days += text_of(row.slot_at).substr(5, 6);
     EXPECT_EQ(days, "03-27 03-28 03-30 ");
 }
 
@@ -125,7 +128,8 @@ TEST(Forecast, CampaignCapContinuesNextDay) {
     outlook.lane().max_per_day = 2;
     outlook.lane().use.take(day("2026-01-05"), false);
     std::string days;
-    for (const auto& row : outlook.rows()) days += text_of(row.slot_at).substr(5, 6);
+    for (const auto& row : outlook.rows())
+        days += text_of(row.slot_at).substr(5, 6);
     EXPECT_EQ(days, "01-05 01-06 01-06 01-07 01-07 ");
 }
 
@@ -174,7 +178,8 @@ TEST(Forecast, RampLetsMoreGoEachDay) {
     Outlook outlook;
     outlook.mailbox().daily_limit = {.ramp_start = 1, .ramp_step = 1, .ramp_first_day = day("2026-01-05")};
     std::string days;
-    for (const auto& row : outlook.rows()) days += text_of(row.slot_at).substr(5, 6);
+    for (const auto& row : outlook.rows())
+        days += text_of(row.slot_at).substr(5, 6);
     EXPECT_EQ(days, "01-05 01-06 01-06 01-07 01-07 ");
 }
 
@@ -223,7 +228,8 @@ TEST(Forecast, MessageThatIsNotDueLetsOthersPass) {
     outlook.message(0).due_at = kMondayMorning + minutes{2};
     outlook.message(1).due_at = kMondayMorning + hours{1};
     outlook.message(0).priority = 4;
-    EXPECT_EQ(outlook.text(), "103@01-05 10:00, 104@01-05 10:01:30, 101@01-05 10:03, 105@01-05 10:04:30, 102@01-05 11:00");
+    EXPECT_EQ(outlook.text(),
+              "103@01-05 10:00, 104@01-05 10:01:30, 101@01-05 10:03, 105@01-05 10:04:30, 102@01-05 11:00");
 }
 
 TEST(Forecast, OfOneCampaignCountsTheOthersButShowsOnlyItsOwnRows) {

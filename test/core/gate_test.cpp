@@ -28,7 +28,8 @@ void expect_shut_by(const Scene& scene, Gate gate, const std::string& opens_at, 
     EXPECT_EQ(text_of(decision.opens_at), opens_at);
     const auto lines = scene.explain();
     EXPECT_EQ(blocked_by(lines), detail);
-    for (const GateLine& line : lines) EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
+    for (const GateLine& line : lines)
+        EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
     EXPECT_EQ(text_of(line_for(lines, gate).opens_at), opens_at);
 }
 
@@ -37,7 +38,8 @@ void expect_message_shut_by(const Scene& scene, Gate gate, MessageFate fate, con
     EXPECT_EQ(judge(scene.message, scene.now), fate);
     const auto lines = scene.explain();
     EXPECT_EQ(blocked_by(lines), detail);
-    for (const GateLine& line : lines) EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
+    for (const GateLine& line : lines)
+        EXPECT_EQ(line.is_open, line.gate != gate) << gate_name(line.gate);
 }
 
 TEST(Gate, NothingShutMeansGo) {
@@ -111,7 +113,8 @@ TEST(Gate, OpeningMoreThanSixDaysAwayIsNamedWithItsDate) {
     scene.lane.window.weekdays = 1;  // Mondays
     scene.now = utc("2026-01-05 16:00");
     scene.lane.next_slot_at = scene.now - seconds{1};
-    expect_shut_by(scene, Gate::window_open, "2026-01-12 08:00", "window closed until Mon 2026-01-12 09:00 Europe/Warsaw");
+    expect_shut_by(scene, Gate::window_open, "2026-01-12 08:00",
+                   "window closed until Mon 2026-01-12 09:00 Europe/Warsaw");
 }
 
 TEST(Gate, CampaignDayCapOpensWithTheNextDayOfTheWindow) {
@@ -199,7 +202,8 @@ TEST(Gate, MailboxDayCapCountsWarmupAndOpensAtLocalMidnight) {
 TEST(Gate, MailboxDayCapFollowsTheRampAndItsOwnZone) {
     Scene scene;
     scene.mailbox().zone = kathmandu();
-    scene.mailbox().daily_limit = {.ceiling = 100, .ramp_start = 0, .ramp_step = 3, .ramp_first_day = day("2026-01-05")};
+    scene.mailbox().daily_limit = {
+        .ceiling = 100, .ramp_start = 0, .ramp_step = 3, .ramp_first_day = day("2026-01-05")};
     expect_shut_by(scene, Gate::mailbox_day_cap, "2026-01-05 18:15",
                    "mailbox sales has reached its daily limit until Tue 00:00 Asia/Kathmandu");
     scene.mailbox().daily_limit = {.ceiling = 0};
@@ -211,7 +215,8 @@ TEST(Gate, MailboxGapRunsFromTheStoredInstantAndOneIsInFlightAtATime) {
     scene.mailbox().gap = seconds{20};
     scene.mailbox().max_connections = 5;
     scene.mailbox().next_at = scene.now + seconds{20};
-    expect_shut_by(scene, Gate::mailbox_gap, "2026-01-05 10:00:20", "gap of mailbox sales until Mon 11:00:20 Europe/Warsaw");
+    expect_shut_by(scene, Gate::mailbox_gap, "2026-01-05 10:00:20",
+                   "gap of mailbox sales until Mon 11:00:20 Europe/Warsaw");
     scene.mailbox().next_at.reset();
     EXPECT_TRUE(scene.decide().go);
     scene.mailbox().in_flight = 1;
@@ -230,7 +235,8 @@ TEST(Gate, SuppressedRecipientIsCancelledForEver) {
     Scene scene;
     scene.message.is_suppressed = true;
     scene.message.suppressed_reason = "hard bounce";
-    expect_message_shut_by(scene, Gate::not_suppressed, MessageFate::suppressed, "recipient is suppressed: hard bounce");
+    expect_message_shut_by(scene, Gate::not_suppressed, MessageFate::suppressed,
+                           "recipient is suppressed: hard bounce");
 }
 
 TEST(Gate, RecipientMailedAlreadyIsADuplicate) {
@@ -315,11 +321,13 @@ public:
         lane.window.end_minute = below(1440);
         lane.window.weekdays = static_cast<Weekdays>(below(128));
         if (one_in(2)) lane.max_per_day = below(3);
-        for (int i = below(3); i > 0; --i) lane.use.take(lane.window.day_of(scene.now), false);
+        for (int i = below(3); i > 0; --i)
+            lane.use.take(lane.window.day_of(scene.now), false);
         lane.next_slot_at = around(scene.now);
         lane.waiting_since = around(scene.now);
         scene.mailboxes.clear();
-        for (int i = below(4); i > 0; --i) scene.mailboxes.push_back(mailbox(i, scene.now));
+        for (int i = below(4); i > 0; --i)
+            scene.mailboxes.push_back(mailbox(i, scene.now));
         return scene;
     }
 
@@ -332,8 +340,11 @@ private:
         MailboxFacts m = mailbox_named(id, std::string(1, static_cast<char>('a' + id)));
         m.is_enabled = !one_in(5);
         if (one_in(4)) m.breaker_open_until = around(now);
-        if (one_in(2)) m.daily_limit = {.ceiling = 2, .ramp_start = below(3), .ramp_step = below(2), .ramp_first_day = m.zone.date(now)};
-        for (int i = below(3); i > 0; --i) m.use.take(m.zone.date(now), one_in(2));
+        if (one_in(2))
+            m.daily_limit = {
+                .ceiling = 2, .ramp_start = below(3), .ramp_step = below(2), .ramp_first_day = m.zone.date(now)};
+        for (int i = below(3); i > 0; --i)
+            m.use.take(m.zone.date(now), one_in(2));
         m.gap = seconds{below(2)};
         if (one_in(3)) m.next_at = around(now);
         m.in_flight = below(2);

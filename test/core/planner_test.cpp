@@ -14,8 +14,10 @@ struct Plan : Planner {
     std::int64_t last_message = 0;
 
     Plan(std::vector<MailboxFacts> mailboxes, const std::vector<LaneFacts>& lanes) {
-        for (const auto& mailbox : mailboxes) upsert_mailbox(mailbox);
-        for (const auto& lane : lanes) upsert_lane(lane, kMondayMorning);
+        for (const auto& mailbox : mailboxes)
+            upsert_mailbox(mailbox);
+        for (const auto& lane : lanes)
+            upsert_lane(lane, kMondayMorning);
     }
     // The lane that goes at `now`, 0 when none may; its mail has its reply `transit` later, or flies on.
     std::int64_t send(Time now, std::optional<Duration> transit = Duration{0}) {
@@ -34,7 +36,8 @@ LaneFacts slot_at(LaneFacts lane, Duration after) {
 }
 
 TEST(Planner, LaneThatCouldGoLongestGoesFirst) {
-    Plan plan({mailbox_named(1, "a")}, {slot_at(campaign_with(7, {1}), seconds{2}), slot_at(campaign_with(8, {1}), seconds{1})});
+    Plan plan({mailbox_named(1, "a")},
+              {slot_at(campaign_with(7, {1}), seconds{2}), slot_at(campaign_with(8, {1}), seconds{1})});
     EXPECT_EQ(plan.send(kMondayMorning), 0);
     EXPECT_EQ(text_of(plan.wake_at()), "2026-01-05 10:00:01");
     EXPECT_EQ(plan.send(kMondayMorning + seconds{2}), 8);
@@ -47,8 +50,10 @@ TEST(Planner, StreamsWithABacklogTakeTurnsAndDontHoldUpCampaigns) {
     Plan plan({mailbox_named(1, "a")},
               {stream_with(2, {1}), stream_with(3, {1}), slot_at(campaign_with(7, {1}), seconds{1})});
     std::string order;
-    for (int i = 0; i < 3; ++i) order += std::to_string(plan.send(kMondayMorning));
-    for (int i = 0; i < 4; ++i) order += std::to_string(plan.send(kMondayMorning + seconds{2}));
+    for (int i = 0; i < 3; ++i)
+        order += std::to_string(plan.send(kMondayMorning));
+    for (int i = 0; i < 4; ++i)
+        order += std::to_string(plan.send(kMondayMorning + seconds{2}));
     EXPECT_EQ(order, "2323273");
 }
 
@@ -222,7 +227,8 @@ TEST(Planner, SlotThatTheClosingWindowCutOffNamesTheWindow) {
     Plan plan({mailbox}, {lane});
     EXPECT_EQ(plan.send(slot), 0);
     std::optional<Time> t;
-    while ((t = plan.wake_at()) && plan.send(*t) == 0) EXPECT_LT(*t, utc("2026-01-07 00:00"));
+    while ((t = plan.wake_at()) && plan.send(*t) == 0)
+        EXPECT_LT(*t, utc("2026-01-07 00:00"));
     EXPECT_GE(plan.taken.at, utc("2026-01-06 08:00"));
     EXPECT_EQ(missed_by(plan), "2 window_open");
 }

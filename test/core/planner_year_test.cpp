@@ -48,7 +48,8 @@ LaneFacts random_campaign(Random& random, std::int64_t id) {
 World random_world(Random& random, bool has_unstored_turns, bool has_gaps = true) {
     World world;
     const int mailboxes = random.between(1, 4);
-    for (int id = 1; id <= mailboxes; ++id) world.planner.upsert_mailbox(random_mailbox(random, id, has_gaps));
+    for (int id = 1; id <= mailboxes; ++id)
+        world.planner.upsert_mailbox(random_mailbox(random, id, has_gaps));
     const int lanes = random.between(1, 5);
     for (int id = 11; id < 11 + lanes; ++id) {
         LaneFacts lane = random_campaign(random, id);
@@ -123,8 +124,10 @@ void expect_gaps(const std::vector<Sent>& log) {
             mailbox_reply[before.mailbox.id] = std::max(mailbox_reply[before.mailbox.id], before.replied_at);
             batch_reply[before.lane.id] = std::max(batch_reply[before.lane.id], before.replied_at);
         }
-        const auto on_mailbox = std::count_if(flying.begin(), flying.end(), [&](const Sent* s) { return s->mailbox.id == sent.mailbox.id; });
-        const auto on_lane = std::count_if(flying.begin(), flying.end(), [&](const Sent* s) { return s->lane.id == sent.lane.id; });
+        const auto on_mailbox = std::count_if(flying.begin(), flying.end(),
+                                              [&](const Sent* s) { return s->mailbox.id == sent.mailbox.id; });
+        const auto on_lane =
+            std::count_if(flying.begin(), flying.end(), [&](const Sent* s) { return s->lane.id == sent.lane.id; });
         ASSERT_LT(on_mailbox, sent.mailbox.gap > Duration{0} ? 1 : sent.mailbox.max_connections) << text_of(at);
         if (mailbox_reply.count(sent.mailbox.id) != 0) {
             ASSERT_GE(at, mailbox_reply[sent.mailbox.id] + sent.mailbox.gap);
@@ -134,10 +137,11 @@ void expect_gaps(const std::vector<Sent>& log) {
             ASSERT_TRUE(batch_reply.count(sent.lane.id) == 0 || at >= batch_reply[sent.lane.id] + sent.lane.gap);
         }
         if (sent.lane.kind == LaneKind::campaign && claimed.count(sent.lane.id) != 0) {
-            const auto least = Duration{static_cast<std::int64_t>(
-                static_cast<double>(sent.lane.gap.count()) * (1 - sent.lane.jitter_ppm / 1e6))};
+            const auto least = Duration{static_cast<std::int64_t>(static_cast<double>(sent.lane.gap.count()) *
+                                                                  (1 - sent.lane.jitter_ppm / 1e6))};
             const Duration tolerance = std::min<Duration>(seconds{1}, sent.lane.gap / 4);
-            ASSERT_GE(at - claimed[sent.lane.id], least - tolerance - Duration{1}) << sent.lane.id << " " << text_of(at);
+            ASSERT_GE(at - claimed[sent.lane.id], least - tolerance - Duration{1})
+                << sent.lane.id << " " << text_of(at);
         }
         claimed[sent.lane.id] = at;
         flying.push_back(&sent);
@@ -168,16 +172,27 @@ void disturb(Simulation& simulation, Random& random) {
     LaneFacts lane = *simulation.planner.lane(lane_id);
     MailboxFacts mailbox = *simulation.planner.mailbox(random.of(simulation.planner.mailbox_ids()));
     switch (random.below(7)) {
-        case 0: simulation.now += hours{random.below(24 * 5)}; return;  // an outage
-        case 1: lane.state = lane.state == LaneState::paused ? LaneState::running : LaneState::paused; break;
+        case 0:
+            simulation.now += hours{random.below(24 * 5)};
+            return;  // an outage
+        case 1:
+            lane.state = lane.state == LaneState::paused ? LaneState::running : LaneState::paused;
+            break;
         case 2:  // takes effect on the next slot; one that is late already keeps the gap it was drawn with
             if (lane.kind != LaneKind::campaign || lane.next_slot_at <= simulation.now) return;
             lane.gap = seconds{random.between(20, 7200)};
             break;
-        case 3: lane.window.start_minute = random.below(1440); break;
-        case 4: lane.max_per_day = lane.max_per_day.value_or(5) + 3; break;
-        case 5: mailbox.is_enabled = !mailbox.is_enabled; break;
-        default: mailbox.breaker_open_until = simulation.now + minutes{random.below(600)};
+        case 3:
+            lane.window.start_minute = random.below(1440);
+            break;
+        case 4:
+            lane.max_per_day = lane.max_per_day.value_or(5) + 3;
+            break;
+        case 5:
+            mailbox.is_enabled = !mailbox.is_enabled;
+            break;
+        default:
+            mailbox.breaker_open_until = simulation.now + minutes{random.below(600)};
     }
     if (lane.gap != simulation.planner.lane(lane_id)->gap || random.one_in(4)) {
         if (lane.next_slot_at && *lane.next_slot_at > simulation.now) lane.next_slot_at.reset();
@@ -255,11 +270,13 @@ TEST(PlannerYear, ForecastComesTrueToTheSecondWithAWorkerThatIsLate) {
         Simulation simulation{std::move(world.planner), world.queues, kNewYear, seed};
         simulation.max_latency = std::chrono::milliseconds{50};
         simulation.run(end);
-        for (const Sent& sent : simulation.log) seen[sent.lane.id].push_back(sent.taken.at);
+        for (const Sent& sent : simulation.log)
+            seen[sent.lane.id].push_back(sent.taken.at);
         for (const auto& [lane, times] : planned) {
             ASSERT_EQ(times.size(), seen[lane].size());
             for (std::size_t i = 0; i < times.size(); ++i) {
-                ASSERT_LT(std::chrono::abs(times[i] - seen[lane][i]), seconds{1}) << lane << " " << i << " " << text_of(times[i]);
+                ASSERT_LT(std::chrono::abs(times[i] - seen[lane][i]), seconds{1})
+                    << lane << " " << i << " " << text_of(times[i]);
             }
         }
     }

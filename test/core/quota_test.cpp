@@ -27,7 +27,8 @@ TEST(DailyLimit, WithoutRampIsTheCeilingAndWithoutBothThereIsNone) {
 }
 
 TEST(DailyLimit, RampNeverOverflowsNorGoesBelowZero) {
-    const DailyLimit steep{.ramp_start = 2'000'000'000, .ramp_step = 2'000'000'000, .ramp_first_day = day("1970-01-01")};
+    const DailyLimit steep{
+        .ramp_start = 2'000'000'000, .ramp_step = 2'000'000'000, .ramp_first_day = day("1970-01-01")};
     EXPECT_EQ(steep.on(day("2026-01-05")), 1'000'000'000);
     const DailyLimit falling{.ceiling = 9, .ramp_start = 1, .ramp_step = -1, .ramp_first_day = day("2026-01-05")};
     EXPECT_EQ(falling.on(day("2026-01-09")), 0);
@@ -57,7 +58,8 @@ TEST(Usage, NeverGivesBackMoreThanWasTaken) {
 
 TEST(Usage, ForgetsDaysOlderThanAFortnight) {
     Usage usage;
-    for (int i = 0; i < 100; ++i) usage.take(day("2026-01-05") + std::chrono::days{i}, false);
+    for (int i = 0; i < 100; ++i)
+        usage.take(day("2026-01-05") + std::chrono::days{i}, false);
     EXPECT_EQ(usage.days.size(), 15U);
 }
 

@@ -75,7 +75,8 @@ struct Scene {
 
     std::vector<std::uint32_t> members() const {
         std::vector<std::uint32_t> all(mailboxes.size());
-        for (std::uint32_t i = 0; i < all.size(); ++i) all[i] = i;
+        for (std::uint32_t i = 0; i < all.size(); ++i)
+            all[i] = i;
         return all;
     }
     Decision decide() const {

@@ -31,10 +31,10 @@ private:
 
 struct Sent {
     Reservation taken;
-    LaneFacts lane;        // as they were just before the claim
+    LaneFacts lane;  // as they were just before the claim
     MailboxFacts mailbox;
-    Time replied_at = {};  // when it landed, answered or not
-    bool is_counted = true;   // false: released
+    Time replied_at = {};    // when it landed, answered or not
+    bool is_counted = true;  // false: released
     bool has_reply = true;
 };
 
@@ -53,13 +53,15 @@ public:
 
     Simulation(Planner start, const std::vector<LaneQueue>& waiting, Time at, unsigned seed)
         : planner(std::move(start)), now(at), random_(seed) {
-        for (const LaneQueue& queue : waiting) queues[queue.lane_id] = queue.waiting;
+        for (const LaneQueue& queue : waiting)
+            queues[queue.lane_id] = queue.waiting;
         tell_pending();
     }
 
     std::size_t waiting() const {
         std::size_t count = flights_.size();
-        for (const auto& [lane, messages] : queues) count += messages.size();
+        for (const auto& [lane, messages] : queues)
+            count += messages.size();
         return count;
     }
 
@@ -76,7 +78,8 @@ public:
         now = std::max(now, *event) + latency();
         if (restart_one_in > 0 && random_.one_in(restart_one_in)) restart();
         land();
-        while (const auto go = planner.next(now)) send(*go);
+        while (const auto go = planner.next(now))
+            send(*go);
         return true;
     }
 
@@ -89,8 +92,10 @@ public:
     void restart() {
         Planner anew;
         anew.set_system(planner.system());
-        for (const std::int64_t id : planner.mailbox_ids()) anew.upsert_mailbox(*planner.mailbox(id));
-        for (const std::int64_t id : planner.lane_ids()) anew.upsert_lane(*planner.lane(id), now);
+        for (const std::int64_t id : planner.mailbox_ids())
+            anew.upsert_mailbox(*planner.mailbox(id));
+        for (const std::int64_t id : planner.lane_ids())
+            anew.upsert_lane(*planner.lane(id), now);
         planner = std::move(anew);
         tell_pending();
     }
@@ -101,11 +106,13 @@ private:
     }
 
     void tell_pending() {
-        for (const std::int64_t id : planner.lane_ids()) planner.set_pending(id, earliest(id));
+        for (const std::int64_t id : planner.lane_ids())
+            planner.set_pending(id, earliest(id));
     }
     std::optional<Time> earliest(std::int64_t lane) {
         std::optional<Time> due;
-        for (const MessageFacts& message : queues[lane]) due = std::min(due.value_or(message.due_at), message.due_at);
+        for (const MessageFacts& message : queues[lane])
+            due = std::min(due.value_or(message.due_at), message.due_at);
         return due;
     }
 

@@ -120,16 +120,19 @@ TEST(Window, SkippedDayIsNoDay) {
 // The window's rule restated minute by minute, against spans and openings, over a year in each zone.
 TEST(Window, SpansAndOpeningsAgreeWithTheWallClockAllYear) {
     for (const Zone& zone : {warsaw(), new_york(), lord_howe(), havana(), kathmandu(), Zone{}}) {
-        for (const auto& [start, end] : {std::pair{540, 1020}, {1320, 120}, {150, 180}, {0, 0}, {1410, 30}, {119, 121}}) {
+        for (const auto& [start, end] :
+             {std::pair{540, 1020}, {1320, 120}, {150, 180}, {0, 0}, {1410, 30}, {119, 121}}) {
             const Window w = window(start, end, 0b1010111, zone);
             Time promised = Time::min();  // the next opening, as told while it was shut
             for (Time t = utc("2026-01-01 00:00"); t < utc("2027-01-01 00:00"); t += std::chrono::minutes{7}) {
                 const LocalTime local = zone.local(t);
                 const Date date = std::chrono::floor<std::chrono::days>(local);
-                const int minute = static_cast<int>(std::chrono::floor<std::chrono::minutes>(local - LocalTime{date}).count());
+                const int minute =
+                    static_cast<int>(std::chrono::floor<std::chrono::minutes>(local - LocalTime{date}).count());
                 const bool is_night = end < start, is_late = is_night && minute < end;
                 const Date owner = is_late ? date - std::chrono::days{1} : date;
-                const bool is_in = start == end || (is_night ? minute >= start || minute < end : minute >= start && minute < end);
+                const bool is_in =
+                    start == end || (is_night ? minute >= start || minute < end : minute >= start && minute < end);
                 const bool is_open = is_in && (0b1010111 >> (std::chrono::weekday{owner}.iso_encoding() - 1) & 1);
                 ASSERT_EQ(w.is_open(t), is_open) << zone.name() << " " << start << " " << text_of(t);
                 ASSERT_EQ(w.day_of(t), owner);

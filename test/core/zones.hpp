@@ -45,19 +45,28 @@ inline std::string text_of(LocalTime t) { return text_of(t.time_since_epoch()); 
 
 inline Zone zone_of(std::string name, int first_minutes, const std::vector<std::pair<std::string, int>>& changes) {
     std::vector<Transition> transitions;
-    for (const auto& [at, minutes] : changes) transitions.push_back({utc(at), std::chrono::minutes{minutes}});
+    for (const auto& [at, minutes] : changes)
+        transitions.push_back({utc(at), std::chrono::minutes{minutes}});
     return Zone::make(std::move(name), std::chrono::minutes{first_minutes}, std::move(transitions)).value();
 }
 
 inline Zone warsaw() {
     return zone_of("Europe/Warsaw", 60,
-                   {{"2025-03-30 01:00", 120}, {"2025-10-26 01:00", 60}, {"2026-03-29 01:00", 120},
-                    {"2026-10-25 01:00", 60}, {"2027-03-28 01:00", 120}, {"2027-10-31 01:00", 60}});
+                   {{"2025-03-30 01:00", 120},
+                    {"2025-10-26 01:00", 60},
+                    {"2026-03-29 01:00", 120},
+                    {"2026-10-25 01:00", 60},
+                    {"2027-03-28 01:00", 120},
+                    {"2027-10-31 01:00", 60}});
 }
 inline Zone new_york() {
     return zone_of("America/New_York", -300,
-                   {{"2025-03-09 07:00", -240}, {"2025-11-02 06:00", -300}, {"2026-03-08 07:00", -240},
-                    {"2026-11-01 06:00", -300}, {"2027-03-14 07:00", -240}, {"2027-11-07 06:00", -300}});
+                   {{"2025-03-09 07:00", -240},
+                    {"2025-11-02 06:00", -300},
+                    {"2026-03-08 07:00", -240},
+                    {"2026-11-01 06:00", -300},
+                    {"2027-03-14 07:00", -240},
+                    {"2027-11-07 06:00", -300}});
 }
 // Skipped 2011-12-30 altogether.
 inline Zone apia() { return zone_of("Pacific/Apia", -600, {{"2011-12-30 10:00", 840}, {"2012-03-31 14:00", 780}}); }
@@ -66,7 +75,9 @@ inline Zone lord_howe() {
     return zone_of("Australia/Lord_Howe", 660, {{"2026-04-04 15:00", 630}, {"2026-10-03 15:30", 660}});
 }
 // Changes at midnight: 00:00 to 01:00 doesn't exist on 2026-03-08 and comes twice on 2026-11-01.
-inline Zone havana() { return zone_of("America/Havana", -300, {{"2026-03-08 05:00", -240}, {"2026-11-01 05:00", -300}}); }
+inline Zone havana() {
+    return zone_of("America/Havana", -300, {{"2026-03-08 05:00", -240}, {"2026-11-01 05:00", -300}});
+}
 inline Zone kathmandu() { return zone_of("Asia/Kathmandu", 345, {}); }
 
 }  // namespace mailer::core::test
