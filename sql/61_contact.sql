@@ -1,0 +1,234 @@
+-- Who the users are, which categories there are, and what each user wants to hear of, and how.
+--
+-- An application calls these from its own pages: contact_set when somebody signs up, preference_set from the settings page,
+-- category_set once, in a migration. What already waits follows: a new address, zone or preference holds for it too.
+
+CREATE FUNCTION _check_user(user_id text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF user_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'user_id must not be NULL';
+    ELSIF length(user_id) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'user_id must have 1 to 200 characters',
+            HINT = 'Pass the key by which the application knows the user.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_user(text) IS 'Error 22004 or 22023 unless it can be a user''s id';
+
+CREATE FUNCTION contact_set(user_id text, address text, name text DEFAULT NULL, timezone text DEFAULT NULL,
+    locale text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    bare text := mailer._bare_address(contact_set.address, 'address');
+BEGIN
+    PERFORM mailer._check_user(contact_set.user_id);
+    IF contact_set.timezone IS NOT NULL THEN
+        PERFORM mailer._check_zone(contact_set.timezone);
+    END IF;
+    INSERT INTO mailer.contact AS c (user_id, address, address_key, name, timezone, locale, created_at)
+    VALUES (contact_set.user_id, bare, mailer._address_key(bare), contact_set.name, contact_set.timezone, contact_set.locale,
+        mailer._now())
+    ON CONFLICT (user_id) DO UPDATE
+    SET address = excluded.address, address_key = excluded.address_key, name = COALESCE(excluded.name, c.name),
+        timezone = COALESCE(excluded.timezone, c.timezone), locale = COALESCE(excluded.locale, c.locale);
+    PERFORM mailer._readdress_mails(contact_set.user_id);
+    PERFORM mailer._reschedule_digests(contact_set.user_id, NULL);
+END;
+$$;
+COMMENT ON FUNCTION contact_set(text, text, text, text, text) IS
+'Says how to reach a user; call it again when something changes. Mails that gather already go to the new address.
+address: NULL notifies in the application only. name, timezone, locale: NULL leaves what was there.
+timezone: where digests'' hours are counted; none is mailer.timezone. locale: such as de or pt-BR, takes the template "NAME.de" where there is one.
+Errors: 22004 no user_id, 22023 a bad address or time zone.';
+
+-- Mails that wait and aren't with the engine: their one recipient follows the contact. A mail whose user has no address any
+-- more is left to go to the old one, unless its preference says otherwise.
+CREATE FUNCTION _readdress_mails(for_user text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    UPDATE mailer.message m
+    SET addresses = ARRAY[c.address], address_key = c.address_key, header_to = mailer._header_to(c.address, c.name)
+    FROM mailer.contact c, (
+        SELECT q.message_id FROM mailer.notification_mail n JOIN mailer.queue_entry q ON q.message_id = n.message_id
+        WHERE n.user_id = for_user AND n.is_open AND q.state = 'p'
+        ORDER BY q.message_id FOR UPDATE OF q
+    ) waiting
+    WHERE c.user_id = for_user AND c.address IS NOT NULL AND m.message_id = waiting.message_id AND m.address_key <> c.address_key;
+END;
+$$;
+COMMENT ON FUNCTION _readdress_mails(text) IS 'Has the mails that gather for a user go to the contact''s address of now';
+
+CREATE FUNCTION _header_to(address text, name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN pg_catalog.btrim(mailer._printable(name)) <> ''
+        THEN '"' || pg_catalog.regexp_replace(pg_catalog.btrim(mailer._printable(name)), '(["\\])', '\\\1', 'g') || '" <' || address || '>'
+        ELSE address END
+$$;
+COMMENT ON FUNCTION _header_to(text, text) IS 'Name and address as one mailbox of RFC 5322, section 3.4; the name is quoted';
+
+-- ── Categories ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION category_set(name text, is_required boolean DEFAULT false, rate_limit integer DEFAULT NULL,
+    rate_period interval DEFAULT '1 hour', mail_delay interval DEFAULT '0', mailbox text DEFAULT NULL,
+    digest_template text DEFAULT NULL, digest_hour integer DEFAULT 8, collapse_window interval DEFAULT '10 s') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    refused text;
+BEGIN
+    PERFORM mailer._check_category(category_set.name);
+    refused := CASE
+        WHEN category_set.rate_limit < 1 THEN 'rate_limit must be at least 1'
+        WHEN category_set.rate_period <= interval '0' THEN 'rate_period must be longer than 0'
+        WHEN category_set.mail_delay < interval '0' THEN 'mail_delay must not be negative'
+        WHEN category_set.collapse_window < interval '0' THEN 'collapse_window must not be negative'
+        WHEN category_set.digest_hour NOT BETWEEN 0 AND 23 THEN 'digest_hour must be 0 to 23' END;
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = refused;
+    END IF;
+    IF category_set.digest_template IS NOT NULL THEN
+        PERFORM mailer._check_template_exists(category_set.digest_template);
+    END IF;
+    INSERT INTO mailer.category (name, is_required, rate_limit, rate_period, mail_delay, collapse_window, lane_id, digest_template,
+        digest_hour, created_at)
+    VALUES (category_set.name, COALESCE(category_set.is_required, false), category_set.rate_limit,
+        COALESCE(category_set.rate_period, '1 hour'), COALESCE(category_set.mail_delay, '0'),
+        COALESCE(category_set.collapse_window, '10 s'), mailer._stream_lane(category_set.mailbox), category_set.digest_template,
+        COALESCE(category_set.digest_hour, 8), mailer._now())
+    ON CONFLICT (name) DO UPDATE
+    SET is_required = excluded.is_required, rate_limit = excluded.rate_limit, rate_period = excluded.rate_period,
+        mail_delay = excluded.mail_delay, collapse_window = excluded.collapse_window, lane_id = excluded.lane_id,
+        digest_template = excluded.digest_template, digest_hour = excluded.digest_hour;
+    PERFORM mailer._log_event('category_set', jsonb_build_object('name', category_set.name, 'is_required', category_set.is_required,
+        'rate_limit', category_set.rate_limit, 'rate_period', category_set.rate_period, 'mail_delay', category_set.mail_delay));
+END;
+$$;
+COMMENT ON FUNCTION category_set(text, boolean, integer, interval, interval, text, text, integer, interval) IS
+'Makes a category of notifications, or replaces its settings. A category that was never set has these defaults.
+is_required: users can''t switch it off. rate_limit: most mails to one user in rate_period; what is over goes as one mail when the period ends.
+mail_delay: above 0, the mail goes after so long, and only if still unread. mailbox: which account sends; NULL is the default ones.
+digest_template: for mails that gather several things, sees items; NULL lists their titles. digest_hour: local hour of daily digests.
+collapse_window: how long the mail of a collapse_key waits for more of the same.
+Errors: 22004 no name, 22023 a bad value, 42704 no such mailbox or template.';
+
+CREATE FUNCTION _check_category(name text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF name IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a category needs a name';
+    ELSIF length(name) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a category''s name must have 1 to 200 characters';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_category(text) IS 'Error 22004 or 22023 unless it can be a category''s name';
+
+CREATE FUNCTION _check_template_exists(name text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM mailer.template t WHERE t.name = _check_template_exists.name) THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('template "%s" does not exist', COALESCE(name, 'NULL')),
+            HINT = 'Store it with mailer.template_set().';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_template_exists(text) IS 'Error 42704 when no template has this name';
+
+CREATE FUNCTION _stream_lane(mailbox text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    members bigint[] := CASE WHEN mailbox IS NOT NULL THEN mailer._pool(ARRAY[mailbox]) END;
+    found_lane bigint;
+BEGIN
+    IF members IS NULL THEN
+        RETURN 1;
+    END IF;
+    LOOP
+        SELECT l.lane_id INTO found_lane FROM mailer.lane l WHERE l.pool_key = members[1]::text;
+        IF found_lane IS NULL THEN
+            INSERT INTO mailer.lane (kind, pool, pool_key) VALUES ('s', members, members[1]::text)
+            ON CONFLICT (pool_key) DO NOTHING RETURNING lane_id INTO found_lane;
+        END IF;
+        EXIT WHEN found_lane IS NOT NULL;
+    END LOOP;
+    RETURN found_lane;
+END;
+$$;
+COMMENT ON FUNCTION _stream_lane(text) IS 'The lane of ordinary mail from this mailbox, made when it is first needed; NULL is the default pool''s';
+
+-- ── Preferences ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE FUNCTION preference_set(user_id text, category text, email_enabled boolean DEFAULT true, in_app_enabled boolean DEFAULT true,
+    digest text DEFAULT 'immediate') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    by_mail boolean := COALESCE(preference_set.email_enabled, true);
+    in_app boolean := COALESCE(preference_set.in_app_enabled, true);
+BEGIN
+    PERFORM mailer._check_user(preference_set.user_id);
+    PERFORM mailer._check_category(preference_set.category);
+    IF COALESCE(preference_set.digest, 'immediate') NOT IN ('immediate', 'hourly', 'daily') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a way to get digests', preference_set.digest),
+            HINT = 'Choose immediate, hourly or daily.';
+    END IF;
+    IF NOT (by_mail AND in_app) AND EXISTS (SELECT FROM mailer.category c WHERE c.name = preference_set.category AND c.is_required) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('category "%s" is required: it can''t be switched off', preference_set.category),
+            HINT = 'Leave email_enabled and in_app_enabled on; a digest may be chosen.';
+    END IF;
+    INSERT INTO mailer.preference (user_id, category, email_enabled, in_app_enabled, digest, updated_at)
+    VALUES (preference_set.user_id, preference_set.category, by_mail, in_app, COALESCE(preference_set.digest, 'immediate'), mailer._now())
+    ON CONFLICT (user_id, category) DO UPDATE
+    SET email_enabled = excluded.email_enabled, in_app_enabled = excluded.in_app_enabled, digest = excluded.digest,
+        updated_at = excluded.updated_at;
+    -- Who switches mail on again takes back what the unsubscribe link did.
+    IF by_mail THEN
+        DELETE FROM mailer.suppression s USING mailer.contact c
+        WHERE c.user_id = preference_set.user_id AND s.address_key = c.address_key
+          AND s.scope = 'category:' || preference_set.category AND s.reason = 'unsubscribed';
+    END IF;
+    PERFORM mailer._reschedule_digests(preference_set.user_id, preference_set.category);
+END;
+$$;
+COMMENT ON FUNCTION preference_set(text, text, boolean, boolean, text) IS
+'What a user wants of a category: by mail, in the application, both (as it is without a preference) or neither.
+digest: immediate mails each, hourly gathers until the full hour, daily until category_set''s digest_hour, in the user''s time zone.
+Mail that waits follows. Switching mail on also ends what the unsubscribe link of this category did.
+Errors: 22004 no user or category, 22023 a bad digest, 55000 the category is required.';
+
+-- A digest that gathers already moves to where the preference and the zone of now put it.
+CREATE FUNCTION _reschedule_digests(for_user text, for_category text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    waiting record;
+    new_due timestamptz;
+BEGIN
+    FOR waiting IN
+        SELECT n.category, q.message_id, q.lane_id, q.due_at
+        FROM mailer.notification_mail n JOIN mailer.queue_entry q ON q.message_id = n.message_id
+        WHERE n.user_id = for_user AND n.is_open AND n.mail_group = 'digest' AND q.state = 'p' AND q.try_count = 0
+          AND (for_category IS NULL OR n.category = for_category)
+        ORDER BY q.message_id FOR UPDATE OF q
+    LOOP
+        new_due := mailer._digest_at(for_user, waiting.category);
+        IF new_due <> waiting.due_at THEN
+            UPDATE mailer.queue_entry q SET due_at = new_due WHERE q.message_id = waiting.message_id;
+            PERFORM mailer._wake(waiting.lane_id, new_due);
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION _reschedule_digests(text, text) IS 'Moves a user''s waiting digests (of one category, or all) to the time that preference and zone say now';

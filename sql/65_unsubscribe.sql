@@ -1,0 +1,108 @@
+-- Unsubscribing by a link: tokens that only this database can make, and what they do.
+--
+-- A token names a scope and an address and is signed (HMAC with SHA-256, RFC 2104) with a key that only the extension's owner can
+-- read; it never expires, for RFC 8058 links must work as long as the mail is kept. Signing is SQL on the server's own
+-- sha256(): no other extension is needed. An unsubscribe stops its scope alone, never required categories or plain enqueue.
+
+INSERT INTO signing_key (key)
+SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) || pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+    || pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
+
+CREATE FUNCTION _hmac_sha256(key bytea, message bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sha256(k.outer_pad || sha256(k.inner_pad || message))
+    FROM (
+        SELECT string_agg(set_byte('\x00', 0, get_byte(b.block, i.n) # 54), ''::bytea ORDER BY i.n) AS inner_pad,
+               string_agg(set_byte('\x00', 0, get_byte(b.block, i.n) # 92), ''::bytea ORDER BY i.n) AS outer_pad
+        FROM (SELECT s.short || decode(repeat('00', 64 - length(s.short)), 'hex') AS block
+              FROM (SELECT CASE WHEN length(key) > 64 THEN sha256(key) ELSE key END AS short) s) b,
+             generate_series(0, 63) i(n)
+    ) k
+$$;
+COMMENT ON FUNCTION _hmac_sha256(bytea, bytea) IS 'HMAC of RFC 2104 with SHA-256';
+
+CREATE FUNCTION _base64url(content bytea) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT translate(encode(content, 'base64'), E'+/=\n', '-_') $$;
+COMMENT ON FUNCTION _base64url(bytea) IS 'base64url of RFC 4648, section 5, without padding';
+
+CREATE FUNCTION _unsubscribe_token(address_key text, scope text) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT mailer._base64url(t.content) || '.' || mailer._base64url(mailer._hmac_sha256(k.key, t.content))
+    FROM mailer.signing_key k, (SELECT convert_to(scope || E'\n' || address_key, 'UTF8') AS content) t
+$$;
+COMMENT ON FUNCTION _unsubscribe_token(text, text) IS 'Token with which mailer.unsubscribe() stops mail of a scope (category:NAME, campaign:ID) to an address; for List-Unsubscribe';
+
+CREATE FUNCTION _unsubscribe_url(address_key text, scope text) RETURNS text
+LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT CASE
+        WHEN strpos(s.url, '{token}') > 0 THEN replace(s.url, '{token}', mailer._unsubscribe_token(address_key, scope))
+        ELSE s.url || mailer._unsubscribe_token(address_key, scope) END
+    FROM (SELECT NULLIF(current_setting('mailer.unsubscribe_url', true), '') AS url) s
+$$;
+COMMENT ON FUNCTION _unsubscribe_url(text, text) IS 'The link of a mail of this scope to this address; NULL while mailer.unsubscribe_url is not set';
+
+CREATE FUNCTION _read_token(token text, OUT scope text, OUT address_key text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    parts text[] := regexp_match(token, '^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})$');
+    content bytea;
+    words text[];
+BEGIN
+    IF parts IS NOT NULL THEN
+        BEGIN
+            content := decode(translate(parts[1], '-_', '+/') || repeat('=', (4 - length(parts[1]) % 4) % 4), 'base64');
+        EXCEPTION WHEN invalid_parameter_value THEN
+            content := NULL;
+        END;
+        -- Hashed before they are compared, so that the time taken says nothing about the right signature.
+        IF sha256(convert_to(parts[2], 'UTF8'))
+           = (SELECT sha256(convert_to(mailer._base64url(mailer._hmac_sha256(k.key, content)), 'UTF8')) FROM mailer.signing_key k) THEN
+            words := string_to_array(convert_from(content, 'UTF8'), E'\n');
+            scope := words[1];
+            address_key := words[2];
+            RETURN;
+        END IF;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the unsubscribe token is not valid',
+        DETAIL = 'It was cut, changed, or made by another database.',
+        HINT = 'Pass the whole token from the link that mailer.unsubscribe_url made; offer the user the settings page otherwise.';
+END;
+$$;
+COMMENT ON FUNCTION _read_token(text) IS 'Scope and address of a token; error 22023 unless this database signed it';
+
+CREATE FUNCTION unsubscribe(token text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    named record;
+    category_name text;
+BEGIN
+    SELECT r.scope, r.address_key INTO named FROM mailer._read_token(unsubscribe.token) r;
+    INSERT INTO mailer.suppression (address_key, scope, address, reason, created_at, created_by)
+    VALUES (named.address_key, named.scope, named.address_key, 'unsubscribed', mailer._now(), session_user)
+    ON CONFLICT (address_key, scope) DO UPDATE SET reason = excluded.reason, expires_at = NULL;
+    IF named.scope LIKE 'category:%' THEN
+        category_name := substr(named.scope, length('category:') + 1);
+        INSERT INTO mailer.preference AS p (user_id, category, email_enabled, in_app_enabled, digest, updated_at)
+        SELECT u.user_id, category_name, false, true, 'immediate', mailer._now()
+        FROM mailer.contact u
+        WHERE u.address_key = named.address_key
+          AND NOT EXISTS (SELECT FROM mailer.category c WHERE c.name = category_name AND c.is_required)
+        ON CONFLICT (user_id, category) DO UPDATE SET email_enabled = false, updated_at = excluded.updated_at;
+    END IF;
+    PERFORM mailer._log_event('unsubscribed', jsonb_build_object('address', named.address_key, 'scope', named.scope));
+    PERFORM mailer._changed();
+    RETURN named.scope;
+END;
+$$;
+COMMENT ON FUNCTION unsubscribe(text) IS
+'What the link of a mail does, for the application''s endpoint at mailer.unsubscribe_url: call it on POST only, for mail scanners follow
+links (RFC 8058, section 6). Stops mail of the token''s scope to its address, and gives that scope: category:NAME or campaign:ID.
+A category''s preference is switched off too. Doing it again changes nothing. Never stops required categories and plain enqueue.
+Errors: 22023 the token was not made here.';
