@@ -18,7 +18,9 @@ extern "C" {
 #include "storage/latch.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
+#if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
+#endif
 }
 
 namespace mailer::pg {
