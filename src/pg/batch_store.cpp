@@ -345,11 +345,11 @@ void check_items(const std::vector<BatchItem>& items) {
     for (const BatchItem& item : items) {
         ++place;
         if (!item.variables) continue;
-        const std::string name = "recipient_variables[" + std::to_string(place) + "]";
+        const std::string name = "variables of recipient " + std::to_string(place);
         const JsonbFacts facts = inspect_jsonb(item.variables.datum);
-        if (facts.shape != JsonbShape::object) refuse(name + " must be a JSON object");
+        if (facts.shape != JsonbShape::object) refuse(name + " must be a JSON object", {}, "Write '{\"name\": \"Ada\"}', or NULL for none.");
         if (facts.depth > core::Value::max_depth)
-            refuse(name + " is nested too deeply",
+            refuse(name + " are nested too deeply",
                    "Arrays and objects may be nested " + std::to_string(core::Value::max_depth) + " levels deep.", {},
                    "54000");
     }
