@@ -1,4 +1,5 @@
-// The layout of the shared memory behind shared.hpp. For shared.cpp and the launcher alone.
+// The layout of the shared memory behind shared.hpp. For shared.cpp, shared_senders.cpp, the launcher
+// and its probe alone.
 //
 // Locks: area()->directory guards which slot belongs to which database and the launcher's fields; each slot has a lock
 // of its own for the rest. Whoever takes both takes the directory first.
@@ -67,6 +68,11 @@ Area* area() noexcept;  // null: not preloaded
 // The slot of the database, its lock taken exclusively; null: it has none (or, when asked to make one, all are taken).
 Slot* lock_slot(Oid database, bool is_to_make) noexcept;
 inline void unlock(Slot* slot) noexcept { LWLockRelease(slot->lock); }
+
+// Requires the lock. Wakes whoever sends there.
+inline void wake_sender(const Slot* slot) noexcept {
+    if (slot->sender_pid != 0 && slot->sender_latch != nullptr) SetLatch(slot->sender_latch);
+}
 
 void wake_launcher() noexcept;
 

@@ -4,6 +4,7 @@
 #include "worker/settlement.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mailer::worker {
 
@@ -122,9 +123,7 @@ void Pump::hand_out(Time now) {
         journal_.mark(ticket.token, Phase::ready);
         ticket.envelope = prepared.envelope;
         ticket.suppressed = prepared.suppressed;
-        if (prepared.kind == Prepared::Kind::interrupted) {
-            settlements_.push_back(unsent(ticket, now));
-        } else if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
+        if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
             settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
         } else if (!courier_.submit(ticket, std::move(prepared))) {
             settlements_.push_back(unsent(ticket, now));
@@ -190,11 +189,12 @@ void Pump::refresh(Time now) {
             if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
         }
         for (const auto& [token, ticket] : tickets_) lanes.push_back(ticket.row.lane_id);
-        planner_ = core::Planner();
+        const core::Planner before = std::exchange(planner_, core::Planner());
         for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now)) dirty_lanes_.insert(id);
         for (const auto& [id, since] : waiting) {
             if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
         }
+        planner_.remember(before);
         take_back_shut(now);
     } else if (!unknown_lanes_.empty()) {
         std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
