@@ -163,7 +163,7 @@ public:
             // here.
             const bool is_first_of_keyed = request_.idempotency_key && first_id_ == 0 && columns.size() == 1;
             if (columns.size() < piece && !is_first_of_keyed) continue;
-            if (!flush(columns)) return find_by_key(request_.idempotency_key, content_hash_)->batch_id.value_or(0);
+            if (const auto earlier = flush(columns)) return *earlier;
         }
         flush(columns);
         finish();
@@ -182,16 +182,20 @@ private:
         return canonical_content(request_, recipients);
     }
 
-    // False: the key is taken, and nothing was written.
-    bool flush(Columns& columns) {
-        if (columns.size() == 0) return true;
+    // Writes what was read so far; or gives the batch that has the key already, and has written nothing.
+    std::optional<std::int64_t> flush(Columns& columns) {
+        if (columns.size() == 0) return std::nullopt;
         const std::vector<std::int64_t> ids = next_message_ids(columns.size());
         const bool is_first = first_id_ == 0;
         if (is_first) first_id_ = ids.front();
-        if (!insert_messages(ids, columns, is_first)) return false;
+        while (!insert_messages(ids, columns, is_first)) {
+            // The other one has committed (the insert waited for it), unless it was purged in between.
+            const std::optional<Keyed> earlier = find_by_key(request_.idempotency_key, content_hash_);
+            if (earlier) return earlier->batch_id.value_or(0);
+        }
         insert_fates(ids, columns);
         columns = Columns();
-        return true;
+        return std::nullopt;
     }
 
     bool insert_messages(const std::vector<std::int64_t>& ids, const Columns& columns, bool is_first);
@@ -245,35 +249,36 @@ bool BatchStore::insert_messages(const std::vector<std::int64_t>& ids, const Col
                                               destination_.domain));
     using Texts = std::span<const std::string>;
     const bool is_keyed = is_first && request_.idempotency_key;
-    const Rows rows = insert.run({p_bigints(std::span<const std::int64_t>(ids)),
-                                  p_texts(Texts(columns.addresses)),
-                                  p_texts(Texts(columns.roles)),
-                                  p_texts(Texts(columns.keys)),
-                                  p_texts(Texts(columns.headers_to)),
-                                  p_texts(Texts(columns.headers_cc)),
-                                  p_texts(Texts(message_ids)),
-                                  p_jsonbs(columns.variables),
-                                  p_time(request_.now),
-                                  p_text(std::string_view(request_.queued_by)),
-                                  p_bigint(lane_id_),
-                                  p_bigint(batch_id_),
-                                  p_char(request_.is_warmup ? 'w' : 'n'),
-                                  p_maybe(request_.reply_to),
-                                  request_.subject.param(),
-                                  request_.body_text.param(),
-                                  request_.body_html.param(),
-                                  request_.template_name.param(),
-                                  p_datum(JSONBOID, request_.variables.datum, request_.variables.is_null),
-                                  p_datum(JSONBOID, request_.headers.datum, request_.headers.is_null),
-                                  request_.attachments.empty() ? p_null(INT8OID) : p_bigint(first_id_),
-                                  p_time(request_.send_at),
-                                  p_time(request_.expires_at),
-                                  is_keyed ? request_.idempotency_key.param() : p_null(TEXTOID),
-                                  is_keyed ? p_bytea(content_hash_) : p_null(BYTEAOID),
-                                  request_.external_id.param(),
-                                  request_.thread_key.param(),
-                                  p_text(request_.loader),
-                                  p_text(request_.send_if)});
+    const Rows rows = (is_keyed ? insert_keyed : insert)
+                          .run({p_bigints(std::span<const std::int64_t>(ids)),
+                                p_texts(Texts(columns.addresses)),
+                                p_texts(Texts(columns.roles)),
+                                p_texts(Texts(columns.keys)),
+                                p_texts(Texts(columns.headers_to)),
+                                p_texts(Texts(columns.headers_cc)),
+                                p_texts(Texts(message_ids)),
+                                p_jsonbs(columns.variables),
+                                p_time(request_.now),
+                                p_text(std::string_view(request_.queued_by)),
+                                p_bigint(lane_id_),
+                                p_bigint(batch_id_),
+                                p_char(request_.is_warmup ? 'w' : 'n'),
+                                p_maybe(request_.reply_to),
+                                request_.subject.param(),
+                                request_.body_text.param(),
+                                request_.body_html.param(),
+                                request_.template_name.param(),
+                                p_datum(JSONBOID, request_.variables.datum, request_.variables.is_null),
+                                p_datum(JSONBOID, request_.headers.datum, request_.headers.is_null),
+                                request_.attachments.empty() ? p_null(INT8OID) : p_bigint(first_id_),
+                                p_time(request_.send_at),
+                                p_time(request_.expires_at),
+                                is_keyed ? request_.idempotency_key.param() : p_null(TEXTOID),
+                                is_keyed ? p_bytea(content_hash_) : p_null(BYTEAOID),
+                                request_.external_id.param(),
+                                request_.thread_key.param(),
+                                p_text(request_.loader),
+                                p_text(request_.send_if)});
     return rows.count() == ids.size();
 }
 
@@ -347,7 +352,8 @@ void check_items(const std::vector<BatchItem>& items) {
         if (!item.variables) continue;
         const std::string name = "variables of recipient " + std::to_string(place);
         const JsonbFacts facts = inspect_jsonb(item.variables.datum);
-        if (facts.shape != JsonbShape::object) refuse(name + " must be a JSON object", {}, "Write '{\"name\": \"Ada\"}', or NULL for none.");
+        if (facts.shape != JsonbShape::object)
+            refuse(name + " must be a JSON object", {}, "Write '{\"name\": \"Ada\"}', or NULL for none.");
         if (facts.depth > core::Value::max_depth)
             refuse(name + " are nested too deeply",
                    "Arrays and objects may be nested " + std::to_string(core::Value::max_depth) + " levels deep.", {},
