@@ -155,9 +155,10 @@ CREATE TABLE lane_state (
     next_at      timestamptz,
     gap_from     timestamptz,
     next_ordinal bigint NOT NULL DEFAULT 1,
+    plan_key     bigint,
     CONSTRAINT "ordinals count from 1" CHECK (next_ordinal > 0)
 );
-COMMENT ON TABLE lane_state IS 'Of a campaign: its stored next slot (next_at), what the gap was counted from and the slot''s ordinal; of a gapped batch: the earliest next mail';
+COMMENT ON TABLE lane_state IS 'Of a campaign: its stored next slot (next_at), what the gap was counted from, the slot''s ordinal and which settings it was placed by (plan_key); of a gapped batch: the earliest next mail';
 
 -- ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -25,6 +25,11 @@ inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, in
     return from_pg(std::clamp(*us, -far, far));
 }
 
+// "2026-11-22 09:00:00+00", for log lines.
+inline std::string utc_text(core::Time t) {
+    return call([&] { return std::string_view(timestamptz_to_str(to_pg(t))); }).data();
+}
+
 inline Param p_at(core::Time t) { return p_time(to_pg(t)); }
 inline Param p_at(const std::optional<core::Time>& t) { return t ? p_at(*t) : p_null(TIMESTAMPTZOID); }
 

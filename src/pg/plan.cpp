@@ -75,6 +75,7 @@ void apply(core::LaneFacts& lane, Datum overrides) {
         {INT8OID, JSONBOID});
     Rows rows = statement.run({p_bigint(lane.campaign_id), p_datum(JSONBOID, overrides)});
     if (rows.empty()) return;
+    const std::int64_t before = plan_key(lane);
     lane.window.start_minute = static_cast<int>(rows.bigint(0, 1));
     lane.window.end_minute = static_cast<int>(rows.bigint(0, 2));
     lane.window.weekdays = static_cast<core::Weekdays>(rows.bigint(0, 3));
@@ -86,6 +87,7 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     lane.starts_at = time_at(rows, 0, 8);
     if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool() : rows.bigints(0, 9);
     std::sort(lane.pool.begin(), lane.pool.end());
+    if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed anew, as the engine would
     const bool is_sane = lane.gap >= core::Duration::zero() && lane.jitter_ppm >= 0 && lane.jitter_ppm < 1000000 &&
                          (!lane.max_per_day || *lane.max_per_day > 0);
     if (!is_sane) {

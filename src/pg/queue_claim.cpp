@@ -72,15 +72,10 @@ std::vector<std::int64_t> PgQueue::load_lanes(core::Planner& planner, std::span<
 void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, const worker::InFlight& in_flight,
                         Time now, std::vector<std::int64_t>& moved) {
     for (auto& lane : read_lanes(lane_ids, {prefetch_, &in_flight}, now)) {
-        const auto before = lane.next_slot_at;
         if (!planner.upsert_lane(lane, now)) continue;
         moved.push_back(lane.id);
-        if (before) {
-            auto text = [](Time t) { return std::to_string(core::to_unix_us(t) / 1000000); };
-            log_event("slot_moved", {}, lane.campaign_id, {},
-                      "settings moved the next slot from " + text(*before) + " to " + text(planner.lane(lane.id)->next_slot_at.value_or(*before)) +
-                          " (seconds since 1970)");
-        }
+        const auto slot = planner.lane(lane.id)->next_slot_at;
+        if (lane.gap_from && slot) log_event("slot_moved", {}, lane.campaign_id, {}, "other settings: the next slot is now " + utc_text(*slot));
     }
 }
 

@@ -62,12 +62,13 @@ void PgQueue::store_days(std::span<const worker::DayDelta> mailbox_days, std::sp
 
 void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
     static Statement statement(
-        "INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal)"
-        " SELECT * FROM unnest($1, $2, $3, $4) AS n(lane_id, next_at, gap_from, next_ordinal)"
-        " ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from, next_ordinal = excluded.next_ordinal",
-        {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID});
+        "INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal, plan_key)"
+        " SELECT * FROM unnest($1, $2, $3, $4, $5) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key)"
+        " ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from, next_ordinal = excluded.next_ordinal,"
+        "     plan_key = excluded.plan_key",
+        {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID});
     std::vector<std::int64_t> ids, ordinals;
-    std::vector<std::optional<std::int64_t>> next, from;
+    std::vector<std::optional<std::int64_t>> next, from, keys;
     auto maybe = [](const std::optional<Time>& t) { return t ? std::optional(to_pg(*t)) : std::nullopt; };
     for (const core::LaneFacts* lane : lanes) {
         const bool is_campaign = lane->kind == core::LaneKind::campaign;
@@ -75,8 +76,9 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
         next.push_back(maybe(is_campaign ? lane->next_slot_at : lane->next_at));
         from.push_back(maybe(is_campaign ? lane->gap_from : std::nullopt));
         ordinals.push_back(lane->next_ordinal);
+        keys.push_back(is_campaign ? std::optional(plan_key(*lane)) : std::nullopt);
     }
-    statement.run({p_bigints(ids), p_times(next), p_times(from), p_bigints(ordinals)});
+    statement.run({p_bigints(ids), p_times(next), p_times(from), p_bigints(ordinals), p_bigints(keys)});
 }
 
 void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) {
@@ -124,19 +126,24 @@ void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& mi
 // ── Campaigns, counts, events ────────────────────────────────────────────────────────────────────────────────────
 
 std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) {
+    // Two statements: who adds leads holds FOR KEY SHARE until commit, so once the lock is had, a new snapshot sees them.
+    static Statement locked("SELECT c.lane_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r' FOR UPDATE SKIP LOCKED",
+                            {INT8ARRAYOID});
     static Statement statement(
-        "WITH through AS (SELECT c.campaign_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r'"
+        "WITH done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 WHERE c.lane_id = ANY ($1) AND c.state = 'r'"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p')"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 's')"
-        "     FOR UPDATE SKIP LOCKED),"
-        " done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 FROM through WHERE c.campaign_id = through.campaign_id"
         "     RETURNING c.campaign_id, c.lane_id),"
         " logged AS (INSERT INTO mailer.event (at, kind, campaign_id, by_role, detail)"
         "     SELECT $2, 'campaign_completed', campaign_id, 'mailer', '{}' FROM done)"
         " SELECT lane_id FROM done",
         {INT8ARRAYOID, TIMESTAMPTZOID});
     std::vector<std::int64_t> completed;
-    Rows rows = statement.run({p_bigints(lane_ids), p_at(now)});
+    std::vector<std::int64_t> ours;
+    Rows held = locked.run({p_bigints(lane_ids)});
+    for (std::uint64_t i = 0; i < held.count(); ++i) ours.push_back(held.bigint(i, 1));
+    if (ours.empty()) return completed;
+    Rows rows = statement.run({p_bigints(ours), p_at(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) completed.push_back(rows.bigint(i, 1));
     return completed;
 }

@@ -30,6 +30,7 @@ int shutdown_grace_ms = 900;
 int max_message_size = 25 * 1024 * 1024;
 char* allowed_hosts = nullptr;
 char* unsubscribe_url = nullptr;
+char* virtual_now = nullptr;
 int on_promotion = static_cast<int>(OnPromotion::automatic);
 int delivery = static_cast<int>(Delivery::smtp);
 char* redirect_to = nullptr;
@@ -218,6 +219,9 @@ void define_policy() {
     DefineCustomEnumVariable("mailer.delivery", "Sends mails by SMTP, or keeps them in captured_mail instead.", nullptr,
                              &delivery, static_cast<int>(Delivery::smtp), delivery_names, PGC_SUSET, 0, nullptr,
                              nullptr, nullptr);
+    DefineCustomStringVariable("mailer.virtual_now", "The time that the SQL functions take for now; empty is the clock.",
+                               "For simulations. The sender goes by its own clock.", &virtual_now, "", PGC_SUSET,
+                               GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("mailer.redirect_to", "Sends all mail to this address instead; empty is off.", nullptr,
                                &redirect_to, "", PGC_SUSET, 0, check_redirect_to, nullptr, nullptr);
 }

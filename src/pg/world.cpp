@@ -101,10 +101,27 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
     lane.gap = core::Duration(rows.bigint(i, 16));
     lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
     lane.max_per_day = maybe_int(rows, i, 18);
+    if (auto key = rows.maybe_bigint(i, 21); key && *key != plan_key(lane)) lane.next_slot_at.reset();
     return lane;
 }
 
 }  // namespace
+
+std::int64_t plan_key(const core::LaneFacts& lane) {
+    std::uint64_t h = 1469598103934665603ULL;  // FNV-1a over the numbers and the zone's name
+    auto add = [&h](std::uint64_t v) {
+        for (int i = 0; i < 8; ++i) h = (h ^ ((v >> (8 * i)) & 0xff)) * 1099511628211ULL;
+    };
+    add(static_cast<std::uint64_t>(lane.window.start_minute));
+    add(static_cast<std::uint64_t>(lane.window.end_minute));
+    add(lane.window.weekdays);
+    add(static_cast<std::uint64_t>(lane.gap.count()));
+    add(static_cast<std::uint64_t>(lane.jitter_ppm));
+    add(static_cast<std::uint64_t>(lane.max_per_day.value_or(-1)));
+    add(lane.starts_at ? static_cast<std::uint64_t>(core::to_unix_us(*lane.starts_at)) : 0);
+    for (char c : lane.window.zone.name()) add(static_cast<unsigned char>(c));
+    return static_cast<std::int64_t>(h);
+}
 
 core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch) {
     static Statement control("SELECT pause_reason FROM mailer.control", {});
@@ -156,7 +173,7 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
         "       c.allowed_days, (extract(epoch FROM c.gap) * 1000000)::bigint, (c.jitter * 1000000)::integer, c.max_per_day,"
-        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id)"
+        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
         "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id WHERE l.lane_id = ANY ($1)",

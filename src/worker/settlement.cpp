@@ -77,7 +77,7 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
         case core::Next::requeue: s.due_at = now + verdict.delay; break;
     }
     AttemptRow attempt;
-    attempt.started_at = report.started_at;
+    attempt.started_at = ticket.reservation.at;  // the claim: what slots, gaps and days are counted by
     if (report.dot_at != Time{}) attempt.dot_at = report.dot_at;
     attempt.finished_at = report.finished_at;
     attempt.stage = core::to_text(report.stage);
