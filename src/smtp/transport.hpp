@@ -45,7 +45,7 @@ public:
     Transport(const Transport&) = delete;
     Transport& operator=(const Transport&) = delete;
 
-    // False when stopping. A delivery beyond the free connections waits here in order; see free_slots().
+    // False when stopping. A delivery beyond the free connections waits here, in order.
     bool submit(Delivery delivery);
 
     // Readable when turn() has something to do. Nestable in another epoll or in WaitLatchOrSocket; -1 when it couldn't
