@@ -15,12 +15,6 @@ namespace {
 constexpr std::size_t kLongestRawWord = 900;  // with the longest field name still under 998 (RFC 5322 2.1.1)
 constexpr std::size_t kLongestBlank = 60;
 constexpr std::size_t kLongestPlainName = 60;
-constexpr std::size_t kLongestName = 76;
-
-bool is_field_name(std::string_view name) {
-    const auto is_ftext = [](char c) { return c > ' ' && c < 0x7F && c != ':'; };
-    return !name.empty() && name.size() <= kLongestName && std::all_of(name.begin(), name.end(), is_ftext);
-}
 
 std::string_view trimmed(std::string_view text) {
     const auto first = text.find_first_not_of(' ');

@@ -26,6 +26,9 @@ Status check_subject(std::string_view subject);
 // Whether this is one `<left@right>` as Message-ID, In-Reply-To and References hold (RFC 5322 3.6.4).
 Status check_message_id(std::string_view message_id);
 
+// 1 to 76 printable ASCII characters without blanks and colons (RFC 5322 2.2); the length leaves room to fold.
+bool is_field_name(std::string_view name) noexcept;
+
 // Whether two field names are the same: ASCII case doesn't count.
 bool same_field_name(std::string_view a, std::string_view b) noexcept;
 

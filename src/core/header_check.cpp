@@ -49,8 +49,7 @@ bool begins_like(std::string_view name, std::string_view prefix) noexcept {
 }
 
 Status check_name(std::string_view name) {
-    const auto is_ftext = [](char c) { return c > ' ' && c < 0x7F && c != ':'; };
-    if (name.empty() || name.size() > kLongestName || !std::all_of(name.begin(), name.end(), is_ftext))
+    if (!is_field_name(name))
         return Error{"22023",
                      "invalid header field name " + quoted_for_error(name),
                      "A field name has 1 to 76 printable ASCII characters, without blanks and colons.",
@@ -91,6 +90,11 @@ Status check_message_ids(std::string_view value) {
 }
 
 }  // namespace
+
+bool is_field_name(std::string_view name) noexcept {
+    const auto is_ftext = [](char c) { return c > ' ' && c < 0x7F && c != ':'; };
+    return !name.empty() && name.size() <= kLongestName && std::all_of(name.begin(), name.end(), is_ftext);
+}
 
 bool same_field_name(std::string_view a, std::string_view b) noexcept {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });

@@ -111,6 +111,17 @@ TEST(Header, EncodedWordsAreAtMost75OctetsAndEndBetweenCharacters) {
     }
 }
 
+TEST(Header, OnlyTheLastBase64WordIsPadded) {
+    for (const char* start : {"", "a", "ab", "ü", "😀"}) {
+        std::string value = start;
+        for (int i = 0; i < 60; ++i)
+            value += i % 5 == 0 ? "漢ü" : "漢";
+        const std::string field = text_field(value);
+        const auto padded = field.find("=?=");
+        EXPECT_TRUE(padded == std::string::npos || field.substr(padded) == "=?=\r\n") << field;
+    }
+}
+
 TEST(Header, LongWordsAreKeptInCustomFieldsAndEncodedInSubjects) {
     const std::string url = "https://example.com/" + std::string(200, 'x');
     EXPECT_EQ(text_field(url), "Subject: " + url + "\r\n");
