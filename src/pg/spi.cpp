@@ -212,7 +212,8 @@ std::vector<std::int64_t> Rows::bigints(std::uint64_t row, int column) const {
 
 void Statement::prepare() {
     plan_ = call([&]() -> SPIPlanPtr {
-        SPIPlanPtr plan = SPI_prepare(sql_, static_cast<int>(types_.size()), types_.data());
+        SPIPlanPtr plan =
+            SPI_prepare_cursor(sql_, static_cast<int>(types_.size()), types_.data(), CURSOR_OPT_GENERIC_PLAN);
         if (plan == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
         SPI_keepplan(plan);
         return plan;
