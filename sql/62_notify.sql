@@ -178,8 +178,8 @@ $$;
 COMMENT ON FUNCTION _count_mail(text, mailer.category) IS 'Counts a mail to a user against the category''s rate limit; NULL when it may go, else the end of the period';
 
 -- Which mail takes the item, and whether that one is still to be queued.
-CREATE FUNCTION _plan_mail(for_user text, rules mailer.category, digest text, key text, OUT mail_group text, OUT mail_id bigint,
-    OUT due_at timestamptz)
+CREATE FUNCTION _plan_mail(for_user text, rules mailer.category, digest text, key text, is_alone boolean, OUT mail_group text,
+    OUT mail_id bigint, OUT due_at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
@@ -189,13 +189,16 @@ DECLARE
 BEGIN
     IF digest <> 'immediate' THEN
         mail_group := 'digest';
+        IF is_alone THEN
+            RETURN;  -- goes with whatever digest is next
+        END IF;
         mail_id := mailer._gather(for_user, rules.name, mail_group, unread_only);
         IF mail_id IS NOT NULL THEN
             due_at := mailer._digest_at(for_user, rules.name);
         END IF;
         RETURN;
     END IF;
-    IF key IS NULL THEN
+    IF key IS NULL OR is_alone THEN
         mail_id := nextval('mailer.message_id_seq');
         due_at := at + rules.mail_delay;
     ELSE
@@ -203,7 +206,7 @@ BEGIN
         mail_id := mailer._gather(for_user, rules.name, mail_group, unread_only);
         due_at := at + GREATEST(rules.mail_delay, rules.collapse_window);
     END IF;
-    IF mail_id IS NULL OR rules.rate_limit IS NULL THEN
+    IF mail_id IS NULL OR rules.rate_limit IS NULL OR is_alone THEN
         RETURN;
     END IF;
     rest_at := mailer._count_mail(for_user, rules);
@@ -216,8 +219,8 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION _plan_mail(text, mailer.category, text, text) IS
-'Chooses the mail of an item: mail_group NULL is a mail of its own; mail_id NULL means that the group''s mail waits already, else it is to be queued for due_at';
+COMMENT ON FUNCTION _plan_mail(text, mailer.category, text, text, boolean) IS
+'Chooses the mail of an item: mail_group NULL is a mail of its own; mail_id NULL means that the group''s mail waits already, else it is to be queued for due_at. is_alone: takes no lock that others may hold';
 
 CREATE FUNCTION _lane_domain(lane bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -278,7 +281,8 @@ END;
 $$;
 COMMENT ON FUNCTION _check_notification(text, jsonb, text) IS 'Errors 22004 and 22023 for what notify() can''t take';
 
-CREATE FUNCTION _notify(for_user text, for_category text, for_template text, variables jsonb, actor text, key text) RETURNS bigint
+CREATE FUNCTION _notify(for_user text, for_category text, for_template text, variables jsonb, actor text, key text, is_alone boolean DEFAULT false)
+    RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
@@ -300,12 +304,12 @@ BEGIN
         RETURN NULL;
     END IF;
     IF r.in_app THEN
-        inbox_id := mailer._open_notification(for_user, for_category, key, rules.rate_period);
+        inbox_id := mailer._open_notification(for_user, for_category, CASE WHEN NOT is_alone THEN key END, rules.rate_period);
     END IF;
     IF r.address IS NULL THEN
         SELECT NULL::text AS mail_group, NULL::bigint AS mail_id, NULL::timestamptz AS due_at INTO plan;
     ELSE
-        SELECT * INTO plan FROM mailer._plan_mail(for_user, rules, r.digest, key);
+        SELECT * INTO plan FROM mailer._plan_mail(for_user, rules, r.digest, key, is_alone);
     END IF;
 
     INSERT INTO mailer.notification_item (notification_id, user_id, category, template, variables, actor_id, collapse_key, created_at,
@@ -328,7 +332,8 @@ BEGIN
     RETURN inbox_id;
 END;
 $$;
-COMMENT ON FUNCTION _notify(text, text, text, jsonb, text, text) IS 'The work of notify(), for all of its forms';
+COMMENT ON FUNCTION _notify(text, text, text, jsonb, text, text, boolean) IS
+'The work of notify(), for all of its forms. is_alone: after a deadlock, neither collapses nor counts against the rate limit, so that it waits for nobody';
 
 CREATE FUNCTION notify(user_id text, category text, template text, variables jsonb DEFAULT '{}', actor_id text DEFAULT NULL,
     collapse_key text DEFAULT NULL) RETURNS bigint

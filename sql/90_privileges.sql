@@ -12,7 +12,7 @@ CREATE FUNCTION _privilege() RETURNS TABLE (level text, names text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
-    ('sender', ARRAY['enqueue', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'cancel', 'batch_cancel', 'render',
+    ('sender', ARRAY['enqueue', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
         'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_set', 'preference_set']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health',
         'template_preview', 'render', 'metrics', 'report',

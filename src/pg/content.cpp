@@ -158,6 +158,7 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     if (!m.loader.empty() || !m.send_if.empty()) m.variables.append_json(m.variables_text);
     m.is_purged = !rows.is_null(i, 19);
     m.is_auto_submitted = rows.boolean(i, 20);
+    m.unsubscribe_token = rows.text(i, 23);
     if (auto root = rows.maybe_text(i, 21)) {
         const std::string& id = m.internet_message_id;
         const std::string domain = id.substr(id.find('@') == std::string::npos ? 0 : id.find('@'));
@@ -180,7 +181,10 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "       left(encode(sha256(convert_to(m.thread_key, 'UTF8')), 'hex'), 32),"
         "       CASE WHEN m.thread_key IS NOT NULL THEN (SELECT p.internet_message_id FROM mailer.message p"
         "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
-        "         ORDER BY p.message_id DESC LIMIT 1) END"
+        "         ORDER BY p.message_id DESC LIMIT 1) END,"
+        "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
+        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'campaign:' || m.campaign_id)"
+        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || m.category) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
         {INT8ARRAYOID});
@@ -292,7 +296,8 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
         } else {
             mail.list_unsubscribe_url.replace(at, place.size(), m.unsubscribe_token);
         }
-        mail.list_unsubscribe_one_click = true;
+        // RFC 8058, section 3.1: one click is for https alone; a plain link is still better than none.
+        mail.list_unsubscribe_one_click = mail.list_unsubscribe_url.starts_with("https://");
     }
     mail.headers = m.headers;
     core::ComposeOptions compose_options;
