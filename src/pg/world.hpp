@@ -12,7 +12,7 @@ namespace mailer::pg {
 
 // How many claims per connection the engine holds ready, so that a connection never waits for a commit. Mailboxes with
 // one connection or a gap have no use for it: there a claim is made when its mail may really go.
-constexpr int claims_ahead = 3;
+constexpr int claims_ahead = 5;
 
 struct WorldOptions {
     int prefetch = 1;

@@ -62,6 +62,7 @@ private:
     void listen(Time now);
     void collect(Time now);
     bool has_business(Time now) const;
+    std::optional<Time> settle_at() const;
     void transact(Time now);
     void refresh(Time now);
     void learn(std::int64_t lane_id, Time due_at, Time now);
@@ -114,6 +115,7 @@ private:
     std::set<std::int64_t> dirty_lanes_, dirty_mailboxes_, finished_lanes_;
     std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days_, campaign_days_;
 
+    Time answered_at_{};  // of the first answer that waits to be settled
     std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_;
 };
 
