@@ -1,93 +1,10 @@
 // Reading stored messages and composing them; see content.hpp.
 #include "pg/content.hpp"
 
-#include <set>
-
 #include "pg/clock.hpp"
 #include "pg/jsonb_value.hpp"
 
 namespace mailer::pg {
-
-// ── Templates ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-void TemplateCache::refresh() {
-    static Statement statement("SELECT max(updated_at), count(*) FROM mailer.template", {});
-    Rows rows = statement.run({});
-    const std::int64_t newest = rows.bigint(0, 1), count = rows.bigint(0, 2);
-    if (newest == newest_ && count == count_) return;
-    entries_.clear();
-    text_partials_.clear();
-    html_partials_.clear();
-    newest_ = newest;
-    count_ = count;
-}
-
-// A template's text serves as a partial in the kind of body that it is written for, or in the other when it has only one.
-bool TemplateCache::load_one(const std::string& name) {
-    static Statement statement("SELECT subject, body_text, body_html FROM mailer.template WHERE name = $1", {TEXTOID});
-    if (entries_.contains(name)) return true;
-    Rows rows = statement.run({p_text(name)});
-    if (rows.empty()) return false;
-    Entry entry;
-    auto parse = [&](std::optional<std::string> source) -> std::optional<core::Template> {
-        if (!source) return std::nullopt;
-        auto parsed = core::Template::parse(*source, name);
-        if (!parsed.ok()) {
-            entry.fault = parsed.error().message + (parsed.error().detail.empty() ? "" : " (" + parsed.error().detail + ")");
-            return std::nullopt;
-        }
-        return std::move(parsed).value();
-    };
-    auto text = rows.maybe_text(0, 2), html = rows.maybe_text(0, 3);
-    entry.parsed.subject = parse(rows.maybe_text(0, 1));
-    entry.parsed.text = parse(text);
-    entry.parsed.html = parse(html);
-    if (entry.fault.empty()) {
-        if (auto bad = text_partials_.add(name, text ? *text : html.value_or(""))) entry.fault = bad->message;
-        if (auto bad = html_partials_.add(name, html ? *html : text.value_or(""))) entry.fault = bad->message;
-    }
-    entries_.emplace(name, std::move(entry));
-    return true;
-}
-
-bool TemplateCache::load(const std::string& name) {
-    if (!load_one(name)) return false;
-    std::vector<std::string> missing;
-    auto need = [&](const std::vector<std::string>& names) { missing.insert(missing.end(), names.begin(), names.end()); };
-    const Entry& entry = entries_.at(name);
-    for (const auto* part : {&entry.parsed.subject, &entry.parsed.text, &entry.parsed.html}) {
-        if (*part) need((*part)->partial_names());
-    }
-    load_partials(std::move(missing));
-    return true;
-}
-
-void TemplateCache::load_partials(std::vector<std::string> names) {
-    std::set<std::string> asked;
-    while (!names.empty()) {
-        bool is_any = false;
-        for (const std::string& name : names) {
-            if (asked.insert(name).second && load_one(name)) is_any = true;
-        }
-        names.clear();
-        if (!is_any) break;
-        names = text_partials_.missing_names();
-        for (const auto& more : html_partials_.missing_names()) names.push_back(more);
-    }
-}
-
-const StoredTemplate* TemplateCache::find(const std::string& name, std::string* fault) const {
-    auto it = entries_.find(name);
-    if (it == entries_.end()) {
-        *fault = "template \"" + name + "\" does not exist";
-        return nullptr;
-    }
-    if (!it->second.fault.empty()) {
-        *fault = "template \"" + name + "\": " + it->second.fault;
-        return nullptr;
-    }
-    return &it->second.parsed;
-}
 
 // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,27 +32,6 @@ core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
     return is_null ? core::Value() : read_jsonb(d);
 }
 
-using Attachments = std::map<std::int64_t, std::vector<StoredAttachment>>;
-
-Attachments read_attachments(const std::vector<std::int64_t>& owners) {
-    static Statement statement(
-        "SELECT message_id, filename, content_type, content_id, content FROM mailer.message_attachment"
-        " WHERE message_id = ANY ($1) ORDER BY message_id, n",
-        {INT8ARRAYOID});
-    Attachments found;
-    if (owners.empty()) return found;
-    Rows rows = statement.run({p_bigints(owners)});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        StoredAttachment a;
-        a.filename = rows.text(i, 2);
-        a.content_type = rows.text(i, 3);
-        a.content_id = rows.text(i, 4);
-        a.content = std::make_shared<const std::string>(rows.text(i, 5));
-        found[rows.bigint(i, 1)].push_back(std::move(a));
-    }
-    return found;
-}
-
 StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     StoredMessage m;
     m.id = rows.bigint(i, 1);
@@ -150,8 +46,13 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     m.body_text = rows.text(i, 10);
     m.body_html = rows.text(i, 11);
     m.template_name = rows.text(i, 12);
-    m.variables = jsonb_at(rows, i, 13);
-    m.headers = headers_of(jsonb_at(rows, i, 14));
+    try {
+        m.variables = jsonb_at(rows, i, 13);
+        m.headers = headers_of(jsonb_at(rows, i, 14));
+    } catch (const Refusal& refusal) {  // nested too deeply: this message's trouble alone
+        m.fault = refusal.what();
+    }
+    m.attachments_of = rows.maybe_bigint(i, 15);
     m.date = time_at(rows, i, 16).value_or(core::Time{});
     m.loader = rows.text(i, 17);
     m.send_if = rows.text(i, 18);
@@ -171,6 +72,17 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
 
 }  // namespace
 
+std::vector<StoredAttachment> read_attachments(std::int64_t message_id) {
+    static Statement statement(
+        "SELECT filename, content_type, content_id, content FROM mailer.message_attachment WHERE message_id = $1 ORDER BY n", {INT8OID});
+    std::vector<StoredAttachment> found;
+    Rows rows = statement.run({p_bigint(message_id)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3), std::make_shared<const std::string>(rows.text(i, 4))});
+    }
+    return found;
+}
+
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
     static Statement statement(
         "SELECT m.message_id, m.queued_by, m.addresses, m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, c.reply_to),"
@@ -189,19 +101,21 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
         {INT8ARRAYOID});
     std::vector<StoredMessage> messages;
-    std::vector<std::optional<std::int64_t>> owners;
-    std::vector<std::int64_t> wanted;
     Rows rows = statement.run({p_bigints(ids)});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        messages.push_back(message_at(rows, i));
-        owners.push_back(rows.maybe_bigint(i, 15));
-        if (owners.back()) wanted.push_back(*owners.back());
-    }
-    Attachments attachments = read_attachments(wanted);
-    for (std::size_t i = 0; i < messages.size(); ++i) {
-        if (owners[i]) messages[i].attachments = attachments[*owners[i]];
-    }
+    for (std::uint64_t i = 0; i < rows.count(); ++i) messages.push_back(message_at(rows, i));
     return messages;
+}
+
+void load_templates(TemplateCache& templates, const StoredMessage& message) {
+    if (!message.template_name.empty()) {
+        templates.load(message.template_name);
+        return;
+    }
+    if (message.variables.members().empty() && message.loader.empty()) return;  // literal text
+    for (const std::string* source : {&message.subject, &message.body_text, &message.body_html}) {
+        const core::Result<core::Template> parsed = core::Template::parse(*source);
+        if (parsed.ok()) templates.load_partials(*parsed);
+    }
 }
 
 // ── Composing ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -265,6 +179,7 @@ core::Status put_addresses(std::vector<core::Address>& to, const std::string& li
 
 core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
                                              const core::Value* variables, const ContentOptions& options) {
+    if (!m.fault.empty()) return core::Error{"22023", m.fault};
     if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
     auto rendered = render_message(m, templates, variables ? *variables : m.variables);
     if (!rendered.ok()) return rendered.error();

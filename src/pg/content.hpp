@@ -5,19 +5,15 @@
 #pragma once
 
 #include "core/mime.hpp"
-#include "core/template_partials.hpp"
 #include "core/value.hpp"
 #include "pg/spi.hpp"
+#include "pg/template_cache.hpp"
 
 namespace mailer::pg {
 
 struct StoredAttachment {
     std::string filename, content_type, content_id;
     std::shared_ptr<const std::string> content;
-};
-
-struct StoredTemplate {
-    std::optional<core::Template> subject, text, html;
 };
 
 struct StoredMessage {
@@ -32,6 +28,7 @@ struct StoredMessage {
     core::Value variables;
     std::string variables_text;  // as jsonb text, when there is a loader or send_if
     std::vector<core::HeaderField> headers;
+    std::optional<std::int64_t> attachments_of;  // whose attachments go along: read_attachments()
     std::vector<StoredAttachment> attachments;
     core::Time date{};
     std::string loader, send_if;
@@ -39,34 +36,18 @@ struct StoredMessage {
     std::vector<std::string> references;
     bool is_auto_submitted = false;
     bool is_purged = false;
+    std::string fault;  // why the row can't be sent, whatever happens
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
 };
 
-// Templates of the database, parsed once. Load under a transaction; rendering from what was loaded needs none.
-class TemplateCache {
-public:
-    // Loads a template and every partial that it names, directly or not. False: there is none of that name.
-    bool load(const std::string& name);
-    void load_partials(std::vector<std::string> names);
-    // nullptr, and why, when it wasn't loaded or doesn't parse.
-    const StoredTemplate* find(const std::string& name, std::string* fault) const;
-    core::PartialTable& partials(bool is_html) { return is_html ? html_partials_ : text_partials_; }
-    // Forgets everything when any template has changed since.
-    void refresh();
+// The attachments stored with a message, in order. Requires a transaction and an Spi.
+std::vector<StoredAttachment> read_attachments(std::int64_t message_id);
 
-private:
-    bool load_one(const std::string& name);
-    struct Entry {
-        StoredTemplate parsed;
-        std::string fault;  // why it can't be used
-    };
-    std::map<std::string, Entry> entries_;
-    core::PartialTable text_partials_, html_partials_;
-    std::int64_t newest_ = 0, count_ = -1;
-};
-
-// Those of `ids` that exist. Requires a transaction and an Spi as the extension's owner.
+// Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. Requires a transaction and an Spi as the extension's owner.
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids);
+
+// Loads into the cache what rendering the message will ask for. Requires a transaction and an Spi.
+void load_templates(TemplateCache& templates, const StoredMessage& message);
 
 // Who it is from, as the mailbox says.
 struct Sender {

@@ -68,7 +68,7 @@ class Engine {
 public:
     Engine(EngineContext& context, const RunLimits& limits)
         : context_(context), limits_(limits), is_session_(context.host() == EngineContext::Host::session), transactions_(is_session_),
-          queue_(transactions_, accounts_, claims_ahead), late_bound_(context, is_session_), mail_room_(accounts_, late_bound_) {}
+          queue_(transactions_, accounts_, claims_ahead), late_bound_(context, is_session_), mail_room_(transactions_, accounts_, late_bound_) {}
 
     std::int64_t run();
 

@@ -41,7 +41,7 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
     }
     templates_.refresh();
     for (StoredMessage& message : read_messages(ids)) {
-        if (!message.template_name.empty()) templates_.load(message.template_name);
+        load_templates(templates_, message);
         const std::int64_t id = message.id;
         fetched_[id] = Fetched{std::move(message), {}, {}};
     }
@@ -74,7 +74,7 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     auto it = fetched_.find(ticket.row.facts.id);
     const Account* account = accounts_.find(ticket.reservation.mailbox_id);
     if (it == fetched_.end() || account == nullptr) return fault(Prepared::Kind::temporary, "", "the mailbox or the message's row is gone");
-    const Fetched& fetched = it->second;
+    Fetched& fetched = it->second;
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
     if (!m.send_if.empty()) {
@@ -88,7 +88,29 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
         if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
         variables = std::move(answer.variables);
     }
-    return compose(fetched, *account, variables ? &*variables : nullptr);
+    if (m.attachments_of && !fetch_attachments(fetched)) return fault(Prepared::Kind::temporary, "", "its attachments can't be read just now");
+    Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
+    fetched.message.attachments.clear();
+    return prepared;
+}
+
+// Large, so only now and in a short transaction of its own. Messages of one batch share the last one's.
+bool PgMailRoom::fetch_attachments(Fetched& fetched) {
+    const std::int64_t owner = *fetched.message.attachments_of;
+    if (attachments_of_ != owner) {
+        try {
+            transactions_.begin();
+            attachments_ = read_attachments(owner);
+            transactions_.commit();
+            attachments_of_ = owner;
+        } catch (const PgError& error) {
+            transactions_.abort();
+            absorb_error(error);
+            return false;
+        }
+    }
+    fetched.message.attachments = attachments_;
+    return true;
 }
 
 Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {

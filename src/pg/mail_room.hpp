@@ -8,13 +8,15 @@
 #include "pg/content.hpp"
 #include "pg/late_bound.hpp"
 #include "pg/settings.hpp"
+#include "pg/transaction.hpp"
 #include "worker/ports.hpp"
 
 namespace mailer::pg {
 
 class PgMailRoom final : public worker::MailRoom {
 public:
-    PgMailRoom(Accounts& accounts, LateBound& late_bound) : accounts_(accounts), late_bound_(late_bound) {}
+    PgMailRoom(Transactions& transactions, Accounts& accounts, LateBound& late_bound)
+        : transactions_(transactions), accounts_(accounts), late_bound_(late_bound) {}
 
     void configure(const Settings& settings);
     void fetch(std::span<const worker::Ticket> tickets) override;
@@ -27,11 +29,15 @@ private:
         std::set<int> settled;     // recipients that earlier tries accepted or refused
         std::set<int> suppressed;
     };
+    bool fetch_attachments(Fetched& fetched);
     void fetch_recipients(const std::vector<std::int64_t>& ids);
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
     void address(const Fetched& fetched, worker::Prepared& prepared) const;
 
+    Transactions& transactions_;
     Accounts& accounts_;
+    std::optional<std::int64_t> attachments_of_;  // whose attachments_ are
+    std::vector<StoredAttachment> attachments_;
     LateBound& late_bound_;
     Settings settings_;
     ContentOptions content_;

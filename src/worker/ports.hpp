@@ -44,6 +44,7 @@ struct Ticket {
     core::Reservation reservation;
     std::vector<int> envelope;  // recipient numbers (from 1) in the order of the delivery's recipients
     std::vector<int> suppressed;  // recipients left out of it
+    std::size_t body_size = 0;    // of what the courier carries
 };
 
 struct AttemptRow {

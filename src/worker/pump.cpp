@@ -46,8 +46,7 @@ Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal
 void Pump::tick(Time now) {
     listen(now);
     collect(now);
-    if (!has_business(now)) return;
-    transact(now);
+    if (has_business(now)) transact(now);
     hand_out(now);
 }
 
@@ -126,29 +125,54 @@ std::optional<Time> Pump::wake_at() const {
     return at;
 }
 
-// Composes what was claimed and gives it to the courier. A fault of the message becomes its settlement.
+// Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
+// A fault of the message becomes its settlement.
 void Pump::hand_out(Time now) {
     int since_turn = 0;
-    for (Ticket& claimed : claimed_) {
-        auto it = tickets_.find(claimed.token);
+    while (!unprepared_.empty() && (bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand)) {
+        auto it = tickets_.find(unprepared_.front());
+        unprepared_.pop_front();
         if (it == tickets_.end()) continue;
-        Ticket& ticket = it->second;
-        journal_.mark(ticket.token, Phase::preparing);
-        Prepared prepared = mail_room_.prepare(ticket, now);
-        journal_.mark(ticket.token, Phase::ready);
-        ticket.envelope = prepared.envelope;
-        ticket.suppressed = prepared.suppressed;
-        if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
-            settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
-        } else if (!courier_.submit(ticket, std::move(prepared))) {
-            settlements_.push_back(unsent(ticket, now));
+        try {
+            prepare(it->second, now);
+        } catch (...) {  // not the message's fault: it goes back, and whoever called learns why
+            settlements_.push_back(unsent(it->second, now));
+            throw;
         }
         if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
             since_turn = 0;
             collect(now);
         }
     }
-    claimed_.clear();
+}
+
+void Pump::prepare(Ticket& ticket, Time now) {
+    journal_.mark(ticket.token, Phase::preparing);
+    Prepared prepared = mail_room_.prepare(ticket, now);
+    journal_.mark(ticket.token, Phase::ready);
+    ticket.envelope = prepared.envelope;
+    ticket.suppressed = prepared.suppressed;
+    if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
+        settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
+        return;
+    }
+    ticket.body_size = prepared.body->size();
+    bytes_in_hand_ += ticket.body_size;
+    if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
+}
+
+// Takes back what the courier hasn't begun and what wasn't given to it yet.
+void Pump::take_back(const std::set<std::uint64_t>& tokens, Time now) {
+    for (std::uint64_t token : courier_.take_back(tokens)) settlements_.push_back(unsent(tickets_.at(token), now));
+    std::deque<std::uint64_t> kept;
+    for (std::uint64_t token : unprepared_) {
+        if (!tokens.contains(token)) {
+            kept.push_back(token);
+        } else if (auto it = tickets_.find(token); it != tickets_.end()) {
+            settlements_.push_back(unsent(it->second, now));
+        }
+    }
+    unprepared_ = std::move(kept);
 }
 
 // After a pause, a cancel or a breaker: what is not on the wire and may not go any more comes back.
@@ -162,14 +186,13 @@ void Pump::take_back_shut(Time now) {
         bool is_mailbox_shut = mailbox == nullptr || is_switched_off(*mailbox, now);
         if (is_all_shut || is_lane_shut || is_mailbox_shut) shut.insert(token);
     }
-    if (shut.empty()) return;
-    for (std::uint64_t token : courier_.take_back(shut)) settlements_.push_back(unsent(tickets_.at(token), now));
+    if (!shut.empty()) take_back(shut, now);
 }
 
 void Pump::hand_back_all(Time now) {
     std::set<std::uint64_t> all;
     for (const auto& [token, ticket] : tickets_) all.insert(token);
-    for (std::uint64_t token : courier_.take_back(all)) settlements_.push_back(unsent(tickets_.at(token), now));
+    take_back(all, now);
 }
 
 // ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +206,7 @@ void Pump::transact(Time now) {
         refresh(now);
         settle(now);
         expire(now);
-        if (is_claiming_) claim(now);
+        if (is_claiming_ && !is_one_by_one_) claim(now);
         store(now);
         queue_.commit();
     } catch (...) {
@@ -264,9 +287,10 @@ void Pump::count_days(const core::Reservation& r, int sign) {
 
 void Pump::settle(Time now) {
     if (settlements_.empty()) return;
-    for (Settlement& settlement : settlements_) apply(settlement, now);
-    std::vector<bool> written = queue_.settle(settlements_, now);
-    for (std::size_t i = 0; i < settlements_.size(); ++i) {
+    const std::span<Settlement> batch(settlements_.data(), is_one_by_one_ ? 1 : settlements_.size());
+    for (Settlement& settlement : batch) apply(settlement, now);
+    std::vector<bool> written = queue_.settle(batch, now);
+    for (std::size_t i = 0; i < batch.size(); ++i) {
         closed_.push_back(settlements_[i].token);
         if (!written[i]) queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
     }
@@ -377,12 +401,18 @@ void Pump::finish_tick(Time now) {
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
         mail_room_.forget(it->second.row.facts.id);
+        bytes_in_hand_ -= it->second.body_size;
         tickets_.erase(it);
     }
     settled_count_ += static_cast<std::int64_t>(closed_.size());
-    settlements_.clear();
-    for (const Ticket& ticket : claimed_) tickets_.emplace(ticket.token, ticket);
+    settlements_.erase(settlements_.begin(), settlements_.begin() + static_cast<std::ptrdiff_t>(closed_.size()));
+    if (settlements_.empty()) is_one_by_one_ = false;
+    for (const Ticket& ticket : claimed_) {
+        tickets_.emplace(ticket.token, ticket);
+        unprepared_.push_back(ticket.token);
+    }
     if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(claimed_.size());
+    claimed_.clear();
     for (std::int64_t id : finished_lanes_) {  // a gapped batch that is through needs no more watching
         const core::LaneFacts* lane = planner_.lane(id);
         if (lane != nullptr && lane->kind == core::LaneKind::batch && !lane->waiting_since && lane->in_flight == 0) {
@@ -403,9 +433,12 @@ void Pump::finish_tick(Time now) {
     has_shut_ = false;
 }
 
-// Nothing of this transaction happened. Settlements stay to be written again; claims never were.
+// Nothing of this transaction happened. Settlements stay to be written again, one by one, so that a row that can't be
+// written (locked, damaged) keeps nobody else's result back; claims never were.
 void Pump::lose() noexcept {
     queue_.abort();
+    if (is_one_by_one_ && settlements_.size() > 1) std::rotate(settlements_.begin(), settlements_.begin() + 1, settlements_.end());
+    is_one_by_one_ = !settlements_.empty();
     for (const Ticket& ticket : claimed_) journal_.close_slot(ticket.token);
     claimed_.clear();
     unclaimed_.clear();

@@ -11,6 +11,7 @@
 // One thread; every instant is an argument.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <unordered_map>
 
@@ -22,7 +23,7 @@ struct PumpSettings {
     core::RetryPolicy retry;
     core::Duration sweep_interval = std::chrono::seconds{60};
     int claims_per_tick = 200;
-    bool is_quarantine_after_crashes = true;
+    std::size_t max_bytes_in_hand = 64u << 20;  // of composed bodies; one is always allowed
 };
 
 class Pump {
@@ -77,6 +78,8 @@ private:
     void finish_tick(Time now);
     void lose() noexcept;
     void hand_out(Time now);
+    void prepare(Ticket& ticket, Time now);
+    void take_back(const std::set<std::uint64_t>& tokens, Time now);
     void take_back_shut(Time now);
 
     Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
@@ -103,6 +106,9 @@ private:
     std::int64_t settled_count_ = 0;
 
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
+    std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
+    std::size_t bytes_in_hand_ = 0;                      // bodies given to the courier and not settled
+    bool is_one_by_one_ = false;                         // after a settle that failed
     std::vector<Settlement> settlements_;                // to be written by the next transaction
     std::set<std::int64_t> unknown_lanes_;               // named by a hint, to be loaded
     std::map<std::int64_t, Time> hinted_;                // earliest due by lane, of lanes to be loaded
