@@ -319,7 +319,7 @@ CREATE TABLE attempt (
     outcome       text NOT NULL,
     PRIMARY KEY (message_id, attempt)
 );
-CREATE INDEX attempt_time ON attempt USING brin (finished_at);
+CREATE INDEX attempt_time ON attempt USING brin (finished_at) WITH (autosummarize = on);
 COMMENT ON TABLE attempt IS 'Append-only log: one row a try, with the mail server''s words and the times';
 COMMENT ON COLUMN attempt.dot_at IS 'When the final dot left; NULL: it never did, so nothing can have been taken';
 

@@ -19,7 +19,10 @@ AS $$
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status',
         -- What the views call runs with the rights of whoever looks.
-        '_now', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names']),
+        '_now', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        -- What the queries of etc/postgres_exporter.yaml call.
+        '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
+        '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test',
         'template_set', 'retry', 'resolve', 'message_source', 'category_set', 'suppress', 'unsuppress',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
