@@ -46,6 +46,10 @@ void Pump::claim(Time now) {
         Candidate& row = line.rows[line.next++];
         queue_.passed(row);
         admit(std::move(row), *go, now);
+        // Known now, not only at the next slot: with its last message settled a campaign completes.
+        if (planner_.lane(go->lane_id)->kind != core::LaneKind::stream) {
+            planner_.set_pending(go->lane_id, queue_.next_due(go->lane_id, now));
+        }
     }
     if (!claimed_.empty()) {
         queue_.claim(claimed_, now);
