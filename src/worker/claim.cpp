@@ -38,23 +38,27 @@ void Pump::claim(Time now) {
             line.is_exhausted = static_cast<int>(line.rows.size()) < limit;
         }
         if (line.next == line.rows.size()) {
-            auto due = queue_.next_due(go->lane_id, now);
-            if (due && *due <= now) due = now + locked_row_pause;
-            planner_.set_pending(go->lane_id, due);
+            tell_waiting(go->lane_id, now, locked_row_pause);
             continue;
         }
         Candidate& row = line.rows[line.next++];
         queue_.passed(row);
         admit(std::move(row), *go, now);
         // Known now, not only at the next slot: with its last message settled a campaign completes.
-        if (planner_.lane(go->lane_id)->kind != core::LaneKind::stream) {
-            planner_.set_pending(go->lane_id, queue_.next_due(go->lane_id, now));
-        }
+        if (planner_.lane(go->lane_id)->kind != core::LaneKind::stream) tell_waiting(go->lane_id, now);
     }
     if (!claimed_.empty()) {
         queue_.claim(claimed_, now);
         mail_room_.fetch(claimed_);
     }
+}
+
+// What waits in the lane behind what was picked. With a pause, what is due has just been found locked by others.
+void Pump::tell_waiting(std::int64_t lane_id, Time now, core::Duration pause) {
+    auto due = queue_.next_due(lane_id, now);
+    if (due && *due <= now && pause > core::Duration::zero()) due = now + pause;
+    planner_.set_pending(lane_id, due);
+    if (!due) finished_lanes_.insert(lane_id);
 }
 
 // As many as the mailbox has room for, when nothing paces it: one look at the queue for many claims.

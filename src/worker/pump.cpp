@@ -250,8 +250,15 @@ void Pump::refresh(Time now) {
         if (!missing.empty()) {
             for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now)) dirty_lanes_.insert(id);
         }
+        std::set<std::int64_t> waiting;
         for (const auto& hint : swept.lanes) {
+            waiting.insert(hint.lane_id);
             if (planner_.lane(hint.lane_id) != nullptr) planner_.set_pending(hint.lane_id, hint.due_at);
+        }
+        for (std::int64_t id : planner_.lane_ids()) {  // what was cancelled by statements waits no more
+            if (waiting.contains(id) || !planner_.lane(id)->waiting_since) continue;
+            planner_.set_pending(id, std::nullopt);
+            finished_lanes_.insert(id);
         }
         expiry_at_ = swept.expiry;
         sweep_at_ = now + settings_.sweep_interval;

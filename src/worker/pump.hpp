@@ -73,6 +73,7 @@ private:
     void expire(Time now);
     void claim(Time now);
     void admit(Candidate candidate, const core::Planner::Go& go, Time now);
+    void tell_waiting(std::int64_t lane_id, Time now, core::Duration pause = {});
     int wanted(const core::Planner::Go& go) const;
     void store(Time now);
     void finish_tick(Time now);
