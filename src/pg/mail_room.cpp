@@ -45,11 +45,11 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
         const std::int64_t id = message.id;
         fetched_[id] = Fetched{std::move(message), {}, {}};
     }
-    if (!several.empty()) fetch_recipients(several);
+    if (!several.empty()) fetch_recipients(several, tickets.front().reservation.at);
 }
 
 // Of messages with several recipients: who is through already, and who is suppressed.
-void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids) {
+void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
     static Statement statement(
         "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
         "       (SELECT true FROM mailer.suppression s WHERE s.address_key = mailer._address_key(a.address) AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
@@ -57,7 +57,7 @@ void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids) {
         "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
         " WHERE m.message_id = ANY ($1)",
         {INT8ARRAYOID, TIMESTAMPTZOID});
-    Rows rows = statement.run({p_bigints(ids), p_at(now())});
+    Rows rows = statement.run({p_bigints(ids), p_at(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         auto it = fetched_.find(rows.bigint(i, 1));
         if (it == fetched_.end()) continue;

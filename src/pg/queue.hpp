@@ -16,7 +16,7 @@
 
 namespace mailer::pg {
 
-class PgQueue final : public worker::Queue {
+class PgQueue : public worker::Queue {
 public:
     // What it refers to must outlive the queue. `prefetch`: see world.hpp.
     PgQueue(Transactions& transactions, Accounts& accounts, int prefetch)
@@ -83,6 +83,7 @@ private:
     Accounts& accounts_;
     std::vector<std::int64_t> changed_endpoints_;
     int prefetch_;
+    core::Time now_{};  // of the open transaction
     Settings settings_;
     ArmingState arming_;
     std::map<std::int64_t, Marks> marks_;          // of what is committed

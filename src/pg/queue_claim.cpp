@@ -23,7 +23,8 @@ worker::Signals PgQueue::take_signals() {
     return signals;
 }
 
-void PgQueue::begin(Time) {
+void PgQueue::begin(Time now) {
+    now_ = now;
     new_marks_.clear();
     transactions_.begin();
     if (arming_.epoch == 0) arming_ = read_arming();
@@ -251,7 +252,7 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
         {TIMESTAMPTZOID});
     std::vector<worker::Orphan> orphans;
-    Rows rows = statement.run({p_at(pg::now())});
+    Rows rows = statement.run({p_at(now_)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         worker::Orphan orphan;
         orphan.row = candidate_at(rows, i);

@@ -197,10 +197,10 @@ void PgQueue::recount_tally() {
 void PgQueue::log_event(const std::string& kind, std::optional<std::int64_t> message_id, std::optional<std::int64_t> campaign_id,
                         std::optional<std::int64_t> mailbox_id, const std::string& detail) {
     static Statement statement(
-        "INSERT INTO mailer.event (kind, message_id, campaign_id, mailbox_id, by_role, detail)"
-        " VALUES ($1, $2, $3, $4, 'mailer', CASE WHEN $5 = '' THEN '{}'::jsonb ELSE jsonb_build_object('text', $5) END)",
-        {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID});
-    statement.run({p_text(kind), p_bigint(message_id), p_bigint(campaign_id), p_bigint(mailbox_id), p_text(detail)});
+        "INSERT INTO mailer.event (at, kind, message_id, campaign_id, mailbox_id, by_role, detail)"
+        " VALUES ($6, $1, $2, $3, $4, 'mailer', CASE WHEN $5 = '' THEN '{}'::jsonb ELSE jsonb_build_object('text', $5) END)",
+        {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID});
+    statement.run({p_text(kind), p_bigint(message_id), p_bigint(campaign_id), p_bigint(mailbox_id), p_text(detail), p_at(now_)});
 }
 
 }  // namespace mailer::pg
