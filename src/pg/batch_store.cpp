@@ -1,10 +1,12 @@
-// See batch_store.hpp. The order of the inserts lets an idempotency key that is taken end the call before anything else
-// was written: the first mail carries the key.
+// See batch_store.hpp. The first mail carries the idempotency key and is written before everything else: if the key is
+// taken, nothing was written.
 #include "pg/batch_store.hpp"
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "pg/enqueue_attachments.hpp"
+#include "pg/enqueue_rows.hpp"
 #include "pg/jsonb_value.hpp"
 #include "pg/wake.hpp"
 
@@ -18,7 +20,6 @@ extern "C" {
 namespace mailer::pg {
 namespace {
 
-constexpr std::size_t piece = 20'000;          // mails inserted by one statement
 constexpr std::size_t longest_raw_key = 1000;  // octets; as in mailer._invalid_key()
 
 std::int64_t next_of(const char* sequence) {
@@ -60,40 +61,10 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
-// The columns that differ from mail to mail, one element a mail, for unnest().
-struct Columns {
-    std::vector<std::string> addresses = {};  // joined by line ends, which no address holds
-    std::vector<std::string> roles = {};
-    std::vector<std::string> keys = {};
-    std::vector<std::string> headers_to = {};
-    std::vector<std::string> headers_cc = {};
-    std::vector<std::optional<std::string>> errors = {};  // of a bad address
-    std::vector<RawValue> variables = {};
-
-    std::size_t size() const { return keys.size(); }
-
-    void add(core::Envelope envelope, const RawValue& own) {
-        std::string joined = std::move(envelope.addresses.front());
-        for (std::size_t i = 1; i < envelope.addresses.size(); ++i)
-            joined += '\n' + envelope.addresses[i];
-        addresses.push_back(std::move(joined));
-        roles.push_back(std::move(envelope.roles));
-        keys.push_back(std::move(envelope.key));
-        headers_to.push_back(std::move(envelope.header_to));
-        headers_cc.push_back(std::move(envelope.header_cc));
-        errors.emplace_back();
-        variables.push_back(own);
-    }
-
-    void add_bad(std::string_view recipient, std::string key, const core::Error& error, const RawValue& own) {
-        addresses.push_back(printable(recipient));
-        roles.emplace_back("t");
-        keys.push_back(std::move(key));
-        headers_to.push_back(printable(recipient));
-        headers_cc.emplace_back();
-        errors.emplace_back(error.detail.empty() ? error.message : error.message + ": " + error.detail);
-        variables.push_back(own);
-    }
+// One recipient, read: whom the mail goes to, or why to nobody.
+struct ReadRecipient {
+    core::Envelope envelope = {};
+    std::optional<std::string> error = {};
 };
 
 // Reads recipients one after the other, leaving out addresses that came before.
@@ -101,16 +72,13 @@ class Reader {
 public:
     explicit Reader(const Request& request) : request_(request) {}
 
-    void read(const BatchItem& item, Columns& columns) {
-        const std::string_view recipient = trimmed(item.recipient);
+    std::optional<ReadRecipient> read(std::string_view text) {
+        const std::string_view recipient = trimmed(text);
         core::Result<core::Envelope> envelope = envelope_of(recipient);
-        if (envelope) {
-            if (seen_.insert(envelope->key).second) columns.add(std::move(envelope).value(), item.variables);
-            return;
-        }
-        std::string key = "invalid:";
-        key += recipient.size() <= longest_raw_key ? std::string(recipient) : hexadecimal(sha256(recipient));
-        if (seen_.insert(key).second) columns.add_bad(recipient, std::move(key), envelope.error(), item.variables);
+        ReadRecipient out =
+            envelope ? ReadRecipient{std::move(envelope).value(), {}} : bad(recipient, envelope.error());
+        if (!seen_.insert(out.envelope.key).second) return std::nullopt;
+        return out;
     }
 
 private:
@@ -120,26 +88,21 @@ private:
         return core::make_envelope(*to, request_.cc, request_.bcc);
     }
 
+    static ReadRecipient bad(std::string_view recipient, const core::Error& error) {
+        ReadRecipient out;
+        out.envelope.addresses.push_back(printable(recipient));
+        out.envelope.roles = "t";
+        out.envelope.key = "invalid:";
+        out.envelope.key +=
+            recipient.size() <= longest_raw_key ? std::string(recipient) : hexadecimal(sha256(recipient));
+        out.envelope.header_to = out.envelope.addresses.front();
+        out.error = error.detail.empty() ? error.message : error.message + ": " + error.detail;
+        return out;
+    }
+
     const Request& request_;
     std::unordered_set<std::string> seen_;
 };
-
-Param p_jsonbs(const std::vector<RawValue>& values) {
-    return call([&] {
-        const std::size_t n = values.size();
-        auto* datums = static_cast<Datum*>(palloc(sizeof(Datum) * (n + 1)));
-        auto* nulls = static_cast<bool*>(palloc(n + 1));
-        for (std::size_t i = 0; i < n; ++i) {
-            datums[i] = values[i].datum;
-            nulls[i] = values[i].is_null;
-        }
-        int dims[1] = {static_cast<int>(n)}, lower[1] = {1};
-        return Param{
-            JSONBARRAYOID,
-            PointerGetDatum(construct_md_array(datums, nulls, 1, dims, lower, JSONBOID, -1, false, TYPALIGN_INT)),
-            false};
-    });
-}
 
 class BatchStore {
 public:
@@ -155,17 +118,7 @@ public:
         }
         batch_id_ = next_of("batch_entry_batch_id_seq");
         lane_id_ = batch_.gap ? next_of("lane_lane_id_seq") : destination_.stream_lane;
-        Reader reader(request_);
-        Columns columns;
-        for (const BatchItem& item : batch_.items) {
-            reader.read(item, columns);
-            // The mail with the key goes first and alone: if another transaction has taken the key, this one stops
-            // here.
-            const bool is_first_of_keyed = request_.idempotency_key && first_id_ == 0 && columns.size() == 1;
-            if (columns.size() < piece && !is_first_of_keyed) continue;
-            if (const auto earlier = flush(columns)) return *earlier;
-        }
-        flush(columns);
+        if (const auto earlier = add_mails()) return *earlier;
         finish();
         return batch_id_;
     }
@@ -182,24 +135,23 @@ private:
         return canonical_content(request_, recipients);
     }
 
-    // Writes what was read so far; or gives the batch that has the key already, and has written nothing.
-    std::optional<std::int64_t> flush(Columns& columns) {
-        if (columns.size() == 0) return std::nullopt;
-        const std::vector<std::int64_t> ids = next_message_ids(columns.size());
-        const bool is_first = first_id_ == 0;
-        if (is_first) first_id_ = ids.front();
-        while (!insert_messages(ids, columns, is_first)) {
-            // The other one has committed (the insert waited for it), unless it was purged in between.
-            const std::optional<Keyed> earlier = find_by_key(request_.idempotency_key, content_hash_);
-            if (earlier) return earlier->batch_id.value_or(0);
+    // Gives the batch that has the key already, if one has; nothing was written then.
+    std::optional<std::int64_t> add_mails() {
+        Reader reader(request_);
+        MailWriter writer(request_, destination_.epoch);
+        for (const BatchItem& item : batch_.items) {
+            const std::optional<ReadRecipient> recipient = reader.read(item.recipient);
+            if (!recipient) continue;
+            if (const auto earlier = add_mail(writer, *recipient, item.variables)) return earlier;
         }
-        insert_fates(ids, columns);
-        columns = Columns();
+        writer.add_count(batch_id_, queued_, failed_);
+        writer.finish();
         return std::nullopt;
     }
 
-    bool insert_messages(const std::vector<std::int64_t>& ids, const Columns& columns, bool is_first);
-    void insert_fates(const std::vector<std::int64_t>& ids, const Columns& columns);
+    std::optional<std::int64_t> add_mail(MailWriter& writer, const ReadRecipient& recipient, const RawValue& own);
+    RawValue merged(const RawValue& own) const;
+    std::int64_t next_id();
     void finish();
 
     const Batch& batch_;
@@ -211,102 +163,61 @@ private:
     std::int64_t first_id_ = 0;
     std::int64_t queued_ = 0;
     std::int64_t failed_ = 0;
+    std::vector<std::int64_t> ids_;  // drawn, and not used yet, the last first
+    std::string random_;             // octets for their Message-IDs
 };
 
-// $1 … $8: one element a mail; the others are the same for all. The key belongs to the first mail alone.
-#define INSERT_MESSAGES                                                                                              \
-    "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, kind, addresses, roles,"      \
-    " address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html, template,"    \
-    " variables, headers, attachments_of, send_at, expires_at, idempotency_key, content_hash, external_id,"          \
-    " thread_key, loader, send_if)"                                                                                  \
-    " SELECT u.id, $9, $10, $11, $12, $13, pg_catalog.string_to_array(u.addresses, E'\\n'), u.roles, u.key, "        \
-    "u.header_to,"                                                                                                   \
-    " NULLIF(u.header_cc, ''), $14, u.message_id, $15, $16, $17, $18,"                                               \
-    " CASE WHEN u.variables IS NULL THEN $19 WHEN $19 IS NULL THEN u.variables"                                      \
-    "      ELSE $19 OPERATOR(pg_catalog.||) u.variables END,"                                                        \
-    " $20, $21, $22, $23, CASE WHEN u.place OPERATOR(pg_catalog.=) 1 THEN $24 END,"                                  \
-    " CASE WHEN u.place OPERATOR(pg_catalog.=) 1 THEN $25 END, $26, $27, $28, $29"                                   \
-    " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4),"   \
-    "   pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8)) WITH ORDINALITY" \
-    "   AS u (id, addresses, roles, key, header_to, header_cc, message_id, variables, place)"
-
-#define MESSAGES_TYPES                                                                                                 \
-    {                                                                                                                  \
-        INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,              \
-            JSONBARRAYOID, TIMESTAMPTZOID, TEXTOID, INT8OID, INT8OID, CHAROID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,     \
-            TEXTOID, JSONBOID, JSONBOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, BYTEAOID, TEXTOID, TEXTOID, \
-            TEXTOID, TEXTOID                                                                                           \
+// Ids and random bits are drawn for many at a time.
+std::int64_t BatchStore::next_id() {
+    constexpr std::size_t many = 1000;
+    if (ids_.empty()) {
+        ids_ = next_message_ids(std::min(many, batch_.items.size()));
+        std::reverse(ids_.begin(), ids_.end());
+        random_ = draw_random(random_octets * ids_.size());
     }
-
-bool BatchStore::insert_messages(const std::vector<std::int64_t>& ids, const Columns& columns, bool is_first) {
-    static Statement insert(INSERT_MESSAGES, MESSAGES_TYPES);
-    static Statement insert_keyed(
-        INSERT_MESSAGES " ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING", MESSAGES_TYPES);
-    std::vector<std::string> message_ids;
-    const std::string random = draw_random(random_octets * ids.size());
-    for (std::size_t i = 0; i < ids.size(); ++i)
-        message_ids.push_back(make_message_id(ids[i], std::string_view(random).substr(i * random_octets, random_octets),
-                                              destination_.domain));
-    using Texts = std::span<const std::string>;
-    const bool is_keyed = is_first && request_.idempotency_key;
-    const Rows rows = (is_keyed ? insert_keyed : insert)
-                          .run({p_bigints(std::span<const std::int64_t>(ids)),
-                                p_texts(Texts(columns.addresses)),
-                                p_texts(Texts(columns.roles)),
-                                p_texts(Texts(columns.keys)),
-                                p_texts(Texts(columns.headers_to)),
-                                p_texts(Texts(columns.headers_cc)),
-                                p_texts(Texts(message_ids)),
-                                p_jsonbs(columns.variables),
-                                p_time(request_.now),
-                                p_text(std::string_view(request_.queued_by)),
-                                p_bigint(lane_id_),
-                                p_bigint(batch_id_),
-                                p_char(request_.is_warmup ? 'w' : 'n'),
-                                p_maybe(request_.reply_to),
-                                request_.subject.param(),
-                                request_.body_text.param(),
-                                request_.body_html.param(),
-                                request_.template_name.param(),
-                                p_datum(JSONBOID, request_.variables.datum, request_.variables.is_null),
-                                p_datum(JSONBOID, request_.headers.datum, request_.headers.is_null),
-                                request_.attachments.empty() ? p_null(INT8OID) : p_bigint(first_id_),
-                                p_time(request_.send_at),
-                                p_time(request_.expires_at),
-                                is_keyed ? request_.idempotency_key.param() : p_null(TEXTOID),
-                                is_keyed ? p_bytea(content_hash_) : p_null(BYTEAOID),
-                                request_.external_id.param(),
-                                request_.thread_key.param(),
-                                p_text(request_.loader),
-                                p_text(request_.send_if)});
-    return rows.count() == ids.size();
+    const std::int64_t id = ids_.back();
+    ids_.pop_back();
+    return id;
 }
 
-void BatchStore::insert_fates(const std::vector<std::int64_t>& ids, const Columns& columns) {
-    static Statement queue(
-        "INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, expires_at, epoch)"
-        " SELECT u.id, $2, $3, $4, $5, $6 FROM pg_catalog.unnest($1) AS u (id)",
-        {INT8ARRAYOID, INT8OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID});
-    static Statement fail(
-        "INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)"
-        " SELECT u.id, 'f', 'invalid_address', $3, u.error"
-        " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u (id, error)",
-        {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID});
-    std::vector<std::int64_t> good, bad;
-    std::vector<std::string> errors;
-    for (std::size_t i = 0; i < ids.size(); ++i) {
-        (columns.errors[i] ? bad : good).push_back(ids[i]);
-        if (columns.errors[i]) errors.push_back(*columns.errors[i]);
+RawValue BatchStore::merged(const RawValue& own) const {
+    if (!own) return request_.variables;
+    if (!request_.variables) return own;
+    return {false, call([&] { return DirectFunctionCall2(jsonb_concat, request_.variables.datum, own.datum); })};
+}
+
+std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadRecipient& recipient,
+                                                 const RawValue& own) {
+    const std::int64_t id = next_id();
+    const bool is_first = first_id_ == 0;
+    if (is_first) first_id_ = id;
+    const std::string message_id = make_message_id(
+        id, std::string_view(random_).substr(ids_.size() * random_octets, random_octets), destination_.domain);
+    MessageRow row;
+    row.id = id;
+    row.lane_id = lane_id_;
+    row.batch_id = batch_id_;
+    row.internet_message_id = message_id;
+    row.envelope = &recipient.envelope;
+    row.variables = merged(own);
+    if (!request_.attachments.empty()) row.attachments_of = first_id_;
+    row.is_keyed = is_first && request_.idempotency_key;
+    row.content_hash = content_hash_;
+    while (!writer.add_message(row)) {
+        // The other one has committed (the insert waited for it), unless it was purged in between.
+        if (const auto earlier = find_by_key(request_.idempotency_key, content_hash_))
+            return earlier->batch_id.value_or(0);
     }
-    if (!good.empty())
-        queue.run({p_bigints(std::span<const std::int64_t>(good)), p_bigint(lane_id_),
-                   p_datum(INT2OID, Int16GetDatum(static_cast<int16>(request_.priority))), p_time(request_.due_at),
-                   p_time(request_.expires_at), p_bigint(destination_.epoch)});
-    if (!bad.empty())
-        fail.run({p_bigints(std::span<const std::int64_t>(bad)), p_texts(std::span<const std::string>(errors)),
-                  p_time(request_.now)});
-    queued_ += static_cast<std::int64_t>(good.size());
-    failed_ += static_cast<std::int64_t>(bad.size());
+    const bool is_own_copy = row.variables.datum != own.datum && row.variables.datum != request_.variables.datum;
+    if (is_own_copy) pfree(DatumGetPointer(row.variables.datum));
+    if (recipient.error) {
+        writer.add_failure(id, *recipient.error);
+        ++failed_;
+    } else {
+        writer.add_to_queue(id, lane_id_);
+        ++queued_;
+    }
+    return std::nullopt;
 }
 
 void BatchStore::finish() {
@@ -318,8 +229,6 @@ void BatchStore::finish() {
         "INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_at, created_by) OVERRIDING SYSTEM VALUE"
         " VALUES ($1, $2, $3, COALESCE($4, '0'), $5, $6)",
         {INT8OID, INT8OID, TEXTOID, INTERVALOID, TIMESTAMPTZOID, TEXTOID});
-    static Statement count("INSERT INTO mailer.tally_delta (batch_id, queued, failed) VALUES ($1, $2, $3)",
-                           {INT8OID, INT8OID, INT8OID});
     const Param p_gap = p_datum(INTERVALOID, batch_.gap.datum, batch_.gap.is_null);
     if (batch_.gap)
         add_lane.run({p_bigint(lane_id_), p_bigint(batch_id_),
@@ -328,7 +237,6 @@ void BatchStore::finish() {
                       p_gap});
     add_batch.run({p_bigint(batch_id_), p_bigint(lane_id_), batch_.label.param(), p_gap, p_time(request_.now),
                    p_text(std::string_view(request_.queued_by))});
-    count.run({p_bigint(batch_id_), p_bigint(queued_), p_bigint(failed_)});
     if (first_id_ != 0) store_attachments(first_id_, request_.attachments);
     if (queued_ > 0) mark_wake(lane_id_, request_.due_at);
 }

@@ -1,7 +1,7 @@
 // Several mails about one event: what enqueue_batch and the trigger hand in, and the rows that it becomes.
 //
 // A bad address doesn't stop the others: it becomes a message that has failed (invalid_address). An address that comes
-// twice gets one mail, the first. All inserts are set-based, in pieces small enough for any array.
+// twice gets one mail, the first.
 #pragma once
 
 #include "pg/enqueue_store.hpp"

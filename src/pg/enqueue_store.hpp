@@ -26,9 +26,6 @@ constexpr std::size_t random_octets = 8;
 std::string draw_random(std::size_t octets);
 std::string make_message_id(std::int64_t id, std::string_view random, std::string_view domain);
 
-Param p_char(char c);
-Param p_maybe(const std::string& text);  // empty is NULL
-
 // Writes one mail: message, queue entry, tally, attachments, and marks the
 // wake-up. Returns its id, or that of the mail which already has the same key
 // and content.

@@ -144,6 +144,34 @@ BEGIN;
 DELETE FROM mailer.arming;
 SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body');
 ROLLBACK;
+
+-- The tables' constraints hold for every mail, also those that come and go; so do triggers that somebody adds.
+ALTER TABLE mailer.message ADD CONSTRAINT "no such subject" CHECK (subject <> 'forbidden');
+\set VERBOSITY terse
+SELECT mailer.enqueue('ada@example.com', 'forbidden', 'Body');
+\set VERBOSITY default
+SELECT mailer.enqueue('ada@example.com', 'allowed', 'Body') IS NOT NULL AS ok;
+ALTER TABLE mailer.message DROP CONSTRAINT "no such subject";
+SELECT mailer.enqueue('ada@example.com', 'forbidden', 'Body') IS NOT NULL AS ok;
+ALTER TABLE mailer.message ADD COLUMN note text DEFAULT 'noted';
+SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body') AS id \gset
+SELECT note FROM mailer.message WHERE message_id = :id;
+ALTER TABLE mailer.message DROP COLUMN note;
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'a row of %', TG_TABLE_NAME; RETURN NEW; END $$;
+CREATE TRIGGER tell BEFORE INSERT ON mailer.queue_entry FOR EACH ROW EXECUTE FUNCTION tell();
+SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body') IS NOT NULL AS ok;
+SELECT mailer.enqueue_batch('{ada@example.com,bob@example.com}', 'Subject', 'Body') IS NOT NULL AS ok;
+DROP TRIGGER tell ON mailer.queue_entry;
+DROP FUNCTION tell;
+SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body') IS NOT NULL AS ok;
+-- A long text goes out of line, and a plan or a cursor of the caller's sees the row at once.
+SELECT mailer.enqueue('ada@example.com', 'Long', string_agg(md5(n::text), '')) AS id FROM generate_series(1, 10000) n \gset
+SELECT length(body_text) FROM mailer.message WHERE message_id = :id;
+DO $$ DECLARE id bigint; BEGIN
+    id := mailer.enqueue('ada@example.com', 'Subject', 'Body');
+    ASSERT EXISTS (SELECT FROM mailer.message m JOIN mailer.queue_entry q USING (message_id) WHERE m.message_id = id);
+    ASSERT mailer.cancel(id);
+END $$;
 SELECT invariant, violations, sample FROM mailer.verify() WHERE violations <> 0;
 DROP OWNED BY regress_mailer_sender, regress_mailer_nobody;
 DROP ROLE regress_mailer_sender, regress_mailer_nobody;

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# What queueing costs: mailer.enqueue and enqueue_batch against plain inserts of the same rows.
+#
+#   bench/enqueue.sh [SECONDS]     in a private cluster with fsync on; 10 seconds a measurement
+#
+# Every transaction is the application's: it inserts a ticket, and then either inserts the mail into a plain table with
+# the columns and constraints of mailer.message and one index, or calls mailer.enqueue. Measured are the transactions
+# a second at 1 and 8 clients, the time of the statement alone, and the backend's CPU time for it, which is what
+# repeats on a busy machine. The batch is 100,000 recipients in one call, against INSERT … SELECT into a copy of the
+# message table with one index, and into copies of both tables with all their indexes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=${1:-10}
+if [ -z "${MAILER_CLUSTER:-}" ]; then exec scripts/cluster run --fsync --no-preload bench/enqueue.sh "$seconds"; fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+sql() { psql -XqAt -v ON_ERROR_STOP=1 "$@"; }
+
+sql 2>/dev/null <<'SQL'
+CREATE EXTENSION mailer;
+SELECT FROM mailer.mailbox_create('box', 'localhost', from_address => 'box@example.com', timezone => 'UTC');
+CREATE TABLE ticket (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text);
+CREATE TABLE plain (LIKE mailer.message INCLUDING DEFAULTS INCLUDING CONSTRAINTS);
+CREATE UNIQUE INDEX ON plain (message_id);
+CREATE FUNCTION cpu_ns() RETURNS bigint LANGUAGE sql VOLATILE AS
+    $$ SELECT split_part(pg_read_file('/proc/' || pg_backend_pid() || '/schedstat'), ' ', 1)::bigint $$;
+SQL
+
+body='Hello Ada, there is a new ticket. Please have a look at it.'
+plain="INSERT INTO plain (queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text) VALUES ('postgres', 1, '{ada@example.com}', 't', 'ada@example.com', 'Ada <ada@example.com>', '<1.a70f6152cf9fe421@example.com>', 'Ticket 156 was opened', '$body')"
+enqueue="SELECT mailer.enqueue('Ada <ada@example.com>', 'Ticket 156 was opened', '$body')"
+for kind in plain enqueue; do
+    printf 'BEGIN;\nINSERT INTO ticket (title) VALUES (%s);\n%s;\nCOMMIT;\n' "'It broke'" "${!kind}" >"$work/$kind.sql"
+done
+
+for clients in 1 8; do
+    for kind in plain enqueue plain enqueue; do
+        sql -c CHECKPOINT
+        pgbench -n -r -c "$clients" -j 2 -T "$seconds" -f "$work/$kind.sql" >"$work/out" 2>&1
+        tps=$(awk '/^tps/ { print $3 }' "$work/out")
+        statement=$(awk '/INSERT INTO plain|mailer.enqueue/ { ms = $1 } END { print ms }' "$work/out")
+        printf '%d clients  %-8s %7.0f transactions/s  statement %.3f ms\n' "$clients" "$kind" "$tps" "$statement"
+    done
+done
+
+sql -v plain="$plain" -v enqueue="$enqueue" <<'SQL' 2>&1 | sed 's/.*INFO: *//'
+SET client_min_messages = info;
+SELECT set_config('bench.plain', :'plain', false), set_config('bench.enqueue', :'enqueue', false) \g /dev/null
+DO $$
+DECLARE kind text; since bigint; n CONSTANT integer := 10000;
+BEGIN
+    FOREACH kind IN ARRAY ARRAY['plain', 'enqueue', 'plain', 'enqueue'] LOOP
+        EXECUTE current_setting('bench.' || kind);
+        since := cpu_ns();
+        FOR i IN 1..n LOOP EXECUTE current_setting('bench.' || kind); END LOOP;
+        RAISE INFO '% CPU time of the statement, parsed each time: % us', rpad(kind, 8), round((cpu_ns() - since) / n / 1000.0, 1);
+    END LOOP;
+END $$;
+SQL
+
+sql <<'SQL' 2>&1 | sed 's/.*INFO: *//'
+SET client_min_messages = info;
+CREATE TABLE message_copy (LIKE mailer.message INCLUDING ALL);
+CREATE TABLE queue_copy (LIKE mailer.queue_entry INCLUDING ALL);
+CREATE TEMP TABLE rows_of_batch AS
+    SELECT n, 'User ' || n || ' <user' || n || '@example.com>' AS recipient, 'user' || n || '@example.com' AS address,
+        '<' || n || '.a70f6152cf9fe421@example.com>' AS message_id FROM generate_series(1, 100000) n;
+CREATE FUNCTION report(what text, since bigint, started timestamptz) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE INFO '100,000 mails: %  CPU % ms, in all % ms', rpad(what, 40), round((cpu_ns() - since) / 1e6),
+        round(extract(epoch FROM clock_timestamp() - started) * 1000);
+END $$;
+DO $$
+DECLARE since bigint; started timestamptz; recipients text[] := (SELECT array_agg(recipient ORDER BY n) FROM rows_of_batch);
+    subject CONSTANT text := 'Ticket 156 was opened';
+    body CONSTANT text := 'Hello Ada, there is a new ticket. Please have a look at it.';
+BEGIN
+    FOR round IN 1..3 LOOP
+        TRUNCATE plain, message_copy, queue_copy;
+        since := cpu_ns(); started := clock_timestamp();
+        INSERT INTO plain (queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
+        SELECT 'postgres', 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
+        PERFORM report('message rows, one index', since, started);
+
+        since := cpu_ns(); started := clock_timestamp();
+        INSERT INTO message_copy (message_id, queued_by, lane_id, batch_id, addresses, roles, address_key, header_to,
+            internet_message_id, subject, body_text)
+        SELECT n, 'postgres', 1, 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
+        INSERT INTO queue_copy (message_id, lane_id, priority, due_at, epoch) SELECT n, 1, 2, now(), 1 FROM rows_of_batch;
+        PERFORM report('message and queue rows, all indexes', since, started);
+
+        since := cpu_ns(); started := clock_timestamp();
+        PERFORM mailer.enqueue_batch(recipients, subject, body);
+        PERFORM report('mailer.enqueue_batch', since, started);
+    END LOOP;
+END $$;
+SQL
