@@ -220,7 +220,7 @@ void Statement::prepare() {
     });
 }
 
-Rows Statement::run(std::initializer_list<Param> params, bool is_read_only, long limit) {
+Rows Statement::run(std::span<const Param> params, bool is_read_only, long limit) {
     if (plan_ == nullptr) prepare();
     Datum values[64];
     char nulls[64];

@@ -89,7 +89,10 @@ public:
     Statement(const char* sql, std::initializer_list<Oid> types) : sql_(sql), types_(types) {}
 
     // Runs under the current Spi. `limit` 0 is no limit. Throws PgError.
-    Rows run(std::initializer_list<Param> params, bool is_read_only = false, long limit = 0);
+    Rows run(std::span<const Param> params, bool is_read_only = false, long limit = 0);
+    Rows run(std::initializer_list<Param> params, bool is_read_only = false, long limit = 0) {
+        return run(std::span(params.begin(), params.size()), is_read_only, limit);
+    }
 
 private:
     void prepare();
