@@ -24,20 +24,6 @@ core::Value read_variables(const RawValue& variables) {
     return value;
 }
 
-// A partial whose name only the variables know can be any: all are loaded.
-void load_all(TemplateCache& templates) {
-    static Statement names("SELECT t.name FROM mailer.template t", {});
-    const Rows rows = names.run({});
-    std::vector<std::string> all;
-    for (std::uint64_t i = 0; i < rows.count(); ++i)
-        all.push_back(rows.text(i, 1));
-    templates.load_partials(std::move(all));
-}
-
-void load_partials_of(TemplateCache& templates, const core::Template& source) {
-    if (source.has_dynamic_partials()) return load_all(templates);
-    templates.load_partials(source.partial_names());
-}
 
 std::string render_part(const core::Template& source, const core::Value& variables, TemplateCache& templates,
                         bool is_html) {
@@ -74,7 +60,7 @@ Maybe render(FunctionCallInfo fcinfo) {
     TemplateCache templates;
     AsOwner owner(fcinfo);
     Spi spi;
-    load_partials_of(templates, parsed);
+    templates.load_partials(parsed);
     return {result_text(context, render_part(parsed, variables, templates, is_html)), false};
 }
 
@@ -106,7 +92,6 @@ Datum preview(FunctionCallInfo fcinfo) {
     bool nulls[3] = {true, true, true};
     for (int i = 0; i < 3; ++i) {
         if (!*parts[i]) continue;
-        if ((*parts[i])->has_dynamic_partials()) load_all(templates);
         values[i] = result_text(context, render_part(**parts[i], variables, templates, i == 2));
         nulls[i] = false;
     }
@@ -143,23 +128,6 @@ Sender sender_of(std::int64_t message_id) {
     return {rows.text(0, 1), rows.text(0, 2)};
 }
 
-void load_templates_of(TemplateCache& templates, const StoredMessage& message) {
-    if (!message.template_name.empty()) {
-        templates.load(message.template_name);
-        std::string fault;
-        const StoredTemplate* stored = templates.find(message.template_name, &fault);
-        if (stored == nullptr) return;  // composing says why
-        for (const auto* part : {&stored->subject, &stored->text, &stored->html}) {
-            if (*part && (*part)->has_dynamic_partials()) return load_all(templates);
-        }
-        return;
-    }
-    for (const std::string* source : {&message.subject, &message.body_text, &message.body_html}) {
-        const core::Result<core::Template> parsed = core::Template::parse(*source);
-        if (parsed) load_partials_of(templates, *parsed);
-    }
-}
-
 Datum message_source(FunctionCallInfo fcinfo) {
     const MemoryContext context = CurrentMemoryContext;
     const std::optional<std::int64_t> id = Arguments(fcinfo).bigint();
@@ -167,10 +135,11 @@ Datum message_source(FunctionCallInfo fcinfo) {
     TemplateCache templates;
     AsOwner owner(fcinfo);
     Spi spi;
-    const std::vector<StoredMessage> messages = read_messages(std::span(&*id, 1));
+    std::vector<StoredMessage> messages = read_messages(std::span(&*id, 1));
     if (messages.empty()) refuse("message " + std::to_string(*id) + " does not exist", {}, {}, "42704");
     const Sender sender = sender_of(*id);
-    load_templates_of(templates, messages.front());
+    load_templates(templates, messages.front());
+    if (messages.front().attachments_of) messages.front().attachments = read_attachments(*messages.front().attachments_of);
     ContentOptions options;
     options.max_message_size = static_cast<std::size_t>(settings().max_message_size);
     options.unsubscribe_url = settings().unsubscribe_url;
