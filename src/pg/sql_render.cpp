@@ -24,7 +24,6 @@ core::Value read_variables(const RawValue& variables) {
     return value;
 }
 
-
 std::string render_part(const core::Template& source, const core::Value& variables, TemplateCache& templates,
                         bool is_html) {
     core::RenderOptions options;
@@ -139,7 +138,8 @@ Datum message_source(FunctionCallInfo fcinfo) {
     if (messages.empty()) refuse("message " + std::to_string(*id) + " does not exist", {}, {}, "42704");
     const Sender sender = sender_of(*id);
     load_templates(templates, messages.front());
-    if (messages.front().attachments_of) messages.front().attachments = read_attachments(*messages.front().attachments_of);
+    if (messages.front().attachments_of)
+        messages.front().attachments = read_attachments(*messages.front().attachments_of);
     ContentOptions options;
     options.max_message_size = static_cast<std::size_t>(settings().max_message_size);
     options.unsubscribe_url = settings().unsubscribe_url;
