@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Drains durable rows into a sink, in turn with smtp-source into the same sink, and prints medians and their ratio.
+
+    bench/drain.py [--messages 20000] [--connections 50] [--rounds 5] [--delay-ms 0]
+                   [--pending 0] [--finished 0] [--hold-snapshot]
+
+--delay-ms puts a proxy with that one-way delay before the sink; --pending and --finished fill the queue and the
+history first; --hold-snapshot keeps an old transaction open all the while. The cluster is private, fsync and
+synchronous_commit are on, the mails are 2 KB, rendered from a template. Rates are mails per second from the first
+claim to the last reply.
+"""
+import argparse, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+
+top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def psql(sql, quiet=True):
+    out = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql], capture_output=True, text=True)
+    if out.returncode:
+        sys.exit(out.stderr)
+    return out.stdout.strip()
+
+
+def wait_for_port(port):
+    for _ in range(200):
+        with socket.socket() as s:
+            if s.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit(f"nothing listens on port {port}")
+
+
+def prepare(args, port):
+    psql("CREATE EXTENSION IF NOT EXISTS mailer")
+    psql(f"""SELECT mailer.mailbox_create('relay', '127.0.0.1', {port}, from_address := 'bench@example.com', tls := 'none',
+             max_connections := {args.connections});
+             SELECT mailer.mailbox_alter('relay', '{{"max_per_connection": 1000000}}');
+             SELECT mailer.template_set('bench', 'Hello {{{{name}}}}',
+                 repeat('The quick brown fox {{{{name}}}} jumps over the lazy dog and runs away again, ok' || E'\\n', 26));""")
+    if args.pending:  # most not yet due, in many lanes
+        for lane in range(20):
+            psql(f"""SELECT mailer.mailbox_create('idle{lane}', '127.0.0.1', {port}, from_address := 'idle@example.com', tls := 'none',
+                     is_default := false);
+                     SELECT mailer.enqueue_batch(array(SELECT 'w' || i || '@example.com' FROM generate_series(1, {args.pending // 20}) i),
+                         'later', 'later', mailbox := 'idle{lane}', send_at := now() + interval '30 days')""")
+    if args.finished:
+        psql("SELECT mailer.pause('history')")
+        psql(f"""SELECT mailer.enqueue_batch(array(SELECT 'f' || i || '@example.com' FROM generate_series(1, {args.finished}) i),
+                 'old', 'old')""")
+        psql("""ALTER TABLE mailer.queue_entry SET (autovacuum_enabled = off);
+                WITH gone AS (DELETE FROM mailer.queue_entry WHERE due_at <= now() RETURNING message_id),
+                     o AS (INSERT INTO mailer.outcome (message_id, state, settled_at, attempt_count, try_count) SELECT message_id, 'S', now(), 1, 1 FROM gone)
+                INSERT INTO mailer.attempt (message_id, attempt, started_at, finished_at, stage, outcome)
+                SELECT message_id, 1, now(), now(), 'done', 'sent' FROM gone;
+                ALTER TABLE mailer.queue_entry RESET (autovacuum_enabled);
+                DELETE FROM mailer.tally; SELECT mailer.resume()""")
+    if args.pending or args.finished:
+        psql("VACUUM ANALYZE mailer.queue_entry, mailer.message, mailer.outcome, mailer.attempt")
+
+
+def drain(args):
+    psql("SELECT mailer.pause('bench')")
+    first = int(psql("SELECT last_value FROM mailer.message_id_seq"))
+    psql(f"""SELECT mailer.enqueue_batch(array(SELECT 'u' || i || '@example.com' FROM generate_series(1, {args.messages}) i),
+             template := 'bench', variables := '{{"name": "Ada"}}')""")
+    psql("CHECKPOINT")
+    psql("SELECT mailer.resume()")
+    while int(psql("SELECT count(*) FROM (SELECT 1 FROM mailer.queue_entry WHERE lane_id = 1 LIMIT 1) q")):
+        time.sleep(0.1)
+    return float(psql(f"""SELECT count(*) / extract(epoch FROM max(finished_at) - min(started_at)) FROM mailer.attempt
+                          WHERE message_id > {first}"""))
+
+
+def peer(args, port):
+    began = time.monotonic()
+    subprocess.run(["smtp-source", "-d", "-s", str(args.connections), "-l", "2048", "-m", str(args.messages),
+                    "-f", "bench@example.com", "-t", "u@example.com", f"127.0.0.1:{port}"], check=True)
+    return args.messages / (time.monotonic() - began)
+
+
+def measure(args):
+    port, children = free_port(), []
+    sink_user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    try:
+        children.append(subprocess.Popen(["smtp-sink", *sink_user, f"127.0.0.1:{port}", "1000"]))
+        wait_for_port(port)
+        if args.delay_ms:
+            folder = tempfile.mkdtemp()
+            subprocess.run(["g++", "-std=c++20", "-O2", "-o", f"{folder}/proxy", f"{top}/bench/delay_proxy.cpp"], check=True)
+            front = free_port()
+            children.append(subprocess.Popen([f"{folder}/proxy", str(front), str(port), str(args.delay_ms)]))
+            wait_for_port(front)
+            port = front
+        prepare(args, port)
+        if args.hold_snapshot:
+            holder = subprocess.Popen(["psql", "-XAtq"], stdin=subprocess.PIPE, text=True)
+            holder.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT txid_current();\n")
+            holder.stdin.flush()
+            children.append(holder)
+        drain(args)  # connections are open and plans made
+        ours, theirs = [], []
+        for _ in range(args.rounds):
+            ours.append(drain(args))
+            theirs.append(peer(args, port))
+            print(f"mailer {ours[-1]:9.0f}/s   smtp-source {theirs[-1]:9.0f}/s   ratio {ours[-1] / theirs[-1]:.2f}", flush=True)
+        pid = psql("SELECT pid FROM mailer.worker_status")
+        memory = re.search(r"RssAnon:\s+(\d+)", open(f"/proc/{pid}/status").read())
+        print(f"median: mailer {statistics.median(ours):.0f}/s, smtp-source {statistics.median(theirs):.0f}/s, "
+              f"ratio {statistics.median(a / b for a, b in zip(ours, theirs)):.2f}; worker's own memory {int(memory[1]) // 1024} MB")
+    finally:
+        for child in reversed(children):
+            child.terminate()
+            child.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=20000)
+    parser.add_argument("--connections", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--delay-ms", type=int, default=0)
+    parser.add_argument("--pending", type=int, default=0)
+    parser.add_argument("--finished", type=int, default=0)
+    parser.add_argument("--hold-snapshot", action="store_true")
+    args = parser.parse_args()
+    if "MAILER_CLUSTER" not in os.environ:
+        if not shutil.which("smtp-sink"):
+            sys.exit("smtp-sink and smtp-source come with Debian's postfix: scripts/bootstrap installs it")
+        os.execv(f"{top}/scripts/cluster", ["cluster", "run", "--fsync", "-o", f"mailer.max_connections={max(100, args.connections)}",
+                                            "-o", "max_wal_size=8GB", sys.executable, os.path.abspath(__file__), *sys.argv[1:]])
+    measure(args)
+
+
+if __name__ == "__main__":
+    main()
