@@ -17,7 +17,7 @@ BEGIN
         IF clock_timestamp() > until THEN
             RAISE EXCEPTION 'not within 30 s: %%', $condition$%s$condition$;
         END IF;
-        PERFORM pg_sleep(0.02);  -- between two looks at the condition
+        PERFORM pg_sleep(0.02);  -- nap: between two looks at the condition
     END LOOP;
 END $until$;"""
 
