@@ -173,15 +173,14 @@ core::Duration Engine::sleep_for(core::Time at) const {
     return std::max(sleep, core::Duration::zero());
 }
 
-// A run ends when its time is over, when it has sent what it was to send, or, without a time, when nothing is due.
+// A run ends when its time is over, when it has sent what it was to send, or when nothing more becomes due in time.
 bool Engine::is_run_over(core::Time at) const {
     if (!is_session_) return false;
     if (limits_.max_time && at >= started_ + *limits_.max_time) return true;
     if (!pump_->is_idle()) return false;
     if (pump_->has_claimed_all()) return true;
     auto next = pump_->next_work();
-    if (!limits_.max_time) return !next || *next > at;
-    return !next && !limits_.max_time;
+    return !next || *next > (limits_.max_time ? started_ + *limits_.max_time : at);
 }
 
 void Engine::wait() {

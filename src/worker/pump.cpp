@@ -328,6 +328,8 @@ void Pump::apply(Settlement& s, Time now) {
         queue_.lower_mark(s.row.lane_id, *s.due_at);
         auto since = planner_.lane(s.row.lane_id)->waiting_since;
         planner_.set_pending(s.row.lane_id, std::min(since.value_or(*s.due_at), *s.due_at));
+    } else {
+        is_swept_ = false;  // the planner has let go of the lane: the next sweep finds it
     }
     if (!fold_at_) fold_at_ = now + 1s;
 }
@@ -360,9 +362,8 @@ void Pump::expire(Time now) {
     if (!expiry_at_ || *expiry_at_ > now) return;
     std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
     for (Candidate& row : expired) unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired));
-    // The next sweep tells the next expiry; a full harvest means that there is more.
     expiry_at_.reset();
-    if (static_cast<int>(expired.size()) == settings_.claims_per_tick) expiry_at_ = now;
+    is_swept_ = false;  // a sweep tells when the next one runs out
 }
 
 void Pump::store(Time now) {
