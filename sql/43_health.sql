@@ -148,9 +148,9 @@ BEGIN
     FROM (SELECT FROM mailer.tally_delta LIMIT many_deltas + 1) d HAVING count(*) > many_deltas;
 
     RETURN QUERY SELECT 'warning', 'notifications', format('%s times in the last day a trigger could not queue its mails', count(*)), min(e.at),
-        'See event_log WHERE kind = ''notify_failed''; the application''s statement was not disturbed.'
+        'See event_log WHERE kind = ''notification_failed''; the application''s statement was not disturbed.'
     FROM (SELECT v.at, v.kind FROM mailer.event v ORDER BY v.event_id DESC LIMIT 10000) e
-    WHERE e.kind = 'notify_failed' AND e.at > now_at - interval '1 day' HAVING count(*) > 0;
+    WHERE e.kind = 'notification_failed' AND e.at > now_at - interval '1 day' HAVING count(*) > 0;
 END;
 $$;
 COMMENT ON FUNCTION _health_queue() IS 'Alerts of mailer.health() about what waits, and what makes it slow';
