@@ -223,13 +223,16 @@ COMMENT ON FUNCTION _plan_mail(text, mailer.category, text, text, boolean) IS
 'Chooses the mail of an item: mail_group NULL is a mail of its own; mail_id NULL means that the group''s mail waits already, else it is to be queued for due_at. is_alone: takes no lock that others may hold';
 
 CREATE FUNCTION _lane_domain(lane bigint) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT COALESCE(
-        (SELECT substring(b.from_address from '[^@]+$')
-         FROM mailer.lane l JOIN mailer.mailbox b ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
-         WHERE l.lane_id = lane ORDER BY b.mailbox_id LIMIT 1),
-        'localhost.localdomain')
+BEGIN
+    RETURN (
+        SELECT COALESCE(
+            (SELECT substring(b.from_address from '[^@]+$')
+             FROM mailer.lane l JOIN mailer.mailbox b ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
+             WHERE l.lane_id = lane ORDER BY b.mailbox_id LIMIT 1),
+            'localhost.localdomain'));
+END;
 $$;
 COMMENT ON FUNCTION _lane_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox';
 

@@ -4,9 +4,12 @@
 -- to date. Reading never waits for transactions that add to the row meanwhile; what they add counts as read with it.
 
 CREATE FUNCTION _actor_name(item mailer.notification_item) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT COALESCE(item.variables ->> 'actor', (SELECT c.name FROM mailer.contact c WHERE c.user_id = item.actor_id), item.actor_id)
+BEGIN
+    RETURN (
+        SELECT COALESCE(item.variables ->> 'actor', (SELECT c.name FROM mailer.contact c WHERE c.user_id = item.actor_id), item.actor_id));
+END;
 $$;
 COMMENT ON FUNCTION _actor_name(mailer.notification_item) IS 'Who did it, as people read it: the variable actor, else the contact''s name, else the id';
 

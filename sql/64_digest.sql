@@ -30,13 +30,16 @@ $$;
 COMMENT ON FUNCTION _next_digest(text, timestamptz, text, integer) IS 'When the next hourly or daily digest is due in a time zone, strictly after from_at; from_at itself for immediate';
 
 CREATE FUNCTION _digest_at(for_user text, for_category text) RETURNS timestamptz
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT mailer._next_digest(COALESCE(p.digest, 'immediate'), mailer._now(), COALESCE(u.timezone, mailer._default_timezone()), c.digest_hour)
-    FROM mailer.category c
-    LEFT JOIN mailer.preference p ON p.user_id = for_user AND p.category = c.name
-    LEFT JOIN mailer.contact u ON u.user_id = for_user
-    WHERE c.name = for_category
+BEGIN
+    RETURN (
+        SELECT mailer._next_digest(COALESCE(p.digest, 'immediate'), mailer._now(), COALESCE(u.timezone, mailer._default_timezone()), c.digest_hour)
+        FROM mailer.category c
+        LEFT JOIN mailer.preference p ON p.user_id = for_user AND p.category = c.name
+        LEFT JOIN mailer.contact u ON u.user_id = for_user
+        WHERE c.name = for_category);
+END;
 $$;
 COMMENT ON FUNCTION _digest_at(text, text) IS 'When a user''s digest of a category is due that begins to gather now';
 
@@ -53,9 +56,12 @@ $$;
 COMMENT ON FUNCTION _mail_template(text, mailer.category, text) IS 'What a mail is rendered with: the item''s template, or the category''s digest_template for several things; NULL: the loader renders';
 
 CREATE FUNCTION _own_variables(item mailer.notification_item, contact_name text) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT jsonb_build_object('name', contact_name, 'category', item.category) || mailer._collapsed(ARRAY[item])
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('name', contact_name, 'category', item.category) || mailer._collapsed(ARRAY[item]));
+END;
 $$;
 COMMENT ON FUNCTION _own_variables(mailer.notification_item, text) IS 'What the template sees of an item that has a mail of its own';
 

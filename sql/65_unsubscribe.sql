@@ -1,47 +1,44 @@
 -- Unsubscribing by a link: tokens that only this database can make, and what they do.
 --
 -- A token names a scope and an address and is signed (HMAC with SHA-256, RFC 2104) with a key that only the extension's owner can
--- read; it never expires, for RFC 8058 links must work as long as the mail is kept. Signing is SQL on the server's own
--- sha256(): no other extension is needed. An unsubscribe stops its scope alone, never required categories or plain enqueue.
+-- read; it never expires, for a link must work as long as the mail is kept. An unsubscribe stops its scope alone, never required
+-- categories or plain enqueue. The key is not dumped: who moves to a restored database and wants links in old mails to go on
+-- working carries it over by hand (UPDATE mailer.signing_key), as one does with passwords.
 
 INSERT INTO signing_key (key)
 SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) || pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
     || pg_catalog.uuid_send(pg_catalog.gen_random_uuid()));
 
 CREATE FUNCTION _hmac_sha256(key bytea, message bytea) RETURNS bytea
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT sha256(k.outer_pad || sha256(k.inner_pad || message))
-    FROM (
-        SELECT string_agg(set_byte('\x00', 0, get_byte(b.block, i.n) # 54), ''::bytea ORDER BY i.n) AS inner_pad,
-               string_agg(set_byte('\x00', 0, get_byte(b.block, i.n) # 92), ''::bytea ORDER BY i.n) AS outer_pad
-        FROM (SELECT s.short || decode(repeat('00', 64 - length(s.short)), 'hex') AS block
-              FROM (SELECT CASE WHEN length(key) > 64 THEN sha256(key) ELSE key END AS short) s) b,
-             generate_series(0, 63) i(n)
-    ) k
-$$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_hmac_sha256';
 COMMENT ON FUNCTION _hmac_sha256(bytea, bytea) IS 'HMAC of RFC 2104 with SHA-256';
 
 CREATE FUNCTION _base64url(content bytea) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT translate(encode(content, 'base64'), E'+/=\n', '-_') $$;
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$ SELECT pg_catalog.translate(pg_catalog.encode(content, 'base64'), E'+/=\n', '-_') $$;
 COMMENT ON FUNCTION _base64url(bytea) IS 'base64url of RFC 4648, section 5, without padding';
 
 CREATE FUNCTION _unsubscribe_token(address_key text, scope text) RETURNS text
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT mailer._base64url(t.content) || '.' || mailer._base64url(mailer._hmac_sha256(k.key, t.content))
-    FROM mailer.signing_key k, (SELECT convert_to(scope || E'\n' || address_key, 'UTF8') AS content) t
+BEGIN
+    RETURN (
+        SELECT mailer._base64url(t.content) || '.' || mailer._base64url(mailer._hmac_sha256(k.key, t.content))
+        FROM mailer.signing_key k, (SELECT convert_to(scope || E'\n' || address_key, 'UTF8') AS content) t);
+END;
 $$;
 COMMENT ON FUNCTION _unsubscribe_token(text, text) IS 'Token with which mailer.unsubscribe() stops mail of a scope (category:NAME, campaign:ID) to an address; for List-Unsubscribe';
 
 CREATE FUNCTION _unsubscribe_url(address_key text, scope text) RETURNS text
-LANGUAGE sql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT CASE
-        WHEN strpos(s.url, '{token}') > 0 THEN replace(s.url, '{token}', mailer._unsubscribe_token(address_key, scope))
-        ELSE s.url || mailer._unsubscribe_token(address_key, scope) END
-    FROM (SELECT NULLIF(current_setting('mailer.unsubscribe_url', true), '') AS url) s
+BEGIN
+    RETURN (
+        SELECT CASE
+            WHEN strpos(s.url, '{token}') > 0 THEN replace(s.url, '{token}', mailer._unsubscribe_token(address_key, scope))
+            ELSE s.url || mailer._unsubscribe_token(address_key, scope) END
+        FROM (SELECT NULLIF(current_setting('mailer.unsubscribe_url', true), '') AS url) s);
+END;
 $$;
 COMMENT ON FUNCTION _unsubscribe_url(text, text) IS 'The link of a mail of this scope to this address; NULL while mailer.unsubscribe_url is not set';
 
