@@ -72,12 +72,15 @@ BEGIN
     WHERE NOT EXISTS (SELECT FROM mailer.mailbox b WHERE b.is_default)
       AND EXISTS (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id WHERE l.pool IS NULL);
 
-    RETURN QUERY SELECT CASE WHEN b.breaker_failures > 3 OR b.reason ~* '(login|auth|certificate|password|TLS|5[0-9][0-9])' THEN 'critical' ELSE 'warning' END,
+    RETURN QUERY SELECT CASE WHEN b.breaker_failures > 3 OR b.reason ~ '^(login|insecure|sender_refused):' THEN 'critical' ELSE 'warning' END,
         'mailbox ' || b.mailbox,
-        CASE WHEN b.reason ~* '(login|auth|535|530)' THEN 'login refused: ' ELSE 'its server fails: ' END || b.reason
+        -- The engine's reason opens with the kind of trouble (core/verdict).
+        COALESCE((SELECT k.said || substr(b.reason, length(k.kind) + 3) FROM (VALUES ('login', 'login refused: '), ('busy', 'its server is busy: '),
+                ('unreachable', 'its server can''t be reached: '), ('insecure', 'no secure connection: '), ('sender_refused', 'its server refuses the sender: ')) k(kind, said)
+            WHERE starts_with(b.reason, k.kind || ': ')), 'its server fails: ' || b.reason)
             || format(' (%s times, next try %s)', b.breaker_failures, to_char(b.breaker_until, 'HH24:MI:SS')),
         b.breaker_since,
-        CASE WHEN b.reason ~* '(login|auth|535|530)' THEN 'Set the password with mailer.mailbox_set_password(), then CALL mailer.mailbox_test(name).'
+        CASE WHEN b.reason ~ '^login:' THEN 'Set the password with mailer.mailbox_set_password(), then CALL mailer.mailbox_test(name).'
              ELSE 'CALL mailer.mailbox_test(name) shows which step fails.' END
     FROM mailer.mailbox_status b WHERE b.state = 'in trouble';
 
@@ -95,6 +98,26 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION _health_mailboxes() IS 'Alerts of mailer.health() about mailboxes';
+
+-- What keeps vacuum from the queue's dead rows: an old snapshot or transaction of this database, or one that a standby or a
+-- replication slot speaks for. Other databases' transactions don't (the queue is no shared table).
+CREATE FUNCTION _held_back_by(older_than interval) RETURNS TABLE (who text, what text, since timestamptz, hint text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT 'session with pid ' || a.pid, COALESCE(NULLIF(a.application_name, ''), a.backend_type) || ', ' || COALESCE(a.state, 'active'),
+           COALESCE(a.xact_start, a.backend_start), format('End that transaction, or SELECT pg_terminate_backend(%s).', a.pid)
+    FROM pg_stat_activity a
+    WHERE COALESCE(a.backend_xmin, a.backend_xid) IS NOT NULL AND (a.datname = current_database() OR a.datname IS NULL)
+      AND COALESCE(a.xact_start, a.backend_start) < clock_timestamp() - older_than
+      AND a.backend_type <> 'autovacuum worker' AND a.pid <> pg_backend_pid()
+    UNION ALL
+    SELECT 'prepared transaction ' || p.gid, 'database ' || p.database, p.prepared, format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in that database.', p.gid, p.gid)
+    FROM pg_prepared_xacts p WHERE p.database = current_database() AND p.prepared < clock_timestamp() - older_than
+    UNION ALL
+    SELECT 'replication slot ' || s.slot_name, 'nobody uses it', NULL, format('Connect its standby, or SELECT pg_drop_replication_slot(%L).', s.slot_name)
+    FROM pg_replication_slots s WHERE NOT s.active AND s.xmin IS NOT NULL
+$$;
+COMMENT ON FUNCTION _held_back_by(interval) IS 'Sessions, prepared transactions and slots that keep dead rows of the queue from being removed for longer than this';
 
 CREATE FUNCTION _health_queue() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -132,16 +155,7 @@ BEGIN
     FROM mailer.campaign c WHERE c.state = 'p';
 
     RETURN QUERY SELECT 'warning', 'snapshot', format('%s (%s) holds the queue''s dead rows back: vacuum can''t remove them', x.who, x.what), x.since, x.hint
-    FROM (
-        SELECT 'session with pid ' || a.pid AS who, COALESCE(NULLIF(a.application_name, ''), a.backend_type) || ', ' || COALESCE(a.state, 'active') AS what,
-               a.xact_start AS since, format('End that transaction, or SELECT pg_terminate_backend(%s).', a.pid) AS hint
-        FROM pg_stat_activity a
-        WHERE a.backend_xmin IS NOT NULL AND a.xact_start < clock_timestamp() - old_snapshot AND a.backend_type <> 'autovacuum worker'
-        UNION ALL
-        SELECT 'prepared transaction ' || p.gid, 'database ' || p.database, p.prepared,
-               format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in that database.', p.gid, p.gid)
-        FROM pg_prepared_xacts p WHERE p.prepared < clock_timestamp() - old_snapshot
-    ) x;
+    FROM mailer._held_back_by(old_snapshot) x;
 
     RETURN QUERY SELECT 'warning', 'counts', format('%s changes of counts are not folded', count(*)), NULL::timestamptz,
         'The sender folds them; without one status() gets slower.'

@@ -7,6 +7,8 @@
 #include <unictype.h>
 #include <unistr.h>
 
+#include <cstdint>
+
 #include "core/address_grammar.hpp"
 #include "core/header_text.hpp"
 

@@ -18,8 +18,10 @@ SELECT mailer.mailbox_pause('two', 'moving') \g /dev/null
 SELECT is(pg_temp.alarm('mailbox two'), 'warning paused: moving', 'a paused mailbox');
 SELECT mailer.mailbox_resume('two') \g /dev/null
 INSERT INTO mailer.mailbox_state (mailbox_id, breaker_failures, breaker_until, breaker_since, breaker_reason)
-VALUES (:two, 1, now() + interval '1 h', now(), 'login refused: 535 5.7.8 authentication failed');
-SELECT matches(pg_temp.alarm('mailbox two'), '^critical login refused', 'a refused login');
+VALUES (:two, 1, now() + interval '1 h', now(), 'login: 535 5.7.8 authentication failed');
+SELECT matches(pg_temp.alarm('mailbox two'), '^critical login refused: 535 5.7.8 authentication failed \(1 times', 'a refused login');
+UPDATE mailer.mailbox_state SET breaker_reason = 'unreachable: Connection refused';
+SELECT matches(pg_temp.alarm('mailbox two'), '^warning its server can''t be reached: Connection refused', 'a server that is away');
 UPDATE mailer.mailbox_state SET breaker_reason = 'could not connect';
 SELECT matches(pg_temp.alarm('mailbox two'), '^warning its server fails: could not connect', 'an open breaker');
 DELETE FROM mailer.mailbox_state;
