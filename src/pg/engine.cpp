@@ -96,7 +96,7 @@ private:
     std::unique_ptr<worker::Pump> pump_;
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
-    core::Time not_before_ = core::Time::min();
+    core::Time last_turn_ = core::Time::min();
     core::Time prepared_at_ = core::Time::min();
 };
 
@@ -125,8 +125,11 @@ bool Engine::turn() {
     try {
         report_tick(GetCurrentTimestamp());
         if (context_.take_reload()) reload();
-        look_for_prepared(now());
-        pump_->tick(now());
+        const core::Time at = now();
+        if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
+        last_turn_ = at;
+        look_for_prepared(at);
+        pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
         if (auto changed = queue_.take_changed_endpoints(); !changed.empty()) courier_->endpoints_changed(changed);
         errors_in_a_row_ = 0;

@@ -65,7 +65,12 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
     if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.max_connections *= prefetch;
-    m.zone = zone(rows.text(i, 10));
+    try {
+        m.zone = zone(rows.text(i, 10));
+    } catch (const Refusal& unknown) {  // a time zone that a server upgrade dropped: this mailbox's trouble alone
+        m.is_enabled = false;
+        m.pause_reason = unknown.what();
+    }
     m.next_at = time_at(rows, i, 11);
     m.last_used_at = time_at(rows, i, 12);
     m.breaker_open_until = time_at(rows, i, 13);
@@ -97,7 +102,13 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
     lane.state_reason = rows.text(i, 11);
     lane.starts_at = time_at(rows, i, 12);
     lane.window = {static_cast<int>(rows.bigint(i, 13)), static_cast<int>(rows.bigint(i, 14)),
-                   static_cast<core::Weekdays>(rows.bigint(i, 15)), zone(rows.text(i, 19))};
+                   static_cast<core::Weekdays>(rows.bigint(i, 15)), {}};
+    try {
+        lane.window.zone = zone(rows.text(i, 19));
+    } catch (const Refusal& unknown) {
+        lane.state = core::LaneState::paused;
+        lane.state_reason = unknown.what();
+    }
     lane.gap = core::Duration(rows.bigint(i, 16));
     lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
     lane.max_per_day = maybe_int(rows, i, 18);
