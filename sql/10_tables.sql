@@ -250,6 +250,7 @@ CREATE TABLE queue_entry (
     claimed_at    timestamptz,
     reserved_day  date,
     campaign_day  date,
+    age_from      timestamptz,
     CONSTRAINT "state is p pending or s sending" CHECK (state IN ('p', 's')),
     CONSTRAINT "priority is 0 to 4" CHECK (priority BETWEEN 0 AND 4),
     CONSTRAINT "counts are not negative" CHECK (attempt_count >= 0 AND try_count >= attempt_count AND crash_count >= 0),
@@ -268,6 +269,7 @@ COMMENT ON COLUMN queue_entry.crash_count IS 'How often a sender died while it h
 COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
 COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
 COMMENT ON COLUMN queue_entry.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
+COMMENT ON COLUMN queue_entry.age_from IS 'Of a message that was queued again: since then mailer.max_age counts; NULL: since it was first due';
 COMMENT ON COLUMN queue_entry.campaign_day IS 'Day of campaign_day that the claim counted on';
 
 CREATE SEQUENCE event_id_seq AS bigint;

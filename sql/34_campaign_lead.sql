@@ -223,8 +223,8 @@ BEGIN
           AND o.state = 'f' AND o.reason <> 'invalid_address' AND m.purged_at IS NULL
         RETURNING o.message_id, o.try_count
     ), queued AS (
-        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count)
-        SELECT a.message_id, c.lane_id, 3, mailer._now(), c.epoch, a.try_count FROM again a ORDER BY a.message_id
+        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count, age_from)
+        SELECT a.message_id, c.lane_id, 3, mailer._now(), c.epoch, a.try_count, mailer._now() FROM again a ORDER BY a.message_id
         RETURNING 1
     )
     SELECT count(*) INTO retried_count FROM queued;

@@ -2,3 +2,6 @@
 
 CREATE PROCEDURE run(max_messages integer DEFAULT NULL, max_time interval DEFAULT NULL) LANGUAGE c AS 'MODULE_PATHNAME', 'mailer_run';
 COMMENT ON PROCEDURE run(integer, interval) IS 'Sends what is due from this session, with the worker''s engine and guarantees: until nothing is due or, with max_time, waiting for what becomes due within it; at most max_messages. A NOTICE and nothing when a worker is at it; an error inside a transaction block';
+
+CREATE PROCEDURE mailbox_test(name text) LANGUAGE c AS 'MODULE_PATHNAME', 'mailer_mailbox_test';
+COMMENT ON PROCEDURE mailbox_test(text) IS 'Tries a mailbox without sending anything: connects, secures and logs in, with a NOTICE for each step. Errors: 08006 what failed, with the server''s words, 42704 no such mailbox, 42501 its host is not in mailer.allowed_hosts, 25001 inside a transaction block';

@@ -74,6 +74,7 @@ public:
 
 private:
     void set_up();
+    void make_sender();
     void reload();
     bool turn();
     void wait();
@@ -94,6 +95,7 @@ private:
     std::unique_ptr<worker::FileJournal> journal_;
     std::unique_ptr<SmtpCourier> courier_;
     std::unique_ptr<worker::Pump> pump_;
+    int sender_connections_ = 0;
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
     core::Time last_turn_ = core::Time::min();
@@ -105,11 +107,16 @@ void Engine::set_up() {
     ArmingState arming = read_arming();
     transactions_.commit();
     journal_ = std::make_unique<worker::FileJournal>(journal_path(), journal_binding(arming.epoch));
-    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, settings_.max_connections);
-    pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
+    make_sender();
     reload();
     pump_->recover(was_standby() && !journal_->was_trusted() ? "promoted" : "server_crash", now());
     if (limits_.max_messages) pump_->limit_claims(*limits_.max_messages);
+}
+
+void Engine::make_sender() {
+    sender_connections_ = settings_.max_connections;
+    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, sender_connections_);
+    pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
 }
 
 void Engine::reload() {
@@ -125,6 +132,10 @@ bool Engine::turn() {
     try {
         report_tick(GetCurrentTimestamp());
         if (context_.take_reload()) reload();
+        if (settings_.max_connections != sender_connections_ && pump_->is_idle() && !is_session_) {
+            make_sender();  // its number of connections is for life; nothing is on its way
+            reload();
+        }
         const core::Time at = now();
         if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
         last_turn_ = at;

@@ -71,7 +71,7 @@ void PgQueue::settle_finals(std::span<const Settlement> settlements, Time now, s
         " settled AS ("
         "  INSERT INTO mailer.outcome (message_id, state, reason, settled_at, mailbox_id, attempt_count, try_count, code, enhanced_code, reply)"
         "  SELECT message_id, state::\"char\", reason, $1, mailbox_id, attempt_count + consumed,"
-        "         try_count + (started_at IS NOT NULL)::integer, code, enhanced, reply FROM gone),"
+        "         try_count + (started_at IS NOT NULL)::integer, code, enhanced, reply FROM gone ON CONFLICT (message_id) DO NOTHING),"
         " logged AS ("
         "  INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at, stage, code, enhanced_code, reply, outcome)"
         "  SELECT message_id, try_count + 1, mailbox_id, started_at, dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome"

@@ -52,6 +52,14 @@ std::optional<std::string> settled_words(std::int64_t message_id) {
     return "settled: " + state + (reason.empty() ? "" : " (" + reason + ")");
 }
 
+// A mail that came with a dump or a copy waits for mailer.arm(), whatever the gates of its lane say.
+bool is_of_another_epoch(std::int64_t message_id) {
+    static Statement statement(
+        "SELECT NOT q.epoch = ANY (a.adopted) FROM mailer.queue_entry q CROSS JOIN mailer.arming a WHERE q.message_id = $1", {INT8OID});
+    Rows rows = statement.run({p_bigint(message_id)});
+    return !rows.empty() && rows.boolean(0, 1);
+}
+
 void explain(FunctionCallInfo fcinfo) {
     ResultSet rows(fcinfo);
     AsOwner owner(fcinfo);
@@ -61,6 +69,9 @@ void explain(FunctionCallInfo fcinfo) {
     if (auto words = settled_words(message_id)) return put_fact(rows, "state", false, std::nullopt, *words);
     auto candidate = read_candidate(message_id, now);
     if (!candidate) return put_fact(rows, "state", false, std::nullopt, "it was settled this moment");
+    if (is_of_another_epoch(message_id)) {
+        put_fact(rows, "message_armed", false, std::nullopt, "the message came with a dump or a copy of the database: held until mailer.arm()");
+    }
     const std::int64_t lanes[] = {candidate->lane_id};
     core::Planner planner = read_planner(lanes, now);
     for (const core::GateLine& line : planner.explain(candidate->lane_id, &candidate->facts, now)) put(rows, line);

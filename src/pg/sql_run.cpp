@@ -4,23 +4,12 @@
 // transaction block or a function; a cancel stops claiming, waits for dots in flight, settles, and is then raised.
 #include "pg/election.hpp"
 #include "pg/engine.hpp"
+#include "pg/procedure.hpp"
 #include "pg/shared.hpp"
-
-extern "C" {
-#include "nodes/parsenodes.h"
-#include "tcop/utility.h"
-}
 
 namespace mailer::pg {
 
 namespace {
-
-void require_no_transaction_block(FunctionCallInfo fcinfo) {
-    const bool is_call = fcinfo->context != nullptr && IsA(fcinfo->context, CallContext);
-    if (is_call && !castNode(CallContext, fcinfo->context)->atomic) return;
-    throw Refusal({"25001", "mailer.run cannot run inside a transaction block or a function", "It commits after every step.",
-                   "CALL it as a statement of its own, outside BEGIN … COMMIT."});
-}
 
 RunLimits limits_of(FunctionCallInfo fcinfo) {
     RunLimits limits;
@@ -52,7 +41,7 @@ struct Attached {
 };
 
 void run(FunctionCallInfo fcinfo) {
-    require_no_transaction_block(fcinfo);
+    require_no_transaction_block(fcinfo, "mailer.run");
     RunLimits limits = limits_of(fcinfo);
     switch (attach_sender(MyDatabaseId, SenderKind::session)) {
         case Attach::occupied: return notice("the background worker, or another session, is sending in this database");
