@@ -34,6 +34,13 @@ SELECT is((SELECT next_due_at FROM mailer.status()), now() + interval '30 s', 'a
 SELECT isnt((SELECT worker FROM mailer.status()), NULL, 'status says whether somebody sends');
 SELECT is((SELECT count(*) FROM mailer.worker_status), 1::bigint, 'there is one row about the worker');
 
+-- A finish time is the last slot of the plan, and none where the plan has none.
+SELECT is((SELECT finishes_at FROM mailer.campaign_progress WHERE campaign_id = :draft), (SELECT max(slot_at) FROM mailer.campaign_forecast(:draft)), 'it is done when the forecast says');
+SELECT isnt((SELECT finishes_at FROM mailer.campaign_progress WHERE campaign_id = :draft), NULL, 'which says something');
+SELECT mailer.campaign_alter(:draft, '{"mailboxes": ["two"]}'), mailer.mailbox_pause('two', 'moving') \g /dev/null
+SELECT is((SELECT finishes_at FROM mailer.campaign_progress WHERE campaign_id = :draft), NULL, 'with no mailbox that sends, nobody can say');
+SELECT mailer.mailbox_resume('two'), mailer.campaign_alter(:draft, '{"mailboxes": ["one", "two"]}') \g /dev/null
+
 -- A campaign's day is that on which its window started.
 UPDATE mailer.campaign SET window_start = '22:00', window_end = '02:00', timezone = 'Europe/Warsaw' WHERE campaign_id = :draft;
 SELECT is(mailer._campaign_day(c, '2030-01-08 01:59 Europe/Warsaw'), '2030-01-07'::date, 'past midnight is the day before')
