@@ -291,6 +291,7 @@ BEGIN
     RETURN QUERY SELECT * FROM mailer._verify_messages(from_at);
     RETURN QUERY SELECT * FROM mailer._verify_results(from_at);
     RETURN QUERY SELECT * FROM mailer._verify_pace(from_at);
+    RETURN QUERY SELECT * FROM mailer._verify_notifications(from_at);
 END;
 $$;
 COMMENT ON FUNCTION verify(timestamptz) IS

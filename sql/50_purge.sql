@@ -57,12 +57,13 @@ END;
 $$;
 COMMENT ON FUNCTION _purge_events(timestamptz, integer) IS 'One batch of mailer.purge(): deletes the oldest events, if they are older than the cutoff';
 
-CREATE FUNCTION _purge_done(older_than interval, messages bigint, events bigint) RETURNS void
+CREATE FUNCTION _purge_done(older_than interval, messages bigint, notifications bigint, events bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT mailer._log_event('purged', jsonb_build_object('older_than', older_than, 'messages', messages, 'events', events))
+    SELECT mailer._log_event('purged', jsonb_build_object('older_than', older_than, 'messages', messages, 'notifications', notifications,
+        'events', events))
 $$;
-COMMENT ON FUNCTION _purge_done(interval, bigint, bigint) IS 'Writes down what a purge did';
+COMMENT ON FUNCTION _purge_done(interval, bigint, bigint, bigint) IS 'Writes down what a purge did';
 
 CREATE PROCEDURE purge(older_than interval)
 LANGUAGE plpgsql
@@ -71,8 +72,10 @@ DECLARE
     cutoff timestamptz := mailer._now() OPERATOR(pg_catalog.-) older_than;
     batch_size CONSTANT integer := 1000;
     message_id bigint := 0::bigint;
+    item_id bigint;
     in_batch bigint;
     messages bigint := 0::bigint;
+    notifications bigint := 0::bigint;
     events bigint := 0::bigint;
 BEGIN
     IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) interval '0' THEN
@@ -87,19 +90,27 @@ BEGIN
         EXIT WHEN message_id IS NULL;
         messages := messages OPERATOR(pg_catalog.+) in_batch;
     END LOOP;
+    item_id := 0::bigint;
+    LOOP
+        SELECT p.last_id, p.purged INTO item_id, in_batch FROM mailer._purge_notifications(cutoff, item_id, batch_size) p;
+        COMMIT;
+        EXIT WHEN item_id IS NULL;
+        notifications := notifications OPERATOR(pg_catalog.+) in_batch;
+    END LOOP;
     LOOP
         in_batch := mailer._purge_events(cutoff, batch_size);
         COMMIT;
         EXIT WHEN in_batch OPERATOR(pg_catalog.=) 0;
         events := events OPERATOR(pg_catalog.+) in_batch;
     END LOOP;
-    PERFORM mailer._purge_done(older_than, messages, events);
+    PERFORM mailer._purge_done(older_than, messages, notifications, events);
     COMMIT;
-    RAISE NOTICE 'purged the content of % messages and % events', messages, events;
+    RAISE NOTICE 'purged the content of % messages, % notifications and % events', messages, notifications, events;
 END;
 $$;
 COMMENT ON PROCEDURE purge(interval) IS
-'Clears the content, attachments, attempts and captured copies of messages that were settled longer ago than this, and deletes events as old.
+'Clears the content, attachments, attempts and captured copies of messages that were settled longer ago than this, and deletes events
+as old, and notifications that were read and mailed before.
 The ledger stays: who was to get what, keys, outcome and result of each recipient. What waits or is unconfirmed is never touched.
 Commits as it goes, so call it outside a transaction block (error 2D000 otherwise); stopping it loses nothing.
 Errors: 22023 older_than is NULL or negative.';

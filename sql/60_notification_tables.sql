@@ -34,6 +34,7 @@ CREATE TABLE category (
     lane_id         bigint NOT NULL DEFAULT 1,
     digest_template text,
     digest_hour     integer NOT NULL DEFAULT 8,
+    is_announced    boolean NOT NULL DEFAULT true,
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "rate_limit is positive" CHECK (rate_limit > 0),
@@ -48,6 +49,7 @@ COMMENT ON COLUMN category.rate_limit IS 'Most mails to one user in rate_period;
 COMMENT ON COLUMN category.mail_delay IS 'Above 0: the mail waits so long, and only what is still unread goes into it';
 COMMENT ON COLUMN category.collapse_window IS 'How long the mail of a collapse_key waits for more of the same: a burst is one mail';
 COMMENT ON COLUMN category.lane_id IS 'Lane of the mailbox that sends its mails; 1 is the default mailboxes''';
+COMMENT ON COLUMN category.is_announced IS 'New rows of inboxes are announced to listeners (NOTIFY), which makes commits wait for each other';
 COMMENT ON COLUMN category.digest_template IS 'Template of mails that gather several things; NULL is a plain list of titles';
 
 CREATE TABLE preference (

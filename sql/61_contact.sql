@@ -76,7 +76,8 @@ COMMENT ON FUNCTION _header_to(text, text) IS 'Name and address as one mailbox o
 
 CREATE FUNCTION category_set(name text, is_required boolean DEFAULT false, rate_limit integer DEFAULT NULL,
     rate_period interval DEFAULT '1 hour', mail_delay interval DEFAULT '0', mailbox text DEFAULT NULL,
-    digest_template text DEFAULT NULL, digest_hour integer DEFAULT 8, collapse_window interval DEFAULT '10 s') RETURNS void
+    digest_template text DEFAULT NULL, digest_hour integer DEFAULT 8, collapse_window interval DEFAULT '10 s',
+    is_announced boolean DEFAULT true) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -97,11 +98,11 @@ BEGIN
         PERFORM mailer._check_template_exists(category_set.digest_template);
     END IF;
     INSERT INTO mailer.category (name, is_required, rate_limit, rate_period, mail_delay, collapse_window, lane_id, digest_template,
-        digest_hour, created_at)
+        digest_hour, is_announced, created_at)
     VALUES (category_set.name, COALESCE(category_set.is_required, false), category_set.rate_limit,
         COALESCE(category_set.rate_period, '1 hour'), COALESCE(category_set.mail_delay, '0'),
         COALESCE(category_set.collapse_window, '10 s'), mailer._stream_lane(category_set.mailbox), category_set.digest_template,
-        COALESCE(category_set.digest_hour, 8), mailer._now())
+        COALESCE(category_set.digest_hour, 8), COALESCE(category_set.is_announced, true), mailer._now())
     ON CONFLICT (name) DO UPDATE
     SET is_required = excluded.is_required, rate_limit = excluded.rate_limit, rate_period = excluded.rate_period,
         mail_delay = excluded.mail_delay, collapse_window = excluded.collapse_window, lane_id = excluded.lane_id,
@@ -110,12 +111,13 @@ BEGIN
         'rate_limit', category_set.rate_limit, 'rate_period', category_set.rate_period, 'mail_delay', category_set.mail_delay));
 END;
 $$;
-COMMENT ON FUNCTION category_set(text, boolean, integer, interval, interval, text, text, integer, interval) IS
+COMMENT ON FUNCTION category_set(text, boolean, integer, interval, interval, text, text, integer, interval, boolean) IS
 'Makes a category of notifications, or replaces its settings. A category that was never set has these defaults.
 is_required: users can''t switch it off. rate_limit: most mails to one user in rate_period; what is over goes as one mail when the period ends.
 mail_delay: above 0, the mail goes after so long, and only if still unread. mailbox: which account sends; NULL is the default ones.
 digest_template: for mails that gather several things, sees items; NULL lists their titles. digest_hour: local hour of daily digests.
-collapse_window: how long the mail of a collapse_key waits for more of the same.
+collapse_window: how long the mail of a collapse_key waits for more of the same. is_announced: false spares a busy category the NOTIFY, for which
+commits wait for each other and with which PREPARE TRANSACTION can''t be used.
 Errors: 22004 no name, 22023 a bad value, 42704 no such mailbox or template.';
 
 CREATE FUNCTION _check_category(name text) RETURNS void

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION _localized_template(text, text) IS 'The template "NAME.pt-BR
 
 -- ── The inbox ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CREATE FUNCTION _open_notification(for_user text, for_category text, key text, period interval) RETURNS bigint
+CREATE FUNCTION _open_notification(for_user text, rules mailer.category, key text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
@@ -76,26 +76,28 @@ BEGIN
     LOOP
         IF key IS NOT NULL THEN
             SELECT n.notification_id, n.created_at INTO known_id, known_at FROM mailer.notification n
-            WHERE n.user_id = for_user AND n.category = for_category AND n.collapse_key = key AND n.is_open;
-            IF known_at + period > at THEN
+            WHERE n.user_id = for_user AND n.category = rules.name AND n.collapse_key = key AND n.is_open;
+            IF known_at + rules.rate_period > at THEN
                 RETURN known_id;
             ELSIF known_id IS NOT NULL THEN
                 UPDATE mailer.notification n SET is_open = false WHERE n.notification_id = known_id;
             END IF;
         END IF;
         INSERT INTO mailer.notification (user_id, category, collapse_key, is_open, created_at)
-        VALUES (for_user, for_category, key, key IS NOT NULL, at)
+        VALUES (for_user, rules.name, key, key IS NOT NULL, at)
         ON CONFLICT (user_id, category, collapse_key) WHERE is_open DO NOTHING
         RETURNING notification_id INTO known_id;
         IF FOUND THEN
-            -- Ids only: whoever listens sees nothing of others'' content.
-            PERFORM pg_notify('mailer_inbox', json_build_object('user_id', for_user, 'notification_id', known_id)::text);
+            -- Ids only: whoever listens sees nothing of others' content.
+            IF rules.is_announced THEN
+                PERFORM pg_notify('mailer_inbox', json_build_object('user_id', for_user, 'notification_id', known_id)::text);
+            END IF;
             RETURN known_id;
         END IF;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION _open_notification(text, text, text, interval) IS 'The inbox row for an item: the open one of its collapse_key, else a new one, which is announced to listeners at commit';
+COMMENT ON FUNCTION _open_notification(text, mailer.category, text) IS 'The inbox row for an item: the open one of its collapse_key, else a new one, which is announced to listeners at commit';
 
 -- ── The mail ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -307,7 +309,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF r.in_app THEN
-        inbox_id := mailer._open_notification(for_user, for_category, CASE WHEN NOT is_alone THEN key END, rules.rate_period);
+        inbox_id := mailer._open_notification(for_user, rules, CASE WHEN NOT is_alone THEN key END);
     END IF;
     IF r.address IS NULL THEN
         SELECT NULL::text AS mail_group, NULL::bigint AS mail_id, NULL::timestamptz AS due_at INTO plan;

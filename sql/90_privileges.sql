@@ -27,7 +27,7 @@ AS $$
         'template_set', 'retry', 'resolve', 'message_source', 'category_set', 'suppress', 'unsuppress',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
-        'purge', '_purge_messages', '_purge_events', '_purge_done', '_now']),
+        'purge', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_now']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])
 $$;
 COMMENT ON FUNCTION _privilege() IS 'Which functions, procedures and views each kind of role may use, by name';

@@ -78,7 +78,13 @@ INSERT INTO corruption VALUES
 ('a campaign''s mails start inside its window, on its days', format('UPDATE mailer.attempt SET started_at = started_at + interval ''6 h'' WHERE message_id = %s', :bob)),
 ('a campaign''s mails start inside its window, on its days', format('UPDATE mailer.attempt SET started_at = started_at - interval ''4 h'' WHERE message_id = %s', :ada)),
 ('a campaign''s mails start inside its window, on its days', format('UPDATE mailer.attempt SET started_at = started_at + interval ''5 days'' WHERE message_id = %s', :bob)),
-('missed slots of a campaign don''t overlap', format('UPDATE mailer.missed_slot_log SET to_at = to_at + interval ''90 min'' WHERE from_at = %L', :'noon'));
+('missed slots of a campaign don''t overlap', format('UPDATE mailer.missed_slot_log SET to_at = to_at + interval ''90 min'' WHERE from_at = %L', :'noon')),
+('a row of an inbox has something to tell', 'INSERT INTO mailer.notification (user_id, category, is_open, created_at) VALUES (''u'', ''c'', false, now())'),
+('a row of an inbox tells its own user', 'WITH n AS (INSERT INTO mailer.notification (user_id, category, is_open, created_at) VALUES (''u'', ''c'', false, now()) RETURNING notification_id)
+    INSERT INTO mailer.notification_item (notification_id, user_id, category, template, variables, created_at) SELECT notification_id, ''other'', ''c'', ''t'', ''{}'', now() FROM n'),
+('a notification mail is a message', 'INSERT INTO mailer.notification_mail VALUES (0, ''u'', ''c'', NULL, false, false, now())'),
+('a notification mail is a message', 'INSERT INTO mailer.notification_item (user_id, category, template, variables, created_at, message_id) VALUES (''u'', ''c'', ''t'', ''{}'', now(), 0)'),
+('what waits for a mail has one that gathers', 'INSERT INTO mailer.notification_item (user_id, category, template, variables, created_at, mail_group) VALUES (''u'', ''c'', ''t'', ''{}'', now(), ''rest'')');
 
 SELECT isnt(pg_temp.violations_after(c.sql, c.invariant), 0::bigint, 'reported: ' || c.invariant || ' (' || left(c.sql, 60) || ' …)')
 FROM corruption c;
