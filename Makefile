@@ -144,6 +144,8 @@ lint:
 format:
 	clang-format -i $$(git ls-files 'src/*.cpp' 'src/*.hpp' 'test/*.cpp' 'test/*.hpp')
 
-## dist                    the archive for PGXN, from the committed tree
-dist:
-	git archive --format zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o build/$(EXTENSION)-$(EXTVERSION).zip HEAD
+## dist                    the archive for PGXN, from the committed tree and with the SQL script in it
+dist: $(INSTALL_SQL)
+	@mkdir -p build
+	git archive --format zip -o build/$(EXTENSION)-$(EXTVERSION).zip \
+	    --prefix=$(EXTENSION)-$(EXTVERSION)/sql/ --add-file=$(INSTALL_SQL) --prefix=$(EXTENSION)-$(EXTVERSION)/ HEAD
