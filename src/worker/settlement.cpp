@@ -119,7 +119,7 @@ Settlement Pump::unsent(const Ticket& ticket, Time now) const { return settlemen
 // The mail room's answer when there is nothing for the courier to carry.
 Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) const {
     Settlement s = begin_of(ticket);
-    AttemptRow attempt{now, {}, now, "prepare", {0, "", prepared.detail}, ""};
+    AttemptRow attempt{ticket.reservation.at, {}, now, "prepare", {0, "", prepared.detail}, ""};
     s.reply.text = prepared.detail;
     switch (prepared.kind) {
         case Prepared::Kind::ready: {  // captured
@@ -130,7 +130,7 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             make_final(s, 'S', "");
             for (int n : prepared.envelope) s.recipients.push_back({n, 'S', s.reply, false});
             s.captured = std::make_shared<Prepared>(std::move(prepared));
-            attempt = {now, now, now, "done", s.reply, "sent"};
+            attempt = {ticket.reservation.at, now, now, "done", s.reply, "sent"};
             break;
         }
         case Prepared::Kind::interrupted: return unsent(ticket, now);
@@ -204,7 +204,7 @@ Settlement Pump::of_orphan(const Ticket& ticket, const std::string& unconfirmed_
     s.replied_at = now;
     s.reply.text = recorded ? "the message was sent to the final dot; the sender died before the reply"
                             : "the sender died and left no record of how far the message came";
-    s.attempt = AttemptRow{now, {}, now, "dot", s.reply, "unconfirmed"};
+    s.attempt = AttemptRow{ticket.reservation.at, {}, now, "dot", s.reply, "unconfirmed"};
     for (int n : ticket.envelope) s.recipients.push_back({n, 'u', {}, false});
     return s;
 }
