@@ -63,6 +63,8 @@ public:
         land_what_flies();
     }
 
+    // As the sender's ticks: what has landed is settled first, then all that may go is claimed. A mail that takes no
+    // time at all still keeps its mailbox from those that are claimed with it.
     std::vector<ForecastRow> rows() {
         for (;;) {
             land(now_);
@@ -70,9 +72,10 @@ public:
                 const auto go = planner_.next(now_);
                 if (!go) break;
                 send_one(*go);
-                land(now_);
             }
-            if (is_enough() || !advance()) return std::move(rows_);
+            if (is_enough()) return std::move(rows_);
+            if (has_landed(now_)) continue;
+            if (!advance()) return std::move(rows_);
         }
     }
 
@@ -110,8 +113,10 @@ private:
         flights_.push({now_ + options_.transit, sequence_++, reservation});
     }
 
+    bool has_landed(Time now) const { return !flights_.empty() && flights_.top().lands_at <= now; }
+
     void land(Time now) {
-        while (!flights_.empty() && flights_.top().lands_at <= now) {
+        while (has_landed(now)) {
             planner_.finish(flights_.top().reservation, flights_.top().lands_at);
             flights_.pop();
         }

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t most_rows = 1'000'000;   // of the lane that is asked about
 constexpr std::int64_t most_of_others = 200'000;  // of each lane that shares its mailboxes
+constexpr core::Duration longest_usual_transit = std::chrono::minutes(1);
 constexpr std::int64_t message_depth = 2'000;   // how deep in a lane explain(message) looks for a slot
 
 Settings settings_of_session() { return settings(); }
@@ -57,6 +58,17 @@ void mark_suppressed(core::LaneQueue& queue, core::Time now) {
     std::set<std::int64_t> suppressed;
     for (std::uint64_t i = 0; i < rows.count(); ++i) suppressed.insert(rows.bigint(i, 1));
     for (auto& facts : queue.waiting) facts.is_suppressed = suppressed.contains(facts.id);
+}
+
+// How long a mail takes from its claim to the final reply, as the last ones did: mailbox gaps run from that reply, so it is
+// part of the plan. The median, so that one slow server doesn't count.
+core::Duration usual_transit() {
+    static Statement statement(
+        "SELECT (coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)), 0) * 1000000)::bigint"
+        "  FROM (SELECT started_at, finished_at, outcome FROM mailer.attempt ORDER BY message_id DESC LIMIT 100) a WHERE outcome = 'sent'",
+        {});
+    Rows rows = statement.run({}, true);
+    return std::clamp(core::Duration(rows.bigint(0, 1)), core::Duration(0), longest_usual_transit);
 }
 
 bool share(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
@@ -108,18 +120,31 @@ void check_overrides(Datum overrides) {
                    "mailboxes."});
 }
 
-// The lane that is asked about and everything that competes with it for its mailboxes.
+// Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
+// which mailbox a lane gets depends on all of them.
+void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now, core::Planner& planner,
+                     std::vector<core::LaneQueue>& queues) {
+    std::vector<std::int64_t> contested = asked.pool;
+    for (bool is_growing = true; is_growing;) {
+        is_growing = false;
+        for (core::LaneFacts& lane : lanes) {
+            if (lane.id == asked.id || lane.state != core::LaneState::running || !share(lane.pool, contested)) continue;
+            contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
+            planner.upsert_lane(lane, now);
+            queues.push_back(read_queue(lane.id, most_of_others));
+            lane.pool.clear();  // it is in
+            is_growing = true;
+        }
+    }
+}
+
 core::Planner read_competition(core::LaneFacts& asked, core::Time now, std::vector<core::LaneQueue>& queues) {
     const Settings settings = settings_of_session();
     core::Planner planner;
     planner.set_system(read_system(settings, look_at_arming(), 1));
     for (const auto& mailbox : read_mailboxes(settings, {}, now)) planner.upsert_mailbox(mailbox);
     planner.upsert_lane(asked, now);
-    for (const core::LaneFacts& lane : read_lanes(lanes_with_pending(), {}, now)) {
-        if (lane.id == asked.id || lane.state != core::LaneState::running || !share(lane.pool, asked.pool)) continue;
-        planner.upsert_lane(lane, now);
-        queues.push_back(read_queue(lane.id, most_of_others));
-    }
+    add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, planner, queues);
     return planner;
 }
 
@@ -162,6 +187,7 @@ MessageForecast forecast_of(const worker::Candidate& candidate, core::Time now) 
     queues.push_back(std::move(own));
     core::ForecastOptions options;
     options.only_lane = candidate.lane_id;
+    options.transit = usual_transit();
     std::optional<core::Time> last;
     for (const auto& row : core::forecast(std::move(planner), std::move(queues), now, options)) {
         if (row.message_id == candidate.facts.id) return {row.slot_at, "goes then, if nothing disturbs the plan"};
@@ -186,6 +212,7 @@ CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, st
     queues.push_back(std::move(own));
     core::ForecastOptions options;
     options.only_lane = lane.id;
+    options.transit = usual_transit();
     if (max_rows) options.max_rows = static_cast<std::size_t>(std::max<std::int64_t>(0, *max_rows));
     result.rows = core::forecast(result.planner, std::move(queues), now, options);
     return result;

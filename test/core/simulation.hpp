@@ -142,7 +142,6 @@ private:
         }
         flights_.emplace_back(sent.replied_at, log.size());
         log.push_back(std::move(sent));
-        if (transit == Duration{0}) land();
     }
 
     void land() {
