@@ -260,15 +260,16 @@ BEGIN
         FROM mailer.attempt a
         JOIN mailer.message m ON m.message_id = a.message_id
         JOIN mailer.campaign c ON c.campaign_id = m.campaign_id
-        CROSS JOIN LATERAL (SELECT (a.started_at AT TIME ZONE c.timezone)::time AS clock,
-                                   ((a.started_at - grace) AT TIME ZONE c.timezone)::time AS earlier,
-                                   extract(isodow FROM mailer._campaign_day(c, a.started_at - grace))::integer - 1 AS weekday) z
         WHERE a.finished_at >= since AND a.dot_at IS NOT NULL
           AND a.started_at >= mailer._rule_since(c.campaign_id, NULL)
-          AND (c.allowed_days & (1 << z.weekday) = 0
-               OR NOT CASE WHEN c.window_start < c.window_end THEN z.clock >= c.window_start AND z.earlier < c.window_end
-                           WHEN c.window_start > c.window_end THEN z.clock >= c.window_start OR z.earlier < c.window_end
-                           ELSE true END)
+          AND NOT EXISTS (
+              SELECT FROM (VALUES (a.started_at), (a.started_at - grace)) t(at)
+              CROSS JOIN LATERAL (SELECT (t.at AT TIME ZONE c.timezone)::time AS clock,
+                                         extract(isodow FROM mailer._campaign_day(c, t.at))::integer - 1 AS weekday) z
+              WHERE c.allowed_days & (1 << z.weekday) <> 0
+                AND CASE WHEN c.window_start < c.window_end THEN z.clock >= c.window_start AND z.clock < c.window_end
+                         WHEN c.window_start > c.window_end THEN z.clock >= c.window_start OR z.clock < c.window_end
+                         ELSE true END)
     ) x;
 
     RETURN QUERY SELECT 'missed slots of a campaign don''t overlap', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
