@@ -125,8 +125,12 @@ void Simulation::run(Time from, Time until, const Options& options) {
         std::optional<Time> next = pump_->wake_at();
         if (auto event = courier_.next_event(); event && (!next || *event < *next)) next = event;
         if (!next) break;
-        if (*next > now)
-            now = *next + (options.latency > Duration{0} ? Duration{random_() % options.latency.count()} : Duration{0});
+        if (*next > until) break;
+        if (*next > now) {
+            now = *next;
+            if (options.latency > Duration{0})
+                now = std::min(until, now + Duration{random_() % options.latency.count()});
+        }
         rounds = now == last ? rounds + 1 : 0;
         last = now;
         if (rounds > most_rounds_at_one_time)

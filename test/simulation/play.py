@@ -1,0 +1,401 @@
+#!/usr/bin/python3
+"""Plays scenarios: weeks of campaigns with random settings, run by the real sender in virtual time, and judged.
+
+    play.py [--long] [--seed N] [--count N] [--keep] …   in a database made by stage.sql (PGHOST, PGDATABASE … set)
+
+A scenario is drawn from its seed alone. Half of them are left undisturbed: then every forecast has to come true to the
+second; and where mail takes no time at all, to the microsecond, mailbox and all. The others have failures, killed senders, outages, pauses, altered settings and leads added again.
+What mail servers took (simulation.delivered) is held against the rules, worked out here anew with Python's own time
+zones; mailer.verify() and explain() are asked on the way. Prints one line for each problem; exits 1 when there is any.
+"""
+import argparse
+import collections
+import datetime as dt
+import json
+import random
+import subprocess
+import sys
+import time
+from zoneinfo import ZoneInfo
+
+UTC = dt.timezone.utc
+ZONES = ["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"]
+# Around these days clocks change somewhere of the above.
+CHANGES = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01",
+           "2027-03-14", "2027-03-28", "2027-04-04", "2027-10-03", "2027-10-31", "2027-11-07"]
+DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
+
+
+def quoted(value):
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, list):
+        return "ARRAY[" + ", ".join(quoted(v) for v in value) + "]::text[]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def call(function, *plain, **named):
+    arguments = [quoted(v) for v in plain] + [f"{k} => {quoted(v)}" for k, v in named.items() if v is not None]
+    return f"SELECT mailer.{function}({', '.join(arguments)});"
+
+
+class Scenario:
+    def __init__(self, seed, is_long):
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.is_long = is_long
+        self.is_disturbed = seed % 2 == 1
+        self.is_exact = seed % 4 == 0  # mail takes no time: the forecast must be right to the microsecond
+        self.sql = []
+        self.altered_campaigns, self.altered_mailboxes = set(), set()
+        self.outages = []
+
+    def one_in(self, n):
+        return self.random.randrange(n) == 0
+
+    def say(self, *statements):
+        self.sql.extend(statements)
+
+    # ── What is drawn ────────────────────────────────────────────────────────────────────────────────────────
+
+    def draw_mailbox(self, number):
+        r = self.random
+        box = {"name": f"box{number}", "timezone": r.choice(ZONES), "gap": r.choice([0, 0, 0, 20, 60, 300]),
+               "daily_limit": r.choice([None, None, r.randint(1, 6), r.randint(5, 60)]),
+               "max_connections": r.choice([1, 1, 1, 1, 2]), "ramp_start": None, "ramp_step": None}
+        if self.one_in(4):
+            box["ramp_start"], box["ramp_step"] = r.randint(1, 5), r.randint(0, 5)
+        return box
+
+    def draw_window(self):
+        r = self.random
+        kind = r.randrange(7)
+        if kind == 0:
+            return "00:00", "00:00"
+        if kind == 1:  # in the hour that is missing or comes twice
+            minute = r.choice([0, 10, 30])
+            return f"0{r.choice([1, 2])}:{minute:02d}", f"02:{minute + 25:02d}"
+        if kind == 2:  # past midnight
+            return f"{r.randint(20, 23)}:{r.randrange(60):02d}", f"0{r.randint(0, 5)}:{r.randrange(60):02d}"
+        start = r.randint(0, 20)
+        end = r.randint(start + 1, 23)
+        return f"{start:02d}:{r.randrange(60):02d}", f"{end:02d}:{r.randrange(60):02d}"
+
+    def draw_campaign(self, number):
+        r = self.random
+        start, end = self.draw_window()
+        days = [d for d in DAYS if r.random() < 0.7] or [r.choice(DAYS)]
+        boxes = r.sample([b["name"] for b in self.mailboxes], r.randint(1, len(self.mailboxes)))
+        return {"name": f"campaign{number}", "start": start, "end": end, "days": days, "boxes": None if self.one_in(4) else boxes,
+                "gap": r.choice([5, 30, 90, 90, 300, 1200, 5400]), "jitter": r.choice([0, 0.2, 0.2, 0.5, 0.9]),
+                "cap": r.choice([None, None, r.randint(1, 5), r.randint(4, 30)]), "timezone": r.choice(ZONES),
+                "starts_in": r.choice([None, None, None, r.randint(1, 100)]),
+                "leads": r.randint(3, 120 if self.is_long else 60)}
+
+    def draw(self):
+        r = self.random
+        day = dt.datetime.fromisoformat(r.choice(CHANGES)) if not self.one_in(4) else dt.datetime(2026, 1, 1) + dt.timedelta(days=r.randrange(700))
+        self.begin = (day - dt.timedelta(days=r.randrange(4), seconds=r.randrange(86400))).replace(tzinfo=UTC)
+        self.end = self.begin + dt.timedelta(days=r.randint(3, 365 if self.is_long and self.one_in(3) else 21), seconds=r.randrange(86400))
+        self.mailboxes = [self.draw_mailbox(i) for i in range(1, r.randint(1, 4) + 1)]
+        self.campaigns = [self.draw_campaign(i) for i in range(1, r.randint(1, 6) + 1)]
+
+    # ── What is told to the database ─────────────────────────────────────────────────────────────────────────
+
+    def clock(self, at):
+        self.now = at
+        return f"SET mailer.virtual_now = '{at.isoformat()}';"
+
+    def run_until(self, at, **options):
+        odds = dict(least_transit_us=1000, most_transit_us=40000, latency_us=5000)
+        if self.is_exact:
+            odds = {}
+        if self.is_disturbed:
+            odds = dict(temporary=15, refused=40, trouble=25, lost_reply=40, restart_one_in=60, lost_journal_one_in=4,
+                        least_transit_us=50_000, most_transit_us=self.most_transit, latency_us=50_000)
+        self.now = at
+        return f"CALL simulation.run('{at.isoformat()}', {self.seed}, '{json.dumps({**odds, **options})}');"
+
+    def leads(self, campaign, first=1, count=None):
+        return [f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
+
+    def add(self, number, leads):
+        return call("campaign_add_many", number, leads)
+
+    def set_up(self):
+        self.say("SET client_min_messages = error;", "SELECT simulation.reset();", self.clock(self.begin))
+        for b in self.mailboxes:
+            self.say(call("mailbox_create", b["name"], "smtp.example.com", from_address=f"{b['name']}@example.com", timezone=b["timezone"],
+                          gap=f"{b['gap']} s", daily_limit=b["daily_limit"], max_connections=b["max_connections"], is_default=True,
+                          ramp_start=b["ramp_start"], ramp_step=b["ramp_step"]))
+        self.say(call("template_set", "hello", "Hello {{name}}", "Dear {{name}}"))
+        for i, c in enumerate(self.campaigns, 1):
+            starts_at = None if c["starts_in"] is None else (self.begin + dt.timedelta(hours=c["starts_in"])).isoformat()
+            self.say(call("campaign_create", c["name"], "hello", mailboxes=c["boxes"], window_start=c["start"], window_end=c["end"],
+                          allowed_days=c["days"], gap=f"{c['gap']} s", jitter=c["jitter"], max_per_day=c["cap"],
+                          timezone=c["timezone"], starts_at=starts_at),
+                     self.add(i, self.leads(c) + ["not an address", self.leads(c)[0].upper()]), call("campaign_start", i))
+        if self.one_in(2):
+            self.enqueue_others()
+        self.say("SELECT simulation.foretell();" if not self.is_disturbed else "")
+
+    def enqueue_others(self):
+        box = self.random.choice(self.mailboxes)["name"]
+        self.say(call("enqueue", "warm@example.com", "warm", "up", mailbox=box, kind="warmup"),
+                 call("enqueue_batch", [f"agent{n}@example.com" for n in range(8)], "ticket", "text", gap="5 s", mailbox=box))
+
+    def disturb(self):
+        """One thing that people or machines do, at the time that it is."""
+        r = self.random
+        number = r.randint(1, len(self.campaigns))
+        campaign, box = self.campaigns[number - 1], r.choice(self.mailboxes)
+        what = r.randrange(13)
+        if what == 0:
+            self.say(f"SELECT mailer.campaign_pause({number}, 'a break') FROM mailer.campaign WHERE campaign_id = {number} AND state = 'r';")
+        elif what == 1:
+            self.say("SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
+        elif what == 2:
+            self.say(call("mailbox_pause", box["name"], "resting"))
+        elif what == 3:
+            self.say(*[call("mailbox_resume", b["name"]) for b in self.mailboxes])
+        elif what == 4:
+            hours = r.randint(1, 60)
+            self.say(call("pause", "a moment"), self.run_until(min(self.end, self.now + dt.timedelta(hours=hours))), "SELECT mailer.resume();")
+        elif what == 5:  # nobody is there
+            since = self.now
+            at = min(self.end, self.now + dt.timedelta(hours=r.randint(1, 100)))
+            self.say(self.clock(at), self.run_until(at, restart=True))
+            self.outages.append((since, at))
+        elif what in (6, 7):
+            start, end = self.draw_window()
+            settings = r.choice([{"gap": "77 s"}, {"window_start": start, "window_end": end}, {"max_per_day": r.randint(1, 9)},
+                                 {"jitter": 0.1}, {"timezone": r.choice(ZONES)}])
+            self.altered_campaigns.add(number)
+            self.say(f"SELECT mailer.campaign_alter({number}, '{json.dumps(settings)}') FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
+        elif what == 8:
+            self.altered_mailboxes.add(box["name"])
+            settings = r.choice([{"daily_limit": r.randint(1, 20)}, {"gap": "33 s"}])
+            self.say(call("mailbox_alter", box["name"], json.dumps(settings)))
+        elif what == 9:  # the same leads again, and some that are new
+            self.say(f"SELECT mailer.campaign_add_many({number}, {quoted(self.leads(campaign) + self.leads(campaign, 1000, 3))}) "
+                     f"FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
+        elif what == 10:
+            self.say(f"SELECT mailer.campaign_retry_failed({number}) FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';",
+                     call("suppress", self.leads(campaign)[-1]))
+        elif what == 11:
+            self.enqueue_others()
+            self.say(f"SELECT mailer.cancel(message_id) FROM mailer.queue WHERE state = 'pending' ORDER BY message_id DESC LIMIT 2;")
+        elif what == 12 and self.one_in(3):
+            self.say(f"SELECT mailer.campaign_cancel({number}, 'enough') FROM mailer.campaign WHERE campaign_id = {number} AND state NOT IN ('x', 'c');")
+
+    def script(self):
+        self.draw()
+        self.most_transit = self.random.choice([60_000, 800_000, 20_000_000])
+        self.set_up()
+        self.say(self.run_until(self.begin + dt.timedelta(minutes=self.random.randint(0, 60)), new=True), "SELECT simulation.look();")
+        for _ in range(self.random.randint(2, 12) if self.is_disturbed else 2):
+            left = (self.end - self.now).total_seconds()
+            if left <= 0:
+                break
+            hours = min(left / 3600, self.random.choice([0.3, 3, 30, 100]) * self.random.random())
+            self.say(self.run_until(self.now + dt.timedelta(hours=hours)))
+            if self.is_disturbed:
+                for _ in range(self.random.randint(1, 3)):
+                    self.disturb()
+            else:
+                self.say("SELECT simulation.foretell();")
+            self.say(self.run_until(self.now), "SELECT simulation.look();")
+        if self.is_disturbed:
+            self.say(*[call("mailbox_resume", b["name"]) for b in self.mailboxes], "SELECT mailer.resume();",
+                     "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
+        self.say(self.run_until(max(self.now, self.end)), "SELECT simulation.look();", REPORT)
+        return "\n".join(self.sql)
+
+
+REPORT = r"""
+\echo report
+SELECT json_build_object(
+  'problems', (SELECT coalesce(json_agg(what), '[]') FROM simulation.problem),
+  'mailboxes', (SELECT json_object_agg(mailbox_id, name) FROM mailer.mailbox),
+  'delivered', (SELECT coalesce(json_agg(json_build_array(m.campaign_id, d.message_id, b.name, d.recipients[1], extract(epoch FROM d.claimed_at),
+                extract(epoch FROM d.at)) ORDER BY d.claimed_at), '[]') FROM simulation.delivered d JOIN mailer.message m USING (message_id)
+                JOIN mailer.mailbox b USING (mailbox_id)),
+  'tries', (SELECT coalesce(json_agg(json_build_array(m.campaign_id, a.message_id, b.name, extract(epoch FROM a.started_at),
+                extract(epoch FROM a.finished_at), a.outcome, a.stage) ORDER BY a.started_at), '[]') FROM mailer.attempt a
+                JOIN mailer.message m USING (message_id) LEFT JOIN mailer.mailbox b USING (mailbox_id)),
+  'foretold', (SELECT coalesce(json_agg(json_build_array(extract(epoch FROM taken_at), campaign_id, message_id, mailbox, extract(epoch FROM slot_at))), '[]')
+                FROM simulation.foretold),
+  'missed', (SELECT coalesce(json_agg(json_build_array(campaign_id, extract(epoch FROM from_at), extract(epoch FROM to_at), slot_count, reason)), '[]')
+                FROM mailer.missed_slot_log),
+  'states', (SELECT json_object_agg(campaign_id, state) FROM mailer.campaign),
+  'settled', (SELECT json_object_agg(message_id, state) FROM mailer.outcome));
+"""
+
+
+# ── The rules, once more ─────────────────────────────────────────────────────────────────────────────────────────────
+
+def window_day(campaign, at):
+    """The day whose window holds the instant; None: outside."""
+    local = dt.datetime.fromtimestamp(at, ZoneInfo(campaign["timezone"]))
+    clock, day = local.strftime("%H:%M"), local.date()
+    start, end = campaign["start"], campaign["end"]
+    if start < end:
+        inside = start <= clock < end
+    elif start > end:
+        inside = clock >= start or clock < end
+        if clock < end:
+            day -= dt.timedelta(days=1)
+    else:
+        inside = True
+    return day if inside and DAYS[day.weekday()] in campaign["days"] else None
+
+
+def limit_of(box, first_day, day):
+    limits = [] if box["daily_limit"] is None else [box["daily_limit"]]
+    if box["ramp_start"] is not None:
+        limits.append(box["ramp_start"] + max(0, (day - first_day).days) * box["ramp_step"])
+    return min(limits) if limits else None
+
+
+def judge(s, report):
+    yield from report["problems"]
+    delivered, tries = report["delivered"], report["tries"]
+    for what, key in (("message", lambda d: d[1]), ("lead", lambda d: (d[0], d[3].lower()) if d[0] else d[1])):
+        for one, times in collections.Counter(key(d) for d in delivered).items():
+            if times > 1:
+                yield f"{what} {one} was mailed {times} times"
+    for _, message, _, _, _, at in delivered:
+        if report["settled"].get(str(message)) not in ("S", "u"):
+            yield f"message {message} was taken by a server and isn't settled as such"
+    for number, campaign in enumerate(s.campaigns, 1):
+        if number not in s.altered_campaigns:
+            yield from judge_campaign(s, number, campaign, tries)
+    for box in s.mailboxes:
+        if box["name"] not in s.altered_mailboxes:
+            yield from judge_mailbox(s, box, delivered, tries)
+    if not s.is_disturbed:
+        yield from judge_forecast(s, report)
+    for campaign, since, until, count, reason in report["missed"]:
+        if until < since or count < 1:
+            yield f"missed slots of campaign {campaign} make no sense: {since} {until} {count}"
+
+
+def judge_campaign(s, number, campaign, tries):
+    mine = [t for t in tries if t[0] == number]
+    days = collections.Counter()
+    for _, message, _, at, _, outcome, _ in mine:
+        day = window_day(campaign, at)
+        if day is None:
+            yield f"message {message} of campaign {number} started outside the window, at {dt.datetime.fromtimestamp(at, UTC)}"
+        if outcome in ("sent", "unconfirmed"):
+            days[day] += 1
+    for day, count in days.items():
+        if campaign["cap"] is not None and count > campaign["cap"]:
+            yield f"campaign {number} sent {count} on {day}, more than {campaign['cap']}"
+    least = campaign["gap"] * (1 - campaign["jitter"]) - min(1, campaign["gap"] / 4)
+    for before, after in zip(mine, mine[1:]):
+        if after[3] - before[3] < least - 1e-5 and after[1] != before[1]:
+            yield f"campaign {number}: messages {before[1]} and {after[1]} are {after[3] - before[3]:.3f} s apart, less than {least} s"
+
+
+def judge_mailbox(s, box, delivered, tries):
+    zone = ZoneInfo(box["timezone"])
+    first_day = s.begin.astimezone(zone).date()
+    days = collections.Counter(dt.datetime.fromtimestamp(t[3], zone).date() for t in tries if t[2] == box["name"] and t[5] in ("sent", "unconfirmed"))
+    for day, count in days.items():
+        limit = limit_of(box, first_day, day)
+        if limit is not None and count > limit:
+            yield f"{box['name']} sent {count} on {day}, more than {limit}"
+    if box["max_connections"] > 1 and box["gap"] == 0:
+        return
+    mine = [t for t in tries if t[2] == box["name"] and t[6] not in ("prepare",)]
+    for before, after in zip(mine, mine[1:]):
+        if after[3] < before[4] - 1e-5:
+            yield f"{box['name']}: messages {before[1]} and {after[1]} at once"
+        elif before[6] in ("done", "rcpt") and after[3] < before[4] + box["gap"] - 1e-5:
+            yield f"{box['name']}: messages {before[1]} and {after[1]} are closer than its gap"
+
+
+def judge_forecast(s, report):
+    actual = {d[1]: d for d in report["delivered"]}
+    plans = collections.defaultdict(dict)
+    for taken_at, campaign, message, mailbox, slot in report["foretold"]:
+        plans[taken_at][message] = (campaign, mailbox, slot)
+    s.foretold = 0
+    for taken_at, plan in sorted(plans.items()):
+        worst = None
+        is_first = taken_at == min(plans)
+        for place, (message, (campaign, mailbox, slot)) in enumerate(sorted(plan.items(), key=lambda entry: entry[1][2])):
+            if slot > s.end.timestamp() - 2:
+                continue
+            s.foretold += 1
+            if message not in actual:
+                yield f"message {message} of campaign {campaign}, foretold for {dt.datetime.fromtimestamp(slot, UTC)}, didn't go"
+                return
+            off = actual[message][4] - slot
+            s.worst = max(s.worst, abs(off)) if hasattr(s, "worst") else abs(off)
+            # How long mails take isn't known before the first; where a mailbox's gap sets the pace, that adds up.
+            tolerance = 1e-6 if s.is_exact else 1 + 0.05 * place * is_first
+            if abs(off) > tolerance or (s.is_exact and actual[message][2] != mailbox):
+                if worst is None or slot < worst[1]:
+                    worst = (f"message {message} of campaign {campaign}, foretold at {dt.datetime.fromtimestamp(taken_at, UTC)} for "
+                             f"{dt.datetime.fromtimestamp(slot, UTC)} from {mailbox}, went {off:+.3f} s off, from {actual[message][2]}", slot)
+        if worst:
+            yield worst[0]
+            return
+    first = min(plans, default=None)
+    for campaign, message, _, _, at, _ in report["delivered"]:
+        if campaign and first is not None and message not in plans[first] and at > first:
+            yield f"message {message} of campaign {campaign} went at {dt.datetime.fromtimestamp(at, UTC)} and wasn't foretold"
+            return
+
+
+def play(seed, options):
+    scenario = Scenario(seed, options.long)
+    script = scenario.script()
+    if options.keep:
+        with open(f"scenario-{seed}.sql", "w") as file:
+            file.write(script)
+    began = time.time()
+    psql = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1"], input=script, text=True, capture_output=True)
+    if psql.returncode != 0:
+        return [f"psql: {psql.stderr.strip()}"], scenario, 0
+    report = json.loads(psql.stdout.split("report\n")[-1])
+    problems = list(judge(scenario, report))
+    if options.keep:
+        print(json.dumps(report, indent=1), file=open(f"scenario-{seed}.json", "w"))
+    if options.verbose:
+        print(f"# seed {seed}: {len(report['delivered'])} delivered, {len(report['tries'])} tries, {len(report['missed'])} missed intervals, "
+              f"{getattr(scenario, 'foretold', 0)} foretold, off {getattr(scenario, 'worst', 0):.3f} s, states {''.join(sorted(report['states'].values()))}, "
+              f"{time.time() - began:.1f} s", flush=True)
+    return problems, scenario, len(report["delivered"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=1, help="of the first scenario")
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--long", action="store_true", help="up to a year each, with more leads")
+    parser.add_argument("--keep", action="store_true", help="write scenario-SEED.sql and .json")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    bad = mails = foretold = 0
+    worst = 0.0
+    for seed in range(options.seed, options.seed + options.count):
+        problems, scenario, delivered = play(seed, options)
+        mails += delivered
+        foretold += getattr(scenario, "foretold", 0)
+        worst = max(worst, getattr(scenario, "worst", 0.0))
+        bad += bool(problems)
+        for problem in problems[:6]:
+            print(f"seed {seed}: {problem}", flush=True)
+    print(f"{options.count} scenarios, {bad} bad; {mails} mails, {foretold} forecasts came true within {worst:.3f} s")
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+-- What a scenario needs in its database: the sender in virtual time, what mail servers took, and a way to start anew.
+CREATE EXTENSION mailer;
+CREATE SCHEMA simulation;
+CREATE PROCEDURE simulation.run(until timestamptz, seed bigint, options jsonb) LANGUAGE c AS '$libdir/mailer', 'mailer_simulate';
+
+CREATE TABLE simulation.delivered (message_id bigint, mailbox_id bigint, recipients text[], claimed_at timestamptz, at timestamptz);
+CREATE TABLE simulation.foretold (taken_at timestamptz, campaign_id bigint, ordinal bigint, message_id bigint, recipient text, mailbox text, slot_at timestamptz);
+CREATE TABLE simulation.problem (what text);
+
+-- Everything as after CREATE EXTENSION, ids included, so that a scenario depends on its seed alone.
+CREATE FUNCTION simulation.reset() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    names text;
+BEGIN
+    SELECT string_agg(c.oid::regclass::text, ', ') INTO names FROM pg_class c
+    WHERE c.relkind = 'r' AND (c.relnamespace = 'simulation'::regnamespace OR c.relnamespace = 'mailer'::regnamespace AND c.relname <> 'arming');
+    EXECUTE 'TRUNCATE ' || names || ' RESTART IDENTITY';
+    ALTER SEQUENCE mailer.message_id_seq RESTART;
+    ALTER SEQUENCE mailer.event_id_seq RESTART;
+    INSERT INTO mailer.lane (kind, pool_key) VALUES ('s', 'default');
+END $$;
+
+-- What the plan is now, for every campaign that has mail waiting.
+CREATE FUNCTION simulation.foretell() RETURNS void LANGUAGE sql AS $$
+    INSERT INTO simulation.foretold
+    SELECT mailer._now(), c.campaign_id, f.* FROM mailer.campaign c CROSS JOIN LATERAL mailer.campaign_forecast(c.campaign_id) f WHERE c.state = 'r'
+$$;
+
+-- The sender has just taken all that may go: so explain() must show a shut gate wherever something waits that is due.
+CREATE FUNCTION simulation.look() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO simulation.problem
+    SELECT format('explain says that nothing holds campaign %s at %s', c.campaign_id, mailer._now()) FROM mailer.campaign c
+    WHERE EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p' AND q.due_at <= mailer._now())
+      AND NOT EXISTS (SELECT FROM mailer.campaign_explain(c.campaign_id) e WHERE NOT e.is_open AND e.gate NOT LIKE '%:%');
+    INSERT INTO simulation.problem
+    SELECT format('explain says that a gate of campaign %s opens in the past at %s: %s', c.campaign_id, mailer._now(), e.detail)
+    FROM mailer.campaign c CROSS JOIN LATERAL mailer.campaign_explain(c.campaign_id) e WHERE NOT e.is_open AND e.opens_at <= mailer._now();
+    INSERT INTO simulation.problem
+    SELECT format('verify at %s: %s: %s (%s)', mailer._now(), v.invariant, v.violations, v.sample) FROM mailer.verify() v WHERE v.violations <> 0;
+    INSERT INTO simulation.problem
+    SELECT format('campaign %s has nothing unsettled at %s and is not completed', c.campaign_id, mailer._now()) FROM mailer.campaign c
+    WHERE c.state = 'r' AND EXISTS (SELECT FROM mailer.message m WHERE m.campaign_id = c.campaign_id)
+      AND NOT EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id);
+END $$;
