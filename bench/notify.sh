@@ -6,7 +6,8 @@
 # Six tables of likes: without a trigger; with a trigger as an application writes one by hand (one row into a table of
 # notifications); and with mailer.community_trigger for a user who is told in the inbox only (announced to
 # listeners, and not), by mail too, and by mail with a collapse_key. Measured are transactions a second at 1 and 8 clients (NOTIFY serialises commits: the inbox's price
-# shows there), and the time of the statement. Each like is of another author, out of 10,000.
+# shows there), the time of the statement with its commit, and the backend's CPU time for it, which is what repeats on a busy
+# machine. Each like is of another author, out of 10,000.
 # Then: 10,000 notifications in one transaction, and an inbox in a table of a million rows.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +25,8 @@ SELECT mailer.template_set('liked', '{{actor}} liked your post', 'Hello {{name}}
 INSERT INTO mailer.contact (user_id, address, address_key, name)
 SELECT 'mail' || n, 'mail' || n || '@example.com', 'mail' || n || '@example.com', 'User ' || n FROM generate_series(1, 10000) n;
 ANALYZE mailer.contact;
+CREATE FUNCTION cpu_ns() RETURNS bigint LANGUAGE sql VOLATILE AS
+    $$ SELECT split_part(pg_read_file('/proc/' || pg_backend_pid() || '/schedstat'), ' ', 1)::bigint $$;
 CREATE TABLE likes_plain (author text, liker text);
 CREATE TABLE likes_hand (LIKE likes_plain);
 CREATE TABLE likes_inbox (LIKE likes_plain);
@@ -54,6 +57,24 @@ for clients in 1 8; do
             '/INSERT INTO likes_/ { printf "%d clients  %-10s %7.0f transactions/s  %.2f of plain  statement %s ms\n", clients, kind, tps, tps / plain, $1 }' "$work/out"
     done
 done
+
+sql <<'SQL' 2>&1 | sed 's/.*INFO: *//'
+SET client_min_messages = info;
+DO $$
+DECLARE kind text; since bigint; n CONSTANT integer := 5000;
+BEGIN
+    FOREACH kind IN ARRAY ARRAY['plain', 'hand', 'silent', 'inbox', 'mail', 'collapsed'] LOOP
+        FOR warm IN 0..1 LOOP
+            since := cpu_ns();
+            FOR i IN 1..n LOOP
+                EXECUTE format('INSERT INTO likes_%s VALUES ($1, $2)', kind)
+                USING CASE WHEN kind IN ('mail', 'collapsed') THEN 'mail' ELSE 'inbox' END || i, 'ada' || warm;
+            END LOOP;
+        END LOOP;
+        RAISE INFO '% CPU time of the statement: % us', rpad(kind, 10), round((cpu_ns() - since) / n / 1000.0, 1);
+    END LOOP;
+END $$;
+SQL
 
 timed() { psql -X -c '\timing on' -c "$1" | sed -n 's/^Time: \([0-9.]*\) ms.*/\1/p'; }
 printf '10,000 notifications in one transaction, inbox only: %s ms\n' "$(timed "SELECT count(mailer.notify('inbox' || n, 'news', 'liked', '{}', 'ada')) FROM generate_series(1, 10000) n")"

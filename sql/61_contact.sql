@@ -4,7 +4,7 @@
 -- category_set once, in a migration. What already waits follows: a new address, zone or preference holds for it too.
 
 CREATE FUNCTION _check_user(user_id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     IF user_id IS NULL THEN
@@ -48,7 +48,7 @@ Errors: 22004 no user_id, 22023 a bad address or time zone.';
 -- Mails that wait and aren't with the engine: their one recipient follows the contact. A mail whose user has no address any
 -- more is left to go to the old one, unless its preference says otherwise.
 CREATE FUNCTION _readdress_mails(for_user text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 BEGIN
     UPDATE mailer.message m
@@ -121,7 +121,7 @@ commits wait for each other and with which PREPARE TRANSACTION can''t be used.
 Errors: 22004 no name, 22023 a bad value, 42704 no such mailbox or template.';
 
 CREATE FUNCTION _check_category(name text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     IF name IS NULL THEN
@@ -134,7 +134,7 @@ $$;
 COMMENT ON FUNCTION _check_category(text) IS 'Error 22004 or 22023 unless it can be a category''s name';
 
 CREATE FUNCTION _check_template_exists(name text) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM mailer.template t WHERE t.name = _check_template_exists.name) THEN
@@ -146,7 +146,7 @@ $$;
 COMMENT ON FUNCTION _check_template_exists(text) IS 'Error 42704 when no template has this name';
 
 CREATE FUNCTION _stream_lane(mailbox text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     members bigint[] := CASE WHEN mailbox IS NOT NULL THEN mailer._pool(ARRAY[mailbox]) END;
@@ -212,7 +212,7 @@ Errors: 22004 no user or category, 22023 a bad digest, 55000 the category is req
 
 -- A digest that gathers already moves to where the preference and the zone of now put it.
 CREATE FUNCTION _reschedule_digests(for_user text, for_category text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     waiting record;

@@ -13,7 +13,7 @@
 -- Everything that decides what becomes of a notification, in one query.
 CREATE FUNCTION _notification_rules(for_user text, for_category text, for_template text, OUT rules mailer.category, OUT in_app boolean,
     OUT digest text, OUT address text, OUT address_key text, OUT contact_name text, OUT template text, OUT has_html boolean)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION _notification_rules(text, text, text) IS
 'The category''s rules (made on first use), what the user wants, where mail goes (address NULL: none) and the template in the user''s language. Error 42704 no such template';
 
 CREATE FUNCTION _localized_template(name text, locale text) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT COALESCE(
         (SELECT t.name FROM mailer.template t WHERE t.name = _localized_template.name || '.' || locale),
@@ -66,7 +66,7 @@ COMMENT ON FUNCTION _localized_template(text, text) IS 'The template "NAME.pt-BR
 -- ── The inbox ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CREATE FUNCTION _open_notification(for_user text, rules mailer.category, key text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     known_id bigint;
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION _open_notification(text, mailer.category, text) IS 'The inbo
 
 -- The gathering mail of a group, held until commit (N2); NULL when there is none.
 CREATE FUNCTION _join_mail(for_user text, for_category text, grp text) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     mail_id bigint;
@@ -122,7 +122,7 @@ $$;
 COMMENT ON FUNCTION _join_mail(text, text, text) IS 'The mail that gathers for a group, which from now on can''t close before this transaction ends; NULL when there is none';
 
 CREATE FUNCTION _close_mail(mail_id bigint) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE sql
 AS $$
     WITH closed AS (
         UPDATE mailer.notification_mail n SET is_open = false WHERE n.message_id = mail_id AND n.is_open RETURNING n.*
@@ -134,7 +134,7 @@ $$;
 COMMENT ON FUNCTION _close_mail(bigint) IS 'Ends a mail''s gathering: the items that wait are its own from now on';
 
 CREATE FUNCTION _gather(for_user text, for_category text, grp text, unread_only boolean) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     mail_id bigint;
@@ -156,7 +156,7 @@ COMMENT ON FUNCTION _gather(text, text, text, boolean) IS 'Joins the gathering m
 
 -- Counts one more mail (N3). Fits: NULL. Over the limit: when the mail of the rest goes.
 CREATE FUNCTION _count_mail(for_user text, rules mailer.category) RETURNS timestamptz
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     pace mailer.notification_pace;
@@ -182,7 +182,7 @@ COMMENT ON FUNCTION _count_mail(text, mailer.category) IS 'Counts a mail to a us
 -- Which mail takes the item, and whether that one is still to be queued.
 CREATE FUNCTION _plan_mail(for_user text, rules mailer.category, digest text, key text, is_alone boolean, OUT mail_group text,
     OUT mail_id bigint, OUT due_at timestamptz)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     at CONSTANT timestamptz := mailer._now();
@@ -225,7 +225,7 @@ COMMENT ON FUNCTION _plan_mail(text, mailer.category, text, text, boolean) IS
 'Chooses the mail of an item: mail_group NULL is a mail of its own; mail_id NULL means that the group''s mail waits already, else it is to be queued for due_at. is_alone: takes no lock that others may hold';
 
 CREATE FUNCTION _lane_domain(lane bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
@@ -242,7 +242,7 @@ COMMENT ON FUNCTION _lane_domain(bigint) IS 'What stands behind the @ of a Messa
 -- what runs when the mail is sent.
 CREATE FUNCTION _queue_notification(mail_id bigint, lane bigint, address text, address_key text, contact_name text, template text,
     has_html boolean, variables jsonb, is_late_bound boolean, thread text, category text, due_at timestamptz) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
 BEGIN
@@ -271,7 +271,7 @@ COMMENT ON FUNCTION _queue_notification(bigint, bigint, text, text, text, text, 
 -- ── notify ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CREATE FUNCTION _check_notification(for_user text, variables jsonb, key text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql IMMUTABLE
 AS $$
 BEGIN
     PERFORM mailer._check_user(for_user);

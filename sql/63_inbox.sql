@@ -4,7 +4,7 @@
 -- to date. Reading never waits for transactions that add to the row meanwhile; what they add counts as read with it.
 
 CREATE FUNCTION _actor_name(item mailer.notification_item) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
@@ -15,7 +15,7 @@ COMMENT ON FUNCTION _actor_name(mailer.notification_item) IS 'Who did it, as peo
 
 -- A group of one is by far the most common: it takes no aggregate.
 CREATE FUNCTION _collapsed(items mailer.notification_item[]) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     last mailer.notification_item := items[cardinality(items)];
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION _collapsed(mailer.notification_item[]) IS
 'What a template sees of items that go together, in their order: the last one''s variables, actor (the first), others_count, count, and items (the first 100)';
 
 CREATE FUNCTION _render_quietly(source text, variables jsonb, is_html boolean) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF source IS NULL THEN

@@ -9,7 +9,7 @@
 -- shows, so a doubled hour has a digest in each pass; days are counted by the calendar, so each has one digest, and where the
 -- hour is missing in spring it comes at the moment that takes its place.
 CREATE FUNCTION _next_digest(digest text, from_at timestamptz, zone text, hour integer) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     clock CONSTANT timestamp := from_at AT TIME ZONE zone;
@@ -30,7 +30,7 @@ $$;
 COMMENT ON FUNCTION _next_digest(text, timestamptz, text, integer) IS 'When the next hourly or daily digest is due in a time zone, strictly after from_at; from_at itself for immediate';
 
 CREATE FUNCTION _digest_at(for_user text, for_category text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
@@ -44,7 +44,7 @@ $$;
 COMMENT ON FUNCTION _digest_at(text, text) IS 'When a user''s digest of a category is due that begins to gather now';
 
 CREATE FUNCTION _mail_template(mail_group text, rules mailer.category, template text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     IF mail_group IS NULL OR mail_group LIKE 'key:%' THEN
@@ -56,7 +56,7 @@ $$;
 COMMENT ON FUNCTION _mail_template(text, mailer.category, text) IS 'What a mail is rendered with: the item''s template, or the category''s digest_template for several things; NULL: the loader renders';
 
 CREATE FUNCTION _own_variables(item mailer.notification_item, contact_name text) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION _own_variables(mailer.notification_item, text) IS 'What the 
 
 -- Items of a mail: its own, and while it gathers those that would become its own.
 CREATE FUNCTION _mail_items(mail mailer.notification_mail) RETURNS SETOF mailer.notification_item
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN QUERY SELECT i.* FROM mailer.notification_item i
@@ -115,7 +115,7 @@ COMMENT ON FUNCTION _notification_is_wanted(bigint, jsonb) IS
 'send_if of notification mails: ends the gathering, and says no when nothing is left to tell or the user has switched this mail off. Safe to run again';
 
 CREATE FUNCTION _queue_successor(mail mailer.notification_mail) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql
 AS $$
 DECLARE
     rules mailer.category;
@@ -147,7 +147,7 @@ COMMENT ON FUNCTION _queue_successor(mailer.notification_mail) IS 'The mail for 
 
 -- One element for each thing: the items of a collapse_key, or a single item; with its own template's title and body.
 CREATE FUNCTION _digest_items(mail mailer.notification_mail) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_agg(thing.variables - 'items' || jsonb_build_object('template', thing.template, 'title', thing.title, 'body', thing.body)
                      ORDER BY thing.first_id)
@@ -191,7 +191,7 @@ $$;
 COMMENT ON FUNCTION _notification_variables(bigint, jsonb) IS 'loader of notification mails: what their template sees of the items of now. Changes nothing';
 
 CREATE FUNCTION _plain_digest(seen jsonb, all_items mailer.notification_item[]) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     one mailer.template;

@@ -43,7 +43,7 @@ $$;
 COMMENT ON FUNCTION _unsubscribe_url(text, text) IS 'The link of a mail of this scope to this address; NULL while mailer.unsubscribe_url is not set';
 
 CREATE FUNCTION _read_token(token text, OUT scope text, OUT address_key text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     parts text[] := regexp_match(token, '^([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})$');
