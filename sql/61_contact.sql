@@ -116,8 +116,8 @@ COMMENT ON FUNCTION category_set(text, boolean, integer, interval, interval, tex
 is_required: users can''t switch it off. rate_limit: most mails to one user in rate_period; what is over goes as one mail when the period ends.
 mail_delay: above 0, the mail goes after so long, and only if still unread. mailbox: which account sends; NULL is the default ones.
 digest_template: for mails that gather several things, sees items; NULL lists their titles. digest_hour: local hour of daily digests.
-collapse_window: how long the mail of a collapse_key waits for more of the same. is_announced: false spares a busy category the NOTIFY, for which
-commits wait for each other and with which PREPARE TRANSACTION can''t be used.
+collapse_window: how long the mail of a collapse_key waits for more of the same.
+is_announced: false spares a busy category the NOTIFY, for which commits wait for each other and which PREPARE TRANSACTION refuses.
 Errors: 22004 no name, 22023 a bad value, 42704 no such mailbox or template.';
 
 CREATE FUNCTION _check_category(name text) RETURNS void
