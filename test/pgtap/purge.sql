@@ -41,5 +41,5 @@ CALL mailer.purge('30 days');
 SELECT is_empty('SELECT 1 FROM mailer.message_attachment', 'they go when all of the batch is settled');
 BEGIN;
 SELECT throws_ok($$CALL mailer.purge('30 days')$$, '2D000', NULL, 'not inside a transaction block');
-ROLLBACK;
+COMMIT;
 SELECT * FROM finish();
