@@ -133,6 +133,7 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
         "WITH done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 WHERE c.lane_id = ANY ($1) AND c.state = 'r'"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p')"
         "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 's')"
+        "     AND EXISTS (SELECT 1 FROM mailer.message m WHERE m.campaign_id = c.campaign_id)"  // started empty it stays running
         "     RETURNING c.campaign_id, c.lane_id),"
         " logged AS (INSERT INTO mailer.event (at, kind, campaign_id, by_role, detail)"
         "     SELECT $2, 'campaign_completed', campaign_id, 'mailer', '{}' FROM done)"
