@@ -61,7 +61,7 @@ UPDATE mailer.mailbox SET is_default = false;
 SELECT matches(pg_temp.alarm('mailboxes'), '^critical there is mail, but no default mailbox', 'mail without a mailbox');
 INSERT INTO mailer.tally_delta (queued) SELECT 0 FROM generate_series(1, 100001);
 SELECT matches(pg_temp.alarm('counts'), '^warning', 'counts that nobody folds');
-INSERT INTO mailer.event (at, kind) VALUES (now(), 'notify_failed');
+INSERT INTO mailer.event (at, kind) VALUES (now(), 'notification_failed');
 SELECT matches(pg_temp.alarm('notifications'), '^warning 1 times', 'a trigger that failed');
 SELECT is((SELECT array_agg(DISTINCT severity) FROM (SELECT severity FROM mailer.health() LIMIT 1) h), '{critical}', 'the worst comes first');
 
