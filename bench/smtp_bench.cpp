@@ -25,7 +25,7 @@ core::Time now() { return std::chrono::time_point_cast<core::Duration>(std::chro
 
 class Silent : public smtp::Observer {
     void on_body(std::uint64_t) noexcept override {}
-    bool on_dot(std::uint64_t) noexcept override { return true; }
+    bool on_dot(std::uint64_t, const core::Report&, core::Time) noexcept override { return true; }
     void on_reply(std::uint64_t, const core::Report&) noexcept override {}
 };
 

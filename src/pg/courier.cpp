@@ -15,6 +15,7 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.body = std::move(prepared.body);
     delivery.is_8bit = prepared.is_8bit;
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
+    journal_.note_envelope(ticket.token, ticket.envelope);
     return transport_.submit(std::move(delivery));
 }
 

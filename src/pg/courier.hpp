@@ -22,7 +22,9 @@ public:
 
 private:
     void on_body(std::uint64_t token) noexcept override { journal_.mark(token, worker::Phase::body); }
-    bool on_dot(std::uint64_t token) noexcept override { return journal_.mark(token, worker::Phase::dot); }
+    bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept override {
+        return journal_.record_dot(token, so_far, now);
+    }
     void on_reply(std::uint64_t token, const core::Report& report) noexcept override { journal_.record_reply(token, report); }
 
     worker::FileJournal& journal_;

@@ -74,6 +74,7 @@ private:
     void settle_finals(std::span<const worker::Settlement> settlements, core::Time now, std::set<std::int64_t>& written);
     void settle_returns(std::span<const worker::Settlement> settlements, std::set<std::int64_t>& written);
     void store_recipients(std::span<const worker::Settlement> settlements);
+    void stop_recipients(std::span<const worker::Settlement> settlements);
     void suppress_bounced(std::span<const worker::Settlement> settlements, core::Time now);
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
     void store_deltas(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);

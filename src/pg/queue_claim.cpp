@@ -248,7 +248,9 @@ void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
 
 std::vector<worker::Orphan> PgQueue::orphans() {
     static Statement statement(
-        "SELECT " CANDIDATE_COLUMNS ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at"
+        "SELECT " CANDIDATE_COLUMNS ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at,"
+        " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM mailer.recipient r"
+        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p'))"
         "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
         {TIMESTAMPTZOID});
     std::vector<worker::Orphan> orphans;
@@ -265,6 +267,7 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         if (auto day = rows.maybe_bigint(i, 21)) r.campaign_day = day_from_pg(*day);
         r.at = *time_at(rows, i, 22);
         r.is_warmup = orphan.row.facts.is_warmup;
+        for (std::int64_t n : rows.bigints(i, 23)) orphan.unsettled.push_back(static_cast<int>(n));
         orphans.push_back(std::move(orphan));
     }
     return orphans;

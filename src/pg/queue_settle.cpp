@@ -168,14 +168,32 @@ void PgQueue::store_recipients(std::span<const Settlement> settlements) {
         for (const worker::RecipientRow& r : s.recipients) {
             ids.push_back(s.row.facts.id);
             numbers.push_back(r.n);
-            states.emplace_back(1, r.state == 'p' && s.is_final ? s.state : r.state);
+            states.emplace_back(1, r.state);
             codes.push_back(r.reply.code ? std::optional<std::int32_t>(r.reply.code) : std::nullopt);
             enhanced.push_back(not_empty(r.reply.enhanced));
             replies.push_back(not_empty(r.reply.text));
         }
     }
-    if (ids.empty()) return;
-    statement.run({p_bigints(ids), p_ints(numbers), p_texts(states), p_ints(codes), p_texts(enhanced), p_texts(replies)});
+    if (!ids.empty()) {
+        statement.run({p_bigints(ids), p_ints(numbers), p_texts(states), p_ints(codes), p_texts(enhanced), p_texts(replies)});
+    }
+    stop_recipients(settlements);
+}
+
+// Whoever still waits when the message is settled for good gets no other try: not accepted, whatever became of the others.
+void PgQueue::stop_recipients(std::span<const Settlement> settlements) {
+    static Statement statement(
+        "UPDATE mailer.recipient r SET state = s.state::\"char\" FROM unnest($1, $2) AS s(message_id, state)"
+        " WHERE r.message_id = s.message_id AND r.state = 'p'",
+        {INT8ARRAYOID, TEXTARRAYOID});
+    std::vector<std::int64_t> ids;
+    std::vector<std::string> states;
+    for (const Settlement& s : settlements) {
+        if (!s.is_final || s.row.recipient_count < 2) continue;
+        ids.push_back(s.row.facts.id);
+        states.emplace_back(1, s.state == 'c' ? 'c' : 'f');
+    }
+    if (!ids.empty()) statement.run({p_bigints(ids), p_texts(states)});
 }
 
 void PgQueue::suppress_bounced(std::span<const Settlement> settlements, Time now) {

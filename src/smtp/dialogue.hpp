@@ -61,6 +61,7 @@ public:
 
     bool take_body_started();  // once: the server said 354 and the body is about to go
     bool has_report() const { return report_is_ready_; }
+    const core::Report& so_far() const { return report_; }  // of the running transaction
     std::optional<core::Report> take_report();
 
 private:

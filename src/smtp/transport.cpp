@@ -229,7 +229,7 @@ public:
     void ask_for_dot(Line& line) {
         Dialogue& dialogue = line.connection->dialogue();
         if (is_stopping_) return dialogue.abandon("shutting down", now_);
-        if (!observer_.on_dot(line.delivery->token)) {
+        if (!observer_.on_dot(line.delivery->token, dialogue.so_far(), now_)) {
             return dialogue.abandon("the journal could not be written", now_, Ending::unrecorded);
         }
         dialogue.allow_dot(now_);

@@ -32,7 +32,8 @@ class Observer {
 public:
     virtual ~Observer() = default;
     virtual void on_body(std::uint64_t token) noexcept = 0;  // the server said 354
-    virtual bool on_dot(std::uint64_t token) noexcept = 0;   // false: abandon, the dot is not sent
+    // False: abandon, the dot is not sent. `so_far` has the recipients' replies.
+    virtual bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept = 0;
     virtual void on_reply(std::uint64_t token,
                           const core::Report& report) noexcept = 0;  // every report, before anyone sees it
 };

@@ -111,14 +111,15 @@ private:
     bool is_short_ = false;
 };
 
-std::size_t pack(const core::Report& report, std::array<char, slot_size - sizeof(SlotHead)>& to, bool* fits) {
+std::size_t pack(const core::Report& report, core::Time dot_at, const std::vector<int>& envelope,
+                 std::array<char, slot_size - sizeof(SlotHead)>& to, bool* fits) {
     Packer p(to);
     p.number(static_cast<std::uint8_t>(report.stage));
     p.number(static_cast<std::uint8_t>(report.ending));
     p.number(static_cast<std::uint8_t>(report.dot_sent));
     p.number(static_cast<std::int32_t>(report.recipient_count));
     p.number(core::to_unix_us(report.started_at));
-    p.number(core::to_unix_us(report.dot_at));
+    p.number(core::to_unix_us(dot_at));
     p.number(core::to_unix_us(report.finished_at));
     p.number(static_cast<std::uint8_t>((report.final_reply ? 1 : 0) | (report.session_reply ? 2 : 0)));
     if (report.final_reply) p.reply(*report.final_reply, text_limit);
@@ -129,11 +130,14 @@ std::size_t pack(const core::Report& report, std::array<char, slot_size - sizeof
         p.number(static_cast<std::uint16_t>(r.index));
         p.reply(r.reply, limit);
     }
+    p.number(static_cast<std::uint16_t>(envelope.size()));
+    for (int n : envelope) p.number(static_cast<std::uint16_t>(n));
     *fits = !p.is_full();
     return p.size();
 }
 
-std::optional<core::Report> unpack(std::uint64_t token, const char* data, std::size_t length) {
+// False when it can't be read whole.
+bool unpack(std::uint64_t token, const char* data, std::size_t length, Recorded& recorded) {
     Unpacker u(data, length);
     core::Report report;
     report.token = token;
@@ -154,8 +158,13 @@ std::optional<core::Report> unpack(std::uint64_t token, const char* data, std::s
         r.reply = u.reply();
         report.recipients.push_back(std::move(r));
     }
-    if (u.is_short()) return std::nullopt;
-    return report;
+    const auto size = u.number<std::uint16_t>();
+    std::vector<int> envelope;
+    for (int i = 0; i < size && !u.is_short(); ++i) envelope.push_back(u.number<std::uint16_t>());
+    if (u.is_short()) return false;
+    recorded.report = std::move(report);
+    recorded.envelope = std::move(envelope);
+    return true;
 }
 
 bool write_at(int fd, const void* data, std::size_t n, off_t at) noexcept {
@@ -241,12 +250,12 @@ void FileJournal::read_slots() {
             free_.push_back(slot_count_);
             continue;
         }
-        Recorded recorded{static_cast<Phase>(head.phase), std::nullopt};
-        if (recorded.phase == Phase::reply) {
-            recorded.report = unpack(head.token, payload, head.length);
-            if (!recorded.report) recorded.phase = Phase::dot;  // something was answered, what is not to be read
+        Recorded recorded;
+        recorded.phase = static_cast<Phase>(head.phase);
+        if (head.length > 0 && !unpack(head.token, payload, head.length, recorded)) {
+            recorded.phase = Phase::dot;  // something was answered, what is not to be read
         }
-        slots_[head.token] = slot_count_;
+        slots_[head.token] = Slot{slot_count_, recorded.envelope};
         found_[head.token] = std::move(recorded);
     }
 }
@@ -276,38 +285,49 @@ void FileJournal::open_slot(std::uint64_t token) {
     } else {
         free_.pop_back();
     }
-    slots_[token] = slot;
+    slots_[token] = Slot{slot, {}};
 }
 
 bool FileJournal::mark(std::uint64_t token, Phase phase) noexcept {
     auto it = slots_.find(token);
     if (it == slots_.end()) return false;
     const char letter = static_cast<char>(phase);
-    return write_at(fd_, &letter, 1, place_of(it->second) + static_cast<off_t>(offsetof(SlotHead, phase)));
+    return write_at(fd_, &letter, 1, place_of(it->second.place) + static_cast<off_t>(offsetof(SlotHead, phase)));
+}
+
+void FileJournal::note_envelope(std::uint64_t token, const std::vector<int>& envelope) {
+    if (auto it = slots_.find(token); it != slots_.end()) it->second.envelope = envelope;
+}
+
+bool FileJournal::record_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept {
+    return record(token, Phase::dot, so_far, now);
 }
 
 bool FileJournal::record_reply(std::uint64_t token, const core::Report& report) noexcept {
+    return record(token, Phase::reply, report, report.dot_at);
+}
+
+bool FileJournal::record(std::uint64_t token, Phase phase, const core::Report& report, core::Time dot_at) noexcept {
     auto it = slots_.find(token);
     if (it == slots_.end()) return false;
     std::array<char, slot_size - sizeof(SlotHead)> payload;
     bool fits = false;
-    const std::size_t length = pack(report, payload, &fits);
+    const std::size_t length = pack(report, dot_at, it->second.envelope, payload, &fits);
     if (!fits) return false;
-    // Payload first: while the letter still says `dot`, a torn payload would at worst make the slot unreadable, which
-    // means the same: unconfirmed.
-    const off_t place = place_of(it->second);
-    if (!write_at(fd_, payload.data(), length, place + static_cast<off_t>(sizeof(SlotHead)))) return false;
-    SlotHead head{token, checksum_of(token, payload.data(), length), static_cast<std::uint32_t>(length), static_cast<char>(Phase::reply), {}};
-    return write_at(fd_, &head, sizeof head, place);
+    const SlotHead head{token, checksum_of(token, payload.data(), length), static_cast<std::uint32_t>(length), static_cast<char>(phase), {}};
+    std::array<char, slot_size> block;
+    std::memcpy(block.data(), &head, sizeof head);
+    std::memcpy(block.data() + sizeof head, payload.data(), length);
+    return write_at(fd_, block.data(), sizeof head + length, place_of(it->second.place));
 }
 
 void FileJournal::close_slot(std::uint64_t token) noexcept {
     auto it = slots_.find(token);
     if (it == slots_.end()) return;
     SlotHead head{};
-    if (!write_at(fd_, &head, sizeof head, place_of(it->second))) return;  // stays taken: worth a slot, not a mail
+    if (!write_at(fd_, &head, sizeof head, place_of(it->second.place))) return;  // stays taken: worth a slot, not a mail
     try {
-        free_.push_back(it->second);
+        free_.push_back(it->second.place);
     } catch (const std::bad_alloc&) {
     }
     slots_.erase(it);

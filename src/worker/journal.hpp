@@ -4,7 +4,7 @@
 // (unconfirmed) when the process is gone. Written with pwrite before the fact it announces; the page cache survives
 // kill -9 of any process. After a crash of the operating system, on a copy or after a restore the file can't be trusted:
 // its header is bound to boot, device, inode and history, and on any difference every token is unknown.
-//   J1  a slot is written whole before its phase letter says so; the letter is one byte
+//   J1  a change of phase is one byte, or one write within a page: a killed process has made it or hasn't
 //   J2  a slot whose checksum doesn't fit is as good as none
 //   J3  a write that fails is told to the caller; nothing is mapped (a full disk under mmap is a SIGBUS)
 // The path should be one that base backups skip. One process at a time: the holder of the sender's lock.
@@ -44,6 +44,10 @@ public:
     std::optional<Recorded> recorded(std::uint64_t token) override;
     void keep_only(const std::set<std::uint64_t>& tokens) override;
 
+    // Whom the reports to come count by index.
+    void note_envelope(std::uint64_t token, const std::vector<int>& envelope);
+    // Phase::dot with what was answered so far: whoever was refused before the dot never becomes unconfirmed.
+    bool record_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept;
     // The server's whole answer, before the connection is used again. False: could not be written.
     bool record_reply(std::uint64_t token, const core::Report& report) noexcept;
     // The last commit that this journal knows of; written now and then, cheap.
@@ -52,15 +56,20 @@ public:
     bool was_trusted() const { return was_trusted_; }
 
 private:
+    struct Slot {
+        std::uint32_t place = 0;
+        std::vector<int> envelope;
+    };
     void read_slots();
     bool write_header() noexcept;
+    bool record(std::uint64_t token, Phase phase, const core::Report& report, core::Time dot_at) noexcept;
 
     std::string path_;
     JournalBinding binding_;
     int fd_ = -1;
     bool was_trusted_ = false;
     std::uint32_t slot_count_ = 0;
-    std::unordered_map<std::uint64_t, std::uint32_t> slots_;  // by token
+    std::unordered_map<std::uint64_t, Slot> slots_;  // by token
     std::vector<std::uint32_t> free_;
     std::unordered_map<std::uint64_t, Recorded> found_;
 };

@@ -99,6 +99,7 @@ struct Orphan {
     std::uint64_t token = 0;
     Candidate row;
     core::Reservation reservation;
+    std::vector<int> unsettled;  // recipients (numbers from 1) without a result of an earlier try
 };
 
 struct Signals {
@@ -230,7 +231,8 @@ enum class Phase : char {
 
 struct Recorded {
     Phase phase = Phase::claimed;
-    std::optional<core::Report> report;  // of Phase::reply
+    std::optional<core::Report> report;  // of Phase::reply; of Phase::dot what was answered before it
+    std::vector<int> envelope;           // with a report: the Ticket's
 };
 
 class Journal {

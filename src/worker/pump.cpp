@@ -404,11 +404,15 @@ void Pump::store(Time now) {
 
 // The transaction has committed: what it did becomes what is.
 void Pump::finish_tick(Time now) {
+    std::set<std::int64_t> claimed_again;  // given back and taken in the same transaction: what was fetched is of the new claim
+    if (!closed_.empty()) {
+        for (const Ticket& ticket : claimed_) claimed_again.insert(ticket.row.facts.id);
+    }
     for (std::uint64_t token : closed_) {
         journal_.close_slot(token);
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
-        mail_room_.forget(it->second.row.facts.id);
+        if (!claimed_again.contains(it->second.row.facts.id)) mail_room_.forget(it->second.row.facts.id);
         bytes_in_hand_ -= it->second.body_size;
         tickets_.erase(it);
     }

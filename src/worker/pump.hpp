@@ -86,7 +86,8 @@ private:
     Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
     Settlement unsent(const Ticket& ticket, Time now) const;
     Settlement of_prepared(const Ticket& ticket, Prepared prepared, Time now) const;
-    Settlement of_orphan(const Ticket& ticket, const std::string& unconfirmed_reason, Time now);
+    Settlement of_orphan(Ticket& ticket, const std::string& unconfirmed_reason, Time now);
+    Settlement of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now) const;
     void count_days(const core::Reservation& reservation, int sign);
     InFlight in_flight() const;
 

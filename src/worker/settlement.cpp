@@ -27,27 +27,36 @@ char letter(core::Fate fate) {
     return 'p';
 }
 
+constexpr const char* died_after_dot = "the message was sent to the final dot; the sender died before the reply";
+
 void make_final(Settlement& s, char state, std::string reason) {
     s.is_final = true;
     s.state = state;
     s.reason = std::move(reason);
 }
 
+// Failed for good; but what somebody got by an earlier try is sent, and only the rest of its recipients have failed.
+void make_failed(Settlement& s, const std::string& reason) {
+    if (s.row.accepted_before == 0) return make_final(s, 'f', reason);
+    const int rest = s.row.recipient_count - s.row.accepted_before;
+    make_final(s, 'S', std::to_string(rest) + " of " + std::to_string(s.row.recipient_count) + " " + reason);
+}
+
 }  // namespace
 
 Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
     Settlement s;
+    s.row = std::move(row);
     switch (fate) {
-        case core::MessageFate::expired: make_final(s, 'f', "expired"); break;
+        case core::MessageFate::expired: make_failed(s, "expired"); break;
         case core::MessageFate::suppressed:
-            make_final(s, 'c', row.facts.suppressed_reason == "unsubscribed" ? "unsubscribed" : "suppressed");
-            s.reply.text = row.facts.suppressed_reason;
+            make_final(s, 'c', s.row.facts.suppressed_reason == "unsubscribed" ? "unsubscribed" : "suppressed");
+            s.reply.text = s.row.facts.suppressed_reason;
             break;
         case core::MessageFate::duplicate: make_final(s, 'c', "duplicate"); break;
         case core::MessageFate::go:
-        case core::MessageFate::wait: s.due_at = row.facts.due_at; break;
+        case core::MessageFate::wait: s.due_at = s.row.facts.due_at; break;
     }
-    s.row = std::move(row);
     return s;
 }
 
@@ -136,7 +145,7 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
         case Prepared::Kind::interrupted: return unsent(ticket, now);
         case Prepared::Kind::cancelled: make_final(s, 'c', prepared.reason); break;
         case Prepared::Kind::failed:
-            make_final(s, 'f', prepared.reason);
+            make_failed(s, prepared.reason);
             attempt.outcome = "failed";
             break;
         case Prepared::Kind::temporary: {
@@ -144,10 +153,10 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             attempt.outcome = "retry";
             core::Duration delay = core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
             if (ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
-                make_final(s, 'f', "attempts_exhausted");
+                make_failed(s, "attempts_exhausted");
                 attempt.outcome = "failed";
             } else if (now + delay > ticket.row.age_from + settings_.retry.max_age) {
-                make_final(s, 'f', "too_old");
+                make_failed(s, "too_old");
                 attempt.outcome = "failed";
             } else {
                 s.due_at = now + delay;
@@ -177,7 +186,7 @@ void Pump::recover(const std::string& unconfirmed_reason, Time now) {
         ticket.token = orphan.token;
         ticket.row = std::move(orphan.row);
         ticket.reservation = orphan.reservation;
-        for (int n = 1; n <= ticket.row.recipient_count; ++n) ticket.envelope.push_back(n);
+        ticket.envelope = std::move(orphan.unsettled);
         tokens.insert(ticket.token);
         next_token_ = std::max(next_token_, ticket.token + 1);
         settlements_.push_back(of_orphan(ticket, unconfirmed_reason, now));
@@ -186,14 +195,20 @@ void Pump::recover(const std::string& unconfirmed_reason, Time now) {
     journal_.keep_only(tokens);
 }
 
-Settlement Pump::of_orphan(const Ticket& ticket, const std::string& unconfirmed_reason, Time now) {
+Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason, Time now) {
     std::optional<Recorded> recorded = journal_.recorded(ticket.token);
-    if (recorded && recorded->phase == Phase::reply && recorded->report) return settlement_of(ticket, *recorded->report, now);
+    if (recorded && recorded->report && static_cast<int>(recorded->envelope.size()) == recorded->report->recipient_count) {
+        for (int n : std::exchange(ticket.envelope, recorded->envelope)) {
+            if (std::find(ticket.envelope.begin(), ticket.envelope.end(), n) == ticket.envelope.end()) ticket.suppressed.push_back(n);
+        }
+        if (recorded->phase == Phase::reply) return settlement_of(ticket, *recorded->report, now);
+        return of_dot(ticket, std::move(*recorded->report), unconfirmed_reason, now);
+    }
     if (recorded && recorded->phase != Phase::dot && recorded->phase != Phase::reply) {
         Settlement s = settlement_of_return(ticket, now);
         if (recorded->phase == Phase::preparing) {
             s.counts_crash = true;
-            if (ticket.row.crash_count + 1 >= 2) make_final(s, 'f', "quarantined");
+            if (ticket.row.crash_count + 1 >= 2) make_failed(s, "quarantined");
         }
         return s;
     }
@@ -202,10 +217,22 @@ Settlement Pump::of_orphan(const Ticket& ticket, const std::string& unconfirmed_
     s.consumes_attempt = true;
     s.is_sent = true;
     s.replied_at = now;
-    s.reply.text = recorded ? "the message was sent to the final dot; the sender died before the reply"
-                            : "the sender died and left no record of how far the message came";
+    s.reply.text = recorded ? died_after_dot : "the sender died and left no record of how far the message came";
     s.attempt = AttemptRow{ticket.reservation.at, {}, now, "dot", s.reply, "unconfirmed"};
     for (int n : ticket.envelope) s.recipients.push_back({n, 'u', {}, false});
+    return s;
+}
+
+// The dot may have left, and the reply is lost with the sender: as if the connection had died, and nobody's fault.
+Settlement Pump::of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now) const {
+    report.dot_sent = true;
+    report.stage = core::Stage::dot;
+    report.ending = core::Ending::abandoned;
+    report.finished_at = now;
+    Settlement s = settlement_of(ticket, report, now);
+    s.reason = unconfirmed_reason;
+    s.reply.text = died_after_dot;
+    s.attempt->reply.text = died_after_dot;
     return s;
 }
 

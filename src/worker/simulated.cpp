@@ -53,7 +53,13 @@ void MemoryJournal::keep_only(const std::set<std::uint64_t>& tokens) {
 
 void MemoryJournal::answered(const core::Report& report) {
     auto it = records_.find(report.token);
-    if (it != records_.end()) it->second = {Phase::reply, report};
+    if (it == records_.end()) return;
+    it->second.phase = Phase::reply;
+    it->second.report = report;
+}
+
+void MemoryJournal::note_envelope(std::uint64_t token, const std::vector<int>& envelope) {
+    if (auto it = records_.find(token); it != records_.end()) it->second.envelope = envelope;
 }
 
 // ── Courier ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -79,6 +85,7 @@ bool SimulatedCourier::submit(const Ticket& ticket, Prepared prepared) {
     report.mailbox_id = ticket.reservation.mailbox_id;
     report.recipient_count = static_cast<int>(flight.delivery.recipients.size());
     report.started_at = start;
+    journal_.note_envelope(ticket.token, ticket.envelope);
     flights_.emplace(ticket.token, std::move(flight));
     return true;
 }

@@ -33,6 +33,7 @@ public:
     void keep_only(const std::set<std::uint64_t>& tokens) override;
 
     void answered(const core::Report& report);
+    void note_envelope(std::uint64_t token, const std::vector<int>& envelope);
     void lose_everything() { records_.clear(); }
 
 private:

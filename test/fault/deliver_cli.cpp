@@ -46,7 +46,7 @@ class Journal : public smtp::Observer {
 public:
     explicit Journal(bool refuses_dot) : refuses_dot_(refuses_dot) {}
     void on_body(std::uint64_t token) noexcept override { phases_[token] += " body"; }
-    bool on_dot(std::uint64_t token) noexcept override {
+    bool on_dot(std::uint64_t token, const core::Report&, core::Time) noexcept override {
         phases_[token] += refuses_dot_ ? " dot-refused" : " dot";
         return !refuses_dot_;
     }

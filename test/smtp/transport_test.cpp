@@ -121,7 +121,8 @@ private:
 class Journal : public Observer {
 public:
     void on_body(std::uint64_t token) noexcept override { log.push_back("body " + std::to_string(token)); }
-    bool on_dot(std::uint64_t token) noexcept override {
+    bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time) noexcept override {
+        recipients_at_dot.push_back(so_far.recipients);
         log.push_back("dot " + std::to_string(token));
         if (server != nullptr) {  // 1: nothing that holds the dot may have arrived
             server->turn();
@@ -138,6 +139,7 @@ public:
     std::vector<std::string> log;
     std::map<std::uint64_t, int> replies;
     std::vector<int> messages_at_dot;
+    std::vector<std::vector<core::RecipientResult>> recipients_at_dot;
     core::Report last;
     Server* server = nullptr;
     bool grants = true;
