@@ -1,5 +1,5 @@
 -- purge(): content goes, the ledger stays, what waits is untouched. It commits, so this file leaves its rows behind.
-SELECT no_plan();
+SELECT plan(14);
 \ir fixture.psql
 SELECT mailer.pause('the rows of this test are not for sending') \g /dev/null
 
