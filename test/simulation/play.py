@@ -153,7 +153,7 @@ class Scenario:
         r = self.random
         number = r.randint(1, len(self.campaigns))
         campaign, box = self.campaigns[number - 1], r.choice(self.mailboxes)
-        what = r.randrange(13)
+        what = r.randrange(15)
         if what == 0:
             self.say(f"SELECT mailer.campaign_pause({number}, 'a break') FROM mailer.campaign WHERE campaign_id = {number} AND state = 'r';")
         elif what == 1:
@@ -173,7 +173,7 @@ class Scenario:
         elif what in (6, 7):
             start, end = self.draw_window()
             settings = r.choice([{"gap": "77 s"}, {"window_start": start, "window_end": end}, {"max_per_day": r.randint(1, 9)},
-                                 {"jitter": 0.1}, {"timezone": r.choice(ZONES)}])
+                                 {"jitter": 0.1}, {"timezone": r.choice(ZONES)}, {"mailboxes": [r.choice(self.mailboxes)["name"]]}])
             self.altered_campaigns.add(number)
             self.say(f"SELECT mailer.campaign_alter({number}, '{json.dumps(settings)}') FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
         elif what == 8:
@@ -188,7 +188,11 @@ class Scenario:
                      call("suppress", self.leads(campaign)[-1]))
         elif what == 11:
             self.enqueue_others()
-            self.say(f"SELECT mailer.cancel(message_id) FROM mailer.queue WHERE state = 'pending' ORDER BY message_id DESC LIMIT 2;")
+            self.say("SELECT mailer.cancel(message_id) FROM mailer.queue WHERE state = 'pending' ORDER BY message_id DESC LIMIT 2;")
+        elif what == 13:
+            self.say("SELECT mailer.resolve(message_id, 'sent') FROM mailer.message_status WHERE state = 'unconfirmed' ORDER BY message_id LIMIT 3;")
+        elif what == 14:
+            self.say("SELECT mailer.retry(message_id) FROM mailer.message_status WHERE state = 'failed' AND reason <> 'invalid_address' ORDER BY message_id LIMIT 3;")
         elif what == 12 and self.one_in(3):
             self.say(f"SELECT mailer.campaign_cancel({number}, 'enough') FROM mailer.campaign WHERE campaign_id = {number} AND state NOT IN ('x', 'c');")
 
