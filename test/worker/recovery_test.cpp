@@ -20,8 +20,14 @@ public:
     void begin(Time) override {}
     void commit() override {}
     void abort() noexcept override {}
-    std::vector<std::int64_t> load_world(core::Planner&, std::span<const std::int64_t>, const InFlight&, Time) override { return {}; }
-    std::vector<std::int64_t> load_lanes(core::Planner&, std::span<const std::int64_t>, const InFlight&, Time) override { return {}; }
+    std::vector<std::int64_t> load_world(core::Planner&, std::span<const std::int64_t>, const InFlight&,
+                                         Time) override {
+        return {};
+    }
+    std::vector<std::int64_t> load_lanes(core::Planner&, std::span<const std::int64_t>, const InFlight&,
+                                         Time) override {
+        return {};
+    }
     Swept sweep() override { return {}; }
     void lower_mark(std::int64_t, Time) override {}
     std::vector<Candidate> pick(std::int64_t, int, Time) override { return {}; }
@@ -41,8 +47,8 @@ public:
     int breaker_failures(std::int64_t) override { return 0; }
     std::vector<std::int64_t> complete_campaigns(std::span<const std::int64_t>, Time) override { return {}; }
     void fold_tally(Time) override {}
-    void log_event(const std::string&, std::optional<std::int64_t>, std::optional<std::int64_t>, std::optional<std::int64_t>,
-                   const std::string&) override {}
+    void log_event(const std::string&, std::optional<std::int64_t>, std::optional<std::int64_t>,
+                   std::optional<std::int64_t>, const std::string&) override {}
     std::vector<Orphan> orphans() override { return left; }
 
     std::vector<Orphan> left;
@@ -96,7 +102,8 @@ protected:
     }
     std::string states() {
         std::string all;
-        for (const RecipientRow& r : recovered().recipients) all += std::to_string(r.n) + r.state + " ";
+        for (const RecipientRow& r : recovered().recipients)
+            all += std::to_string(r.n) + r.state + " ";
         return all;
     }
 
