@@ -52,7 +52,6 @@ class Scenario:
         self.is_exact = seed % 4 == 0  # mail takes no time: the forecast must be right to the microsecond
         self.sql = []
         self.altered_campaigns, self.altered_mailboxes = set(), set()
-        self.outages = []
 
     def one_in(self, n):
         return self.random.randrange(n) == 0
@@ -166,10 +165,8 @@ class Scenario:
             hours = r.randint(1, 60)
             self.say(call("pause", "a moment"), self.run_until(min(self.end, self.now + dt.timedelta(hours=hours))), "SELECT mailer.resume();")
         elif what == 5:  # nobody is there
-            since = self.now
             at = min(self.end, self.now + dt.timedelta(hours=r.randint(1, 100)))
             self.say(self.clock(at), self.run_until(at, restart=True))
-            self.outages.append((since, at))
         elif what in (6, 7):
             start, end = self.draw_window()
             settings = r.choice([{"gap": "77 s"}, {"window_start": start, "window_end": end}, {"max_per_day": r.randint(1, 9)},
