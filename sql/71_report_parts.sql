@@ -161,9 +161,9 @@ AS $$
         SELECT b.from_at, GREATEST(b.to_at, b.from_at + interval '1 min') AS to_at, b.done
         FROM (SELECT LEAST(since, min(s.at), until) AS from_at, GREATEST(until, slots[cardinality(slots)]) AS to_at, count(*) AS done FROM settled s) b
     ), place AS (  -- two hundred steps are as fine as a screen shows
-        SELECT 'done' AS line, round(200 * extract(epoch FROM s.at - p.from_at) / extract(epoch FROM p.to_at - p.from_at)) / 2.0 AS x FROM settled s, span p
+        SELECT 'done' AS line, round(200 * extract(epoch FROM s.at - p.from_at)::numeric / extract(epoch FROM p.to_at - p.from_at)::numeric) / 2.0 AS x FROM settled s, span p
         UNION ALL
-        SELECT 'plan', round(200 * extract(epoch FROM f.at - p.from_at) / extract(epoch FROM p.to_at - p.from_at)) / 2.0 FROM unnest(slots) f(at), span p
+        SELECT 'plan', round(200 * extract(epoch FROM f.at - p.from_at)::numeric / extract(epoch FROM p.to_at - p.from_at)::numeric) / 2.0 FROM unnest(slots) f(at), span p
     ), point AS (
         SELECT g.line, g.x, sum(g.n) OVER (PARTITION BY g.line ORDER BY g.x) + CASE g.line WHEN 'plan' THEN p.done ELSE 0 END AS y
         FROM (SELECT l.line, l.x, count(*) AS n FROM place l GROUP BY 1, 2) g, span p
@@ -171,7 +171,7 @@ AS $$
         SELECT string_agg(format('H%sV%s', round(q.x, 1), round(100 - 100.0 * q.y / total, 1)), '' ORDER BY q.x) FILTER (WHERE q.line = 'done') AS done,
                string_agg(format('H%sV%s', round(q.x, 1), round(100 - 100.0 * q.y / total, 1)), '' ORDER BY q.x) FILTER (WHERE q.line = 'plan') AS plan FROM point q
     ), now_at AS (
-        SELECT round(100 * extract(epoch FROM until - p.from_at) / extract(epoch FROM p.to_at - p.from_at), 1) AS x,
+        SELECT round(100 * extract(epoch FROM until - p.from_at)::numeric / extract(epoch FROM p.to_at - p.from_at)::numeric, 1) AS x,
                round(100 - 100.0 * p.done / total, 1) AS y FROM span p
     )
     SELECT mailer._html_chart(
