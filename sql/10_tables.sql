@@ -61,6 +61,7 @@ CREATE TABLE mailbox (
     paused_at       timestamptz,
     pause_reason    text,
     created_at      timestamptz NOT NULL DEFAULT now(),
+    mended_at       timestamptz,
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
     CONSTRAINT "tls is starttls, implicit, opportunistic or none" CHECK (tls IN ('starttls', 'implicit', 'opportunistic', 'none')),
@@ -75,6 +76,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "a reason is there iff the mailbox is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
 );
 COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its limits. Settings only: what the engine counts is in mailbox_state and mailbox_day';
+COMMENT ON COLUMN mailbox.mended_at IS 'When somebody last changed settings or password, or resumed it: a circuit breaker that opened before is closed by the engine';
 COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
 COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';

@@ -233,7 +233,8 @@ BEGIN
             from_address = box.from_address, from_name = box.from_name, daily_limit = box.daily_limit,
             ramp_start = box.ramp_start, ramp_step = box.ramp_step, ramp_from = box.ramp_from, gap = box.gap,
             max_connections = box.max_connections, max_per_connection = box.max_per_connection,
-            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default
+            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default,
+            mended_at = clock_timestamp()
         WHERE b.mailbox_id = old.mailbox_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('mailbox "%s" already exists', box.name);
@@ -264,6 +265,7 @@ BEGIN
         VALUES (box_id, mailbox_set_password.password, mailer._now())
         ON CONFLICT (mailbox_id) DO UPDATE SET password = excluded.password, set_at = excluded.set_at;
     END IF;
+    UPDATE mailer.mailbox b SET mended_at = clock_timestamp() WHERE b.mailbox_id = box_id;
     PERFORM mailer._log_event('mailbox_password_set', jsonb_build_object('is_set', mailbox_set_password.password IS NOT NULL),
         mailbox_id => box_id);
     PERFORM mailer._changed();
@@ -301,9 +303,10 @@ BEGIN
     UPDATE mailer.mailbox b SET paused_at = NULL, pause_reason = NULL WHERE b.mailbox_id = box_id AND b.paused_at IS NOT NULL;
     IF FOUND THEN
         PERFORM mailer._log_event('mailbox_resumed', mailbox_id => box_id);
-        PERFORM mailer._changed();
     END IF;
+    UPDATE mailer.mailbox b SET mended_at = clock_timestamp() WHERE b.mailbox_id = box_id;
+    PERFORM mailer._changed();
 END;
 $$;
 COMMENT ON FUNCTION mailbox_resume(text) IS
-'Lets a paused mailbox send again; nothing happens when it is not paused. Errors: 42704 no such mailbox.';
+'Lets a paused mailbox send again, and one whose server or login failed try again at once. Errors: 42704 no such mailbox.';

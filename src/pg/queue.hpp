@@ -79,6 +79,7 @@ private:
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
     void store_deltas(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);
     void recount_tally();
+    void close_mended_breakers();
 
     Transactions& transactions_;
     Accounts& accounts_;

@@ -114,6 +114,18 @@ void PgQueue::store_breaker(std::int64_t mailbox_id, int failures, std::optional
     log_event(until ? "breaker_opened" : "breaker_closed", {}, {}, mailbox_id, reason);
 }
 
+// Somebody changed the mailbox's settings or resumed it since: what failed then says nothing about now.
+void PgQueue::close_mended_breakers() {
+    static Statement statement(
+        "WITH mended AS (UPDATE mailer.mailbox_state s"
+        "     SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL"
+        "    FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.breaker_since < m.mended_at RETURNING s.mailbox_id)"
+        " INSERT INTO mailer.event (kind, mailbox_id, by_role, detail)"
+        "  SELECT 'breaker_closed', mailbox_id, 'mailer', jsonb_build_object('text', 'its settings were changed') FROM mended",
+        {});
+    statement.run({});
+}
+
 void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) {
     static Statement statement(
         "INSERT INTO mailer.missed_slot_log (campaign_id, from_at, to_at, slot_count, reason) VALUES ($1, $2, $3, $4, $5)"
