@@ -132,6 +132,7 @@ void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& 
             contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
             planner.upsert_lane(lane, now);
             queues.push_back(read_queue(lane.id, most_of_others));
+            mark_suppressed(queues.back(), now);
             lane.pool.clear();  // it is in
             is_growing = true;
         }

@@ -21,6 +21,17 @@ SELECT is(simulation.sent(), 33::bigint, 'a chain of campaigns: all went');
 SELECT is((SELECT count(*) FROM simulation.foretold f JOIN simulation.delivered d USING (message_id) JOIN mailer.mailbox b USING (mailbox_id)
            WHERE f.slot_at = d.claimed_at AND f.mailbox = b.name), 33::bigint, 'and as foretold, to the microsecond and the mailbox');
 
+-- Who is suppressed in another campaign takes nothing of the day that both share.
+SELECT simulation.scene() \g /dev/null
+SELECT mailer.mailbox_alter('one', '{"daily_limit": 4}') \g /dev/null
+SELECT mailer.campaign_create('other', 'hello', '{one}', timezone => 'Europe/Warsaw', gap => '10 s') \g /dev/null
+SELECT mailer.campaign_add_many(2, '{d@example.com,e@example.com}'), mailer.campaign_start(2), mailer.suppress('d@example.com') \g /dev/null
+SELECT simulation.foretell() \g /dev/null
+CALL simulation.run('2027-03-03 17:00+01', 1, '{"new": true}');
+SELECT is((SELECT string_agg(m.addresses[1], ' ' ORDER BY claimed_at) FROM simulation.delivered JOIN mailer.message m USING (message_id)),
+    'a@example.com e@example.com b@example.com c@example.com', 'a suppressed lead of another campaign: all others go on the first day');
+SELECT is(simulation.furthest_off(), 0.000, 'and as foretold');
+
 -- A mailbox's gap runs from the reply: how long mails take is part of the plan.
 SELECT simulation.scene() \g /dev/null
 SELECT mailer.campaign_alter(1, '{"gap": "1 s"}'), mailer.mailbox_alter('one', '{"gap": "10 s"}') \g /dev/null
