@@ -98,7 +98,7 @@ CREATE FUNCTION retry(message_id bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_retry';
 COMMENT ON FUNCTION retry(bigint) IS
 'Queues a failed message again with fresh attempts, or makes one that waits after a failure due now. False for everything else, and for
-a bad address or purged content. What its refusal had suppressed (hard_bounce) is lifted. In a campaign it goes before new leads, through
+a bad address, purged content or a cancelled campaign. What its refusal had suppressed (hard_bounce) is lifted. In a campaign it goes before new leads, through
 every gate; a completed campaign runs again.';
 REVOKE ALL ON FUNCTION retry(bigint) FROM PUBLIC;
 

@@ -74,8 +74,18 @@ bool hasten(const Call& call_) {
     return true;
 }
 
+// Whether the message is of a campaign that was cancelled; if not, it can't be until the transaction ends.
+bool is_campaign_cancelled(std::int64_t id) {
+    static Statement find(
+        "SELECT c.state FROM mailer.campaign c JOIN mailer.message m ON m.campaign_id = c.campaign_id"
+        " WHERE m.message_id = $1 FOR KEY SHARE OF c",
+        {INT8OID});
+    const Rows rows = find.run({p_bigint(id)});
+    return !rows.empty() && rows.letter(0, 1) == 'x';
+}
+
 // Takes a message with an outcome of this state back into the queue: with fresh attempts, its tries counted on. What
-// has no address to go to, or no content any more, stays. Who asks for another try believes in the address: that its
+// has no address to go to, no content any more, or whose campaign was cancelled, stays. Who asks for another try believes in the address: that its
 // refusal had suppressed it is lifted.
 bool requeue(const Call& call_, char state) {
     static Statement run(
@@ -98,6 +108,7 @@ bool requeue(const Call& call_, char state) {
         " SELECT g.lane_id, g.campaign_id FROM gone g",
         {INT8OID, TIMESTAMPTZOID, CHAROID, INT2OID});
     static Statement reopen("SELECT mailer._campaign_reopen($1, $2)", {INT8OID, TEXTOID});
+    if (is_campaign_cancelled(call_.message_id)) return false;
     const Rows rows = run.run({p_bigint(call_.message_id), p_time(call_.now), p_datum(CHAROID, CharGetDatum(state)),
                                p_datum(INT2OID, Int16GetDatum(retry_priority_of_campaigns))});
     if (rows.empty()) return false;
@@ -142,7 +153,7 @@ bool retry(FunctionCallInfo fcinfo) {
             state = "cancelled";
             break;
         case 'u':
-            state = "unconfirmed, but its content was purged";
+            state = "unconfirmed, but its content was purged or its campaign was cancelled";
             break;
         default:
             break;

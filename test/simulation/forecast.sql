@@ -63,6 +63,13 @@ SELECT mailer.cancel(2), mailer.cancel(3) \g /dev/null
 CALL simulation.run('2027-03-01 10:00:01+01', 1, '{}');
 SELECT is((SELECT state FROM mailer.campaign_status(1)), 'completed', 'a campaign whose waiting mails were all cancelled completes');
 
+-- What failed in a campaign that was cancelled since stays failed.
+SELECT simulation.scene() \g /dev/null
+CALL simulation.run('2027-03-01 10:00+01', 1, '{"new": true, "refused": 1}');
+SELECT mailer.campaign_cancel(1, 'enough') \g /dev/null
+SELECT is(mailer.retry(1), false, 'nothing is retried in a cancelled campaign');
+SELECT is_empty('SELECT * FROM mailer.verify() WHERE violations <> 0', 'and every invariant holds');
+
 -- The sender dies with a mail on its way, and its journal with it.
 SELECT simulation.scene() \g /dev/null
 CALL simulation.run('2027-03-01 10:00:05+01', 1, '{"new": true, "least_transit_us": 20000000, "most_transit_us": 20000000}');
