@@ -87,7 +87,8 @@ int main(int argc, char** argv) {
     std::deque<Parcel> on_the_way;
     std::deque<std::shared_ptr<End>> ends;  // kept for the life of the process: it is short
     for (;;) {
-        for (; !on_the_way.empty() && on_the_way.front().due <= Clock::now(); on_the_way.pop_front()) deliver(on_the_way.front());
+        for (; !on_the_way.empty() && on_the_way.front().due <= Clock::now(); on_the_way.pop_front())
+            deliver(on_the_way.front());
         int wait = -1;
         if (!on_the_way.empty()) {
             auto left = std::chrono::ceil<std::chrono::milliseconds>(on_the_way.front().due - Clock::now()).count();

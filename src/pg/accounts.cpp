@@ -20,7 +20,8 @@ std::string first_line_of(const std::string& path) {
     std::ifstream file(path);
     std::string line;
     std::getline(file, line);
-    while (!line.empty() && (line.back() == '\r' || line.back() == '\n')) line.pop_back();
+    while (!line.empty() && (line.back() == '\r' || line.back() == '\n'))
+        line.pop_back();
     return line;
 }
 
@@ -49,7 +50,8 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
 
 std::vector<std::int64_t> Accounts::read() {
     static Statement statement(
-        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password, m.password_file, m.auth, m.helo_name,"
+        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password, m.password_file, "
+        "m.auth, m.helo_name,"
         "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id",
         {});

@@ -74,20 +74,25 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
 
 std::vector<StoredAttachment> read_attachments(std::int64_t message_id) {
     static Statement statement(
-        "SELECT filename, content_type, content_id, content FROM mailer.message_attachment WHERE message_id = $1 ORDER BY n", {INT8OID});
+        "SELECT filename, content_type, content_id, content FROM mailer.message_attachment WHERE message_id = $1 ORDER "
+        "BY n",
+        {INT8OID});
     std::vector<StoredAttachment> found;
     Rows rows = statement.run({p_bigint(message_id)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3), std::make_shared<const std::string>(rows.text(i, 4))});
+        found.push_back(
+            {rows.text(i, 1), rows.text(i, 2), rows.text(i, 3), std::make_shared<const std::string>(rows.text(i, 4))});
     }
     return found;
 }
 
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
     static Statement statement(
-        "SELECT m.message_id, m.queued_by, m.addresses, m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, c.reply_to),"
+        "SELECT m.message_id, m.queued_by, m.addresses, m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
+        "c.reply_to),"
         "       m.internet_message_id, m.subject, m.body_text, m.body_html, m.template, m.variables,"
-        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(m.headers, '{}') ELSE m.headers END,"
+        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(m.headers, '{}') ELSE "
+        "m.headers END,"
         "       m.attachments_of, greatest(m.created_at, m.send_at), m.loader, m.send_if, m.purged_at,"
         "       m.batch_id IS NOT NULL OR m.category IS NOT NULL,"
         "       left(encode(sha256(convert_to(m.thread_key, 'UTF8')), 'hex'), 32),"
@@ -95,14 +100,17 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
         "         ORDER BY p.message_id DESC LIMIT 1) END,"
         "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
-        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'campaign:' || m.campaign_id)"
-        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || m.category) END"
+        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'campaign:' || "
+        "m.campaign_id)"
+        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || "
+        "m.category) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
         {INT8ARRAYOID});
     std::vector<StoredMessage> messages;
     Rows rows = statement.run({p_bigints(ids)});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) messages.push_back(message_at(rows, i));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        messages.push_back(message_at(rows, i));
     return messages;
 }
 
@@ -143,7 +151,8 @@ core::Result<Rendered> render_message(const StoredMessage& m, TemplateCache& tem
             std::string& to;
             bool is_html;
         };
-        for (const Part& part : {Part{m.subject, out.subject, false}, Part{m.body_text, out.text, false}, Part{m.body_html, out.html, true}}) {
+        for (const Part& part : {Part{m.subject, out.subject, false}, Part{m.body_text, out.text, false},
+                                 Part{m.body_html, out.html, true}}) {
             auto parsed = core::Template::parse(part.source, "message");
             if (!parsed.ok()) return parsed.error();
             if (auto bad = put(part.to, *parsed, part.is_html)) return *bad;

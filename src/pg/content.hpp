@@ -1,7 +1,7 @@
 // A stored message as values, and those values as the bytes of a mail: what the sender and message_source() share.
 //
-// Reading needs a transaction; composing needs none and calls nothing of PostgreSQL's, so that the worker does it with no
-// transaction open. The same row, templates and variables give the same bytes: Message-ID and Date are the row's.
+// Reading needs a transaction; composing needs none and calls nothing of PostgreSQL's, so that the worker does it with
+// no transaction open. The same row, templates and variables give the same bytes: Message-ID and Date are the row's.
 #pragma once
 
 #include "core/mime.hpp"
@@ -20,7 +20,7 @@ struct StoredMessage {
     std::int64_t id = 0;
     std::string queued_by;
     std::vector<std::string> addresses;
-    std::string roles;       // t, c or b for each
+    std::string roles;  // t, c or b for each
     std::string header_to, header_cc, reply_to;
     std::string internet_message_id;
     std::string subject, body_text, body_html;
@@ -36,14 +36,15 @@ struct StoredMessage {
     std::vector<std::string> references;
     bool is_auto_submitted = false;
     bool is_purged = false;
-    std::string fault;  // why the row can't be sent, whatever happens
+    std::string fault;              // why the row can't be sent, whatever happens
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
 };
 
 // The attachments stored with a message, in order. Requires a transaction and an Spi.
 std::vector<StoredAttachment> read_attachments(std::int64_t message_id);
 
-// Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. Requires a transaction and an Spi as the extension's owner.
+// Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. Requires
+// a transaction and an Spi as the extension's owner.
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids);
 
 // Loads into the cache what rendering the message will ask for. Requires a transaction and an Spi.
@@ -60,7 +61,8 @@ struct ContentOptions {
 };
 
 // Renders and composes. `variables` replaces the stored ones when a loader gave them.
-core::Result<core::Composed> compose_message(const StoredMessage& message, const Sender& sender, TemplateCache& templates,
-                                             const core::Value* variables, const ContentOptions& options);
+core::Result<core::Composed> compose_message(const StoredMessage& message, const Sender& sender,
+                                             TemplateCache& templates, const core::Value* variables,
+                                             const ContentOptions& options);
 
 }  // namespace mailer::pg

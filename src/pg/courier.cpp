@@ -24,7 +24,8 @@ std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>&
 }
 
 void SmtpCourier::endpoints_changed(std::span<const std::int64_t> mailbox_ids) {
-    for (std::int64_t id : mailbox_ids) transport_.close_idle(id);
+    for (std::int64_t id : mailbox_ids)
+        transport_.close_idle(id);
 }
 
 }  // namespace mailer::pg

@@ -25,7 +25,9 @@ private:
     bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept override {
         return journal_.record_dot(token, so_far, now);
     }
-    void on_reply(std::uint64_t token, const core::Report& report) noexcept override { journal_.record_reply(token, report); }
+    void on_reply(std::uint64_t token, const core::Report& report) noexcept override {
+        journal_.record_reply(token, report);
+    }
 
     worker::FileJournal& journal_;
     Accounts& accounts_;

@@ -1,7 +1,7 @@
 // The engine's loop: binds queue, mail room, courier and journal to the pump, and waits in one place.
 //
-// The same in the worker and in CALL mailer.run. Every turn: signals and answers are taken, one transaction at most, mail
-// composed and sent with none open, then wait() until a socket, the latch or the next instant of the plan.
+// The same in the worker and in CALL mailer.run. Every turn: signals and answers are taken, one transaction at most,
+// mail composed and sent with none open, then wait() until a socket, the latch or the next instant of the plan.
 #include "pg/engine.hpp"
 
 #include <sys/epoll.h>
@@ -14,10 +14,10 @@
 #include "worker/pump.hpp"
 
 extern "C" {
+#include <curl/curl.h>
 #include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "storage/fd.h"
-#include <curl/curl.h>
 }
 
 namespace mailer::pg {
@@ -67,8 +67,13 @@ worker::JournalBinding journal_binding(std::int64_t epoch) {
 class Engine {
 public:
     Engine(EngineContext& context, const RunLimits& limits)
-        : context_(context), limits_(limits), is_session_(context.host() == EngineContext::Host::session), transactions_(is_session_),
-          queue_(transactions_, accounts_, claims_ahead), late_bound_(context, is_session_), mail_room_(transactions_, accounts_, late_bound_) {}
+        : context_(context),
+          limits_(limits),
+          is_session_(context.host() == EngineContext::Host::session),
+          transactions_(is_session_),
+          queue_(transactions_, accounts_, claims_ahead),
+          late_bound_(context, is_session_),
+          mail_room_(transactions_, accounts_, late_bound_) {}
 
     std::int64_t run();
 
@@ -161,7 +166,8 @@ void Engine::look_for_prepared(core::Time at) {
     std::uint64_t seen = 0;
     if (at < prepared_at_ || !may_have_prepared_mail(&seen)) return;
     prepared_at_ = at + prepared_look;
-    static Statement statement("SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1", {});
+    static Statement statement(
+        "SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1", {});
     transactions_.begin();
     const bool is_any = !statement.run({}).empty();
     transactions_.commit();
@@ -218,7 +224,8 @@ void Engine::leave() {
             turn();
             break;
         }
-        context_.wait(courier_->transport().poll_fd(), std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
+        context_.wait(courier_->transport().poll_fd(),
+                      std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
     }
 }
 

@@ -8,7 +8,8 @@ namespace {
 void copy(char (&to)[1024], std::string_view from) noexcept {
     std::size_t n = std::min(from.size(), sizeof to - 1);
     if (n < from.size()) {
-        while (n > 0 && (static_cast<unsigned char>(from[n]) & 0xC0) == 0x80) --n;  // no half UTF-8 character
+        while (n > 0 && (static_cast<unsigned char>(from[n]) & 0xC0) == 0x80)
+            --n;  // no half UTF-8 character
     }
     std::copy_n(from.data(), n, to);
     to[n] = '\0';

@@ -20,7 +20,8 @@ namespace {
 // What the function sees of settings: the defaults of a new session, not the engine's pins.
 void set_user_settings() {
     const char* const settings[][2] = {{"search_path", "\"$user\", public"}, {"lock_timeout", "0"}, {"jit", "off"}};
-    for (const auto& s : settings) (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    for (const auto& s : settings)
+        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 void start(bool is_session) {
@@ -67,8 +68,9 @@ LateBound::Answer LateBound::load(const std::string& function, std::int64_t mess
     return run(Wanted::variables, function, message_id, variables, role, limit, now);
 }
 
-LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std::int64_t message_id, const std::string& variables,
-                                 const std::string& role, core::Duration limit, core::Time now) {
+LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std::int64_t message_id,
+                                 const std::string& variables, const std::string& role, core::Duration limit,
+                                 core::Time now) {
     Answer answer;
     Breaker& breaker = breakers_[function];
     if (now < breaker.open_until) {
@@ -94,7 +96,8 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         if (is_cancelled && !answer.is_interrupted) {
             answer.fault = "function " + function + " took longer than mailer.loader_timeout";
             ++breaker.timeouts;
-            breaker.open_until = now + core::breaker_delay(false, breaker.timeouts, static_cast<std::uint64_t>(message_id));
+            breaker.open_until =
+                now + core::breaker_delay(false, breaker.timeouts, static_cast<std::uint64_t>(message_id));
         }
     } catch (const std::exception& error) {  // what it returned can't be used
         answer.fault = "function " + function + ": " + error.what();
@@ -106,8 +109,8 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
     return answer;
 }
 
-void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t message_id, const std::string& variables,
-                        const std::string& role, core::Duration limit, Answer& answer) {
+void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t message_id,
+                        const std::string& variables, const std::string& role, core::Duration limit, Answer& answer) {
     const std::string sql = "SELECT " + function + "($1, $2)";
     call([this] { start(is_session_); });
     // Inside the transaction: one that is lost takes its nest level along.
@@ -126,9 +129,11 @@ void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t
     call([&] {
         set_user_settings();
         SetUserIdAndSecContext(user, caller_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-        enable_timeout_after(STATEMENT_TIMEOUT, static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()));
+        enable_timeout_after(STATEMENT_TIMEOUT,
+                             static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()));
         Oid types[2] = {INT8OID, JSONBOID};
-        Datum values[2] = {Int64GetDatum(message_id), DirectFunctionCall1(jsonb_in, CStringGetDatum(variables.c_str()))};
+        Datum values[2] = {Int64GetDatum(message_id),
+                           DirectFunctionCall1(jsonb_in, CStringGetDatum(variables.c_str()))};
         int rc = SPI_execute_with_args(sql.c_str(), 2, types, values, nullptr, false, 2);
         if (rc != SPI_OK_SELECT || SPI_processed != 1) elog(ERROR, "it did not return one value");
         result.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &result.is_null);

@@ -2,8 +2,8 @@
 //
 // They are the user's code inside our process, so each call has a transaction of its own, the rights of the role that
 // queued and nothing else (no RESET ROLE, no deferred trigger as superuser), settings that end with it, and a time
-// limit that really works in a background worker. A function that keeps timing out is left alone for a while: its messages
-// wait, the others go.
+// limit that really works in a background worker. A function that keeps timing out is left alone for a while: its
+// messages wait, the others go.
 #pragma once
 
 #include "core/time.hpp"
@@ -18,18 +18,18 @@ public:
 
     struct Answer {
         bool is_ok = false;
-        bool is_interrupted = false;          // not its fault: the sender was asked to leave meanwhile
-        std::string fault;                    // when not ok: for people
-        std::optional<bool> condition;        // of ask(): NULL is no answer
+        bool is_interrupted = false;           // not its fault: the sender was asked to leave meanwhile
+        std::string fault;                     // when not ok: for people
+        std::optional<bool> condition;         // of ask(): NULL is no answer
         std::optional<core::Value> variables;  // of load()
     };
 
     // `function` is the qualified name as enqueue stored it, `variables` jsonb text. Never throws for a fault of the
     // function; requires that no transaction is open.
-    Answer ask(const std::string& function, std::int64_t message_id, const std::string& variables, const std::string& role,
-               core::Duration limit, core::Time now);
-    Answer load(const std::string& function, std::int64_t message_id, const std::string& variables, const std::string& role,
-                core::Duration limit, core::Time now);
+    Answer ask(const std::string& function, std::int64_t message_id, const std::string& variables,
+               const std::string& role, core::Duration limit, core::Time now);
+    Answer load(const std::string& function, std::int64_t message_id, const std::string& variables,
+                const std::string& role, core::Duration limit, core::Time now);
 
 private:
     enum class Wanted { condition, variables };

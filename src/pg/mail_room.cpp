@@ -23,7 +23,9 @@ Prepared fault(Prepared::Kind kind, std::string reason, std::string detail) {
     return p;
 }
 
-std::string words(const core::Error& error) { return error.detail.empty() ? error.message : error.message + ": " + error.detail; }
+std::string words(const core::Error& error) {
+    return error.detail.empty() ? error.message : error.message + ": " + error.detail;
+}
 
 }  // namespace
 
@@ -73,7 +75,8 @@ void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Ti
 Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     auto it = fetched_.find(ticket.row.facts.id);
     const Account* account = accounts_.find(ticket.reservation.mailbox_id);
-    if (it == fetched_.end() || account == nullptr) return fault(Prepared::Kind::temporary, "", "the mailbox or the message's row is gone");
+    if (it == fetched_.end() || account == nullptr)
+        return fault(Prepared::Kind::temporary, "", "the mailbox or the message's row is gone");
     Fetched& fetched = it->second;
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
@@ -81,14 +84,16 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
         auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
         if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
         if (!answer.condition) return fault(Prepared::Kind::temporary, "", "function " + m.send_if + " returned NULL");
-        if (!*answer.condition) return fault(Prepared::Kind::cancelled, "send_if", "function " + m.send_if + " said no");
+        if (!*answer.condition)
+            return fault(Prepared::Kind::cancelled, "send_if", "function " + m.send_if + " said no");
     }
     if (!m.loader.empty()) {
         auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
         if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
         variables = std::move(answer.variables);
     }
-    if (m.attachments_of && !fetch_attachments(fetched)) return fault(Prepared::Kind::temporary, "", "its attachments can't be read just now");
+    if (m.attachments_of && !fetch_attachments(fetched))
+        return fault(Prepared::Kind::temporary, "", "its attachments can't be read just now");
     Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
     fetched.message.attachments.clear();
     return prepared;
@@ -116,9 +121,10 @@ bool PgMailRoom::fetch_attachments(Fetched& fetched) {
 Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {
     Prepared prepared;
     address(fetched, prepared);
-    if (prepared.recipients.empty()) return fault(Prepared::Kind::cancelled, "suppressed", "every recipient is suppressed");
-    auto composed = compose_message(fetched.message, {account.from_address, account.from_name}, const_cast<TemplateCache&>(templates_),
-                                    variables, content_);
+    if (prepared.recipients.empty())
+        return fault(Prepared::Kind::cancelled, "suppressed", "every recipient is suppressed");
+    auto composed = compose_message(fetched.message, {account.from_address, account.from_name},
+                                    const_cast<TemplateCache&>(templates_), variables, content_);
     if (!composed.ok()) return fault(Prepared::Kind::failed, "render_error", words(composed.error()));
     prepared.sender = account.from_address;
     prepared.is_8bit = composed->is_8bit;
@@ -126,7 +132,8 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
     std::string bytes = std::move(composed->bytes);
     if (!settings_.redirect_to.empty()) {
         std::string intended;
-        for (const std::string& to : prepared.recipients) intended += (intended.empty() ? "" : ", ") + to;
+        for (const std::string& to : prepared.recipients)
+            intended += (intended.empty() ? "" : ", ") + to;
         bytes.insert(0, "X-Mailer-Redirected-From: " + intended.substr(0, 900) + "\r\n");
         prepared.recipients = {settings_.redirect_to};
         prepared.envelope.resize(1);

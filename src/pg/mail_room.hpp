@@ -26,7 +26,7 @@ public:
 private:
     struct Fetched {
         StoredMessage message;
-        std::set<int> settled;     // recipients that earlier tries accepted or refused
+        std::set<int> settled;  // recipients that earlier tries accepted or refused
         std::set<int> suppressed;
     };
     bool fetch_attachments(Fetched& fetched);

@@ -55,13 +55,13 @@ extern "C" {
 #endif
 
 // Declares an SQL-callable function in the fmgr calling convention (version 1).
-#define MAILER_FUNCTION(name)                                                     \
-    extern "C" {                                                                  \
-    __attribute__((visibility("default"))) Datum name(FunctionCallInfo fcinfo);   \
+#define MAILER_FUNCTION(name)                                                            \
+    extern "C" {                                                                         \
+    __attribute__((visibility("default"))) Datum name(FunctionCallInfo fcinfo);          \
     __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void); \
-    const Pg_finfo_record* pg_finfo_##name(void) {                                \
-        static const Pg_finfo_record record = {1};                                \
-        return &record;                                                           \
-    }                                                                             \
-    }                                                                             \
+    const Pg_finfo_record* pg_finfo_##name(void) {                                       \
+        static const Pg_finfo_record record = {1};                                       \
+        return &record;                                                                  \
+    }                                                                                    \
+    }                                                                                    \
     Datum name([[maybe_unused]] FunctionCallInfo fcinfo)

@@ -1,6 +1,7 @@
 // The planner and the forecast as of now, read from the tables: what explain and campaign_forecast are made of.
 //
-// All functions require a transaction and an Spi as the extension's owner, change nothing, and throw PgError or Refusal.
+// All functions require a transaction and an Spi as the extension's owner, change nothing, and throw PgError or
+// Refusal.
 #pragma once
 
 #include "pg/world.hpp"
@@ -28,6 +29,7 @@ struct CampaignForecast {
     std::vector<core::ForecastRow> rows;
 };
 // `overrides` is the jsonb argument; see campaign_forecast in sql/36_explain.sql.
-CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, std::optional<std::int64_t> max_rows, core::Time now);
+CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, std::optional<std::int64_t> max_rows,
+                                   core::Time now);
 
 }  // namespace mailer::pg

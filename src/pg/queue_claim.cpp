@@ -19,7 +19,8 @@ worker::Signals PgQueue::take_signals() {
     }
     signals.is_overflown = hints.sweep_all;
     signals.generation = generation();
-    for (const Hint& hint : hints.hints) signals.hints.push_back({hint.lane_id, from_pg(hint.due_at)});
+    for (const Hint& hint : hints.hints)
+        signals.hints.push_back({hint.lane_id, from_pg(hint.due_at)});
     return signals;
 }
 
@@ -32,7 +33,8 @@ void PgQueue::begin(Time now) {
 
 void PgQueue::commit() {
     transactions_.commit();
-    for (auto& [lane, marks] : new_marks_) marks_[lane] = marks;
+    for (auto& [lane, marks] : new_marks_)
+        marks_[lane] = marks;
     new_marks_.clear();
 }
 
@@ -45,15 +47,19 @@ void PgQueue::abort() noexcept {
 
 std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<const std::int64_t> lane_ids,
                                               const worker::InFlight& in_flight, Time now) {
-    static Statement failures("SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
+    static Statement failures(
+        "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
     arming_ = read_arming();
     close_mended_breakers();
-    for (std::int64_t id : accounts_.read()) changed_endpoints_.push_back(id);
+    for (std::int64_t id : accounts_.read())
+        changed_endpoints_.push_back(id);
     planner.set_system(read_system(settings_, arming_, prefetch_));
-    for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight}, now)) planner.upsert_mailbox(mailbox);
+    for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight}, now))
+        planner.upsert_mailbox(mailbox);
     failures_.clear();
     Rows rows = failures.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) failures_[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        failures_[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
 
     std::vector<std::int64_t> all = running_campaign_lanes();
     all.insert(all.end(), lane_ids.begin(), lane_ids.end());
@@ -71,13 +77,15 @@ std::vector<std::int64_t> PgQueue::load_lanes(core::Planner& planner, std::span<
     return moved;
 }
 
-void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, const worker::InFlight& in_flight,
-                        Time now, std::vector<std::int64_t>& moved) {
+void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                        const worker::InFlight& in_flight, Time now, std::vector<std::int64_t>& moved) {
     for (auto& lane : read_lanes(lane_ids, {prefetch_, &in_flight}, now)) {
         if (!planner.upsert_lane(lane, now)) continue;
         moved.push_back(lane.id);
         const auto slot = planner.lane(lane.id)->next_slot_at;
-        if (lane.gap_from && slot) log_event("slot_moved", {}, lane.campaign_id, {}, "other settings: the next slot is now " + utc_text(*slot));
+        if (lane.gap_from && slot)
+            log_event("slot_moved", {}, lane.campaign_id, {},
+                      "other settings: the next slot is now " + utc_text(*slot));
     }
 }
 
@@ -115,7 +123,7 @@ void PgQueue::passed(const Candidate& candidate) {
 namespace {
 
 // Scalar subqueries with a LIMIT, not EXISTS: an EXISTS may be planned as a hash of the whole table outcome.
-#define CANDIDATE_COLUMNS                                                                                            \
+#define CANDIDATE_COLUMNS \
     "q.message_id, q.lane_id, q.priority, q.due_at, q.expires_at, q.attempt_count, q.try_count, q.crash_count,"       \
     " m.campaign_id, m.batch_id, m.kind = 'w', cardinality(m.addresses), coalesce(q.age_from, greatest(m.created_at, m.send_at))," \
     " CASE WHEN cardinality(m.addresses) = 1 THEN (SELECT coalesce(s.reason, 'suppressed') FROM mailer.suppression s" \
@@ -177,20 +185,24 @@ std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) 
     for (int priority = 4; priority >= 0 && static_cast<int>(picked.size()) < limit; --priority) {
         Mark mark = has_marks ? known->second[static_cast<std::size_t>(priority)] : Mark{};
         Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
-        Rows rows = statement.run({p_at(now), p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), from,
-                                   p_bigint(mark.id), p_bigints(arming_.adopted), p_bigint(limit - static_cast<int>(picked.size()))});
+        Rows rows = statement.run(
+            {p_at(now), p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), from,
+             p_bigint(mark.id), p_bigints(arming_.adopted), p_bigint(limit - static_cast<int>(picked.size()))});
         const auto first = picked.size();
-        for (std::uint64_t i = 0; i < rows.count(); ++i) picked.push_back(candidate_at(rows, i));
-        std::sort(picked.begin() + static_cast<std::ptrdiff_t>(first), picked.end(), [](const Candidate& a, const Candidate& b) {
-            return std::pair(a.facts.due_at, a.facts.id) < std::pair(b.facts.due_at, b.facts.id);
-        });
+        for (std::uint64_t i = 0; i < rows.count(); ++i)
+            picked.push_back(candidate_at(rows, i));
+        std::sort(picked.begin() + static_cast<std::ptrdiff_t>(first), picked.end(),
+                  [](const Candidate& a, const Candidate& b) {
+                      return std::pair(a.facts.due_at, a.facts.id) < std::pair(b.facts.due_at, b.facts.id);
+                  });
     }
     return picked;
 }
 
 std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
     static Statement statement(
-        "SELECT due_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2 AND (due_at, message_id) > ($3, $4)"
+        "SELECT due_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2 AND (due_at, "
+        "message_id) > ($3, $4)"
         "   AND epoch = ANY ($5) ORDER BY lane_id, priority, due_at, message_id LIMIT 1",
         {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID});
     std::optional<Time> earliest;
@@ -200,8 +212,8 @@ std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
     for (int priority = 4; priority >= 0; --priority) {
         Mark mark = has_marks ? known->second[static_cast<std::size_t>(priority)] : Mark{};
         Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
-        Rows rows = statement.run({p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), from, p_bigint(mark.id),
-                                   p_bigints(arming_.adopted)});
+        Rows rows = statement.run({p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))),
+                                   from, p_bigint(mark.id), p_bigints(arming_.adopted)});
         if (rows.empty()) continue;
         auto due = time_at(rows, 0, 1);
         if (!earliest || *due < *earliest) earliest = due;
@@ -210,16 +222,17 @@ std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
 }
 
 std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
-    static Statement statement(
-        "SELECT " CANDIDATE_COLUMNS
-        "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL AND expires_at <= $1 AND epoch = ANY ($2)"
-        "         ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED) q"
-        "  JOIN mailer.message m ON m.message_id = q.message_id",
-        {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID});
+    static Statement statement("SELECT " CANDIDATE_COLUMNS
+                               "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL "
+                               "AND expires_at <= $1 AND epoch = ANY ($2)"
+                               "         ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED) q"
+                               "  JOIN mailer.message m ON m.message_id = q.message_id",
+                               {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID});
     std::vector<Candidate> expired;
     if (arming_.arming != Arming::armed) return expired;
     Rows rows = statement.run({p_at(now), p_bigints(arming_.adopted), p_bigint(limit)});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) expired.push_back(candidate_at(rows, i));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        expired.push_back(candidate_at(rows, i));
     return expired;
 }
 
@@ -243,14 +256,17 @@ void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
         const auto& day = ticket.reservation.campaign_day;
         campaign_days.push_back(day ? std::optional(day_to_pg(*day)) : std::nullopt);
     }
-    Rows rows = statement.run({p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days), p_ints(campaign_days), p_at(now)});
+    Rows rows = statement.run(
+        {p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days), p_ints(campaign_days), p_at(now)});
     if (rows.count() != tickets.size()) throw Refusal({"XX000", "a claim changed fewer rows than were locked"});
 }
 
 std::vector<worker::Orphan> PgQueue::orphans() {
     static Statement statement(
-        "SELECT " CANDIDATE_COLUMNS ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at,"
-        " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM mailer.recipient r"
+        "SELECT " CANDIDATE_COLUMNS
+        ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at,"
+        " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM "
+        "mailer.recipient r"
         "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p'))"
         "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
         {TIMESTAMPTZOID});
@@ -268,7 +284,8 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         if (auto day = rows.maybe_bigint(i, 21)) r.campaign_day = day_from_pg(*day);
         r.at = *time_at(rows, i, 22);
         r.is_warmup = orphan.row.facts.is_warmup;
-        for (std::int64_t n : rows.bigints(i, 23)) orphan.unsettled.push_back(static_cast<int>(n));
+        for (std::int64_t n : rows.bigints(i, 23))
+            orphan.unsettled.push_back(static_cast<int>(n));
         orphans.push_back(std::move(orphan));
     }
     return orphans;

@@ -11,10 +11,12 @@ ResultSet::ResultSet(FunctionCallInfo fcinfo) {
     call([&] {
         auto* info = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
         if (info == nullptr || !IsA(info, ReturnSetInfo) || !(info->allowedModes & SFRM_Materialize)) {
-            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("set-valued function called in context that cannot accept a set")));
+            ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                            errmsg("set-valued function called in context that cannot accept a set")));
         }
         MemoryContext old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
-        if (get_call_result_type(fcinfo, nullptr, &row_) != TYPEFUNC_COMPOSITE) elog(ERROR, "return type must be a row type");
+        if (get_call_result_type(fcinfo, nullptr, &row_) != TYPEFUNC_COMPOSITE)
+            elog(ERROR, "return type must be a row type");
         row_ = CreateTupleDescCopy(row_);
         store_ = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
         info->returnMode = SFRM_Materialize;
@@ -31,7 +33,9 @@ void ResultSet::put(Datum v, bool is_null) {
 }
 
 ResultSet& ResultSet::text(const std::optional<std::string>& v) {
-    put(v ? call([&] { return PointerGetDatum(cstring_to_text_with_len(v->data(), static_cast<int>(v->size()))); }) : Datum{0}, !v);
+    put(v ? call([&] { return PointerGetDatum(cstring_to_text_with_len(v->data(), static_cast<int>(v->size()))); })
+          : Datum{0},
+        !v);
     return *this;
 }
 

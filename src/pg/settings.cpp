@@ -219,7 +219,8 @@ void define_policy() {
     DefineCustomEnumVariable("mailer.delivery", "Sends mails by SMTP, or keeps them in captured_mail instead.", nullptr,
                              &delivery, static_cast<int>(Delivery::smtp), delivery_names, PGC_SUSET, 0, nullptr,
                              nullptr, nullptr);
-    DefineCustomStringVariable("mailer.virtual_now", "The time that the SQL functions take for now; empty is the clock.",
+    DefineCustomStringVariable("mailer.virtual_now",
+                               "The time that the SQL functions take for now; empty is the clock.",
                                "For simulations. The sender goes by its own clock.", &virtual_now, "", PGC_SUSET,
                                GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("mailer.redirect_to", "Sends all mail to this address instead; empty is off.", nullptr,

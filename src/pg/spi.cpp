@@ -75,8 +75,8 @@ Param make_array(std::size_t n, const ElementType& type, Value value, IsNull is_
     Datum array = call([&]() -> Datum {
         int dims[1] = {static_cast<int>(n)}, lower[1] = {1};
         if (n == 0) return PointerGetDatum(construct_empty_array(type.element));
-        return PointerGetDatum(construct_md_array(values, nulls, 1, dims, lower, type.element, type.length,
-                                                  type.by_value, type.align));
+        return PointerGetDatum(
+            construct_md_array(values, nulls, 1, dims, lower, type.element, type.length, type.by_value, type.align));
     });
     return {type.array, array, false};
 }
@@ -86,38 +86,48 @@ constexpr auto never_null = [](std::size_t) { return false; };
 }  // namespace
 
 Param p_bigints(std::span<const std::int64_t> v) {
-    return make_array(v.size(), bigint_element, [&](std::size_t i) { return Int64GetDatum(v[i]); }, never_null);
+    return make_array(
+        v.size(), bigint_element, [&](std::size_t i) { return Int64GetDatum(v[i]); }, never_null);
 }
 Param p_ints(std::span<const std::int32_t> v) {
-    return make_array(v.size(), int_element, [&](std::size_t i) { return Int32GetDatum(v[i]); }, never_null);
+    return make_array(
+        v.size(), int_element, [&](std::size_t i) { return Int32GetDatum(v[i]); }, never_null);
 }
 Param p_times(std::span<const std::int64_t> v) {
-    return make_array(v.size(), time_element, [&](std::size_t i) { return TimestampTzGetDatum(v[i]); }, never_null);
+    return make_array(
+        v.size(), time_element, [&](std::size_t i) { return TimestampTzGetDatum(v[i]); }, never_null);
 }
 Param p_texts(std::span<const std::string> v) {
-    return make_array(v.size(), text_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
+    return make_array(
+        v.size(), text_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
 }
 Param p_byteas(std::span<const std::string> v) {
-    return make_array(v.size(), bytea_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
+    return make_array(
+        v.size(), bytea_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
 }
 Param p_bools(const std::vector<bool>& v) {
-    return make_array(v.size(), bool_element, [&](std::size_t i) { return BoolGetDatum(v[i]); }, never_null);
+    return make_array(
+        v.size(), bool_element, [&](std::size_t i) { return BoolGetDatum(v[i]); }, never_null);
 }
 Param p_bigints(std::span<const std::optional<std::int64_t>> v) {
-    return make_array(v.size(), bigint_element, [&](std::size_t i) { return Int64GetDatum(*v[i]); },
-                      [&](std::size_t i) { return !v[i]; });
+    return make_array(
+        v.size(), bigint_element, [&](std::size_t i) { return Int64GetDatum(*v[i]); },
+        [&](std::size_t i) { return !v[i]; });
 }
 Param p_ints(std::span<const std::optional<std::int32_t>> v) {
-    return make_array(v.size(), int_element, [&](std::size_t i) { return Int32GetDatum(*v[i]); },
-                      [&](std::size_t i) { return !v[i]; });
+    return make_array(
+        v.size(), int_element, [&](std::size_t i) { return Int32GetDatum(*v[i]); },
+        [&](std::size_t i) { return !v[i]; });
 }
 Param p_times(std::span<const std::optional<std::int64_t>> v) {
-    return make_array(v.size(), time_element, [&](std::size_t i) { return TimestampTzGetDatum(*v[i]); },
-                      [&](std::size_t i) { return !v[i]; });
+    return make_array(
+        v.size(), time_element, [&](std::size_t i) { return TimestampTzGetDatum(*v[i]); },
+        [&](std::size_t i) { return !v[i]; });
 }
 Param p_texts(std::span<const std::optional<std::string>> v) {
-    return make_array(v.size(), text_element, [&](std::size_t i) { return make_varlena(*v[i]); },
-                      [&](std::size_t i) { return !v[i]; });
+    return make_array(
+        v.size(), text_element, [&](std::size_t i) { return make_varlena(*v[i]); },
+        [&](std::size_t i) { return !v[i]; });
 }
 
 // ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -147,11 +157,15 @@ std::optional<std::int64_t> Rows::maybe_bigint(std::uint64_t row, int column) co
     Datum d = datum(row, column, &null);
     if (null) return std::nullopt;
     switch (type(column)) {
-        case INT2OID: return DatumGetInt16(d);
+        case INT2OID:
+            return DatumGetInt16(d);
         case INT4OID:
-        case DATEOID: return DatumGetInt32(d);
-        case OIDOID: return DatumGetObjectId(d);
-        default: return DatumGetInt64(d);  // int8, timestamptz, time
+        case DATEOID:
+            return DatumGetInt32(d);
+        case OIDOID:
+            return DatumGetObjectId(d);
+        default:
+            return DatumGetInt64(d);  // int8, timestamptz, time
     }
 }
 
@@ -167,7 +181,8 @@ std::optional<std::string> Rows::maybe_text(std::uint64_t row, int column) const
     bool null = false;
     Datum d = datum(row, column, &null);
     if (null) return std::nullopt;
-    struct varlena* plain = call([&] { return pg_detoast_datum_packed(reinterpret_cast<struct varlena*>(DatumGetPointer(d))); });
+    struct varlena* plain =
+        call([&] { return pg_detoast_datum_packed(reinterpret_cast<struct varlena*>(DatumGetPointer(d))); });
     std::string out(VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
     if (plain != reinterpret_cast<struct varlena*>(DatumGetPointer(d))) pfree(plain);
     return out;
@@ -201,7 +216,9 @@ std::vector<std::int64_t> Rows::bigints(std::uint64_t row, int column) const {
     Datum* values = nullptr;
     bool* nulls = nullptr;
     int n = 0;
-    call([&] { deconstruct_array(DatumGetArrayTypeP(d), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &n); });
+    call([&] {
+        deconstruct_array(DatumGetArrayTypeP(d), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &values, &nulls, &n);
+    });
     for (int i = 0; i < n; ++i) {
         if (!nulls[i]) out.push_back(DatumGetInt64(values[i]));
     }

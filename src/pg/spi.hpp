@@ -12,8 +12,8 @@
 
 namespace mailer::pg {
 
-// SPI_connect … SPI_finish. When an exception passes, the (sub)transaction's abort that must follow finishes instead: until
-// then the error's text is needed, and it lies in SPI's memory.
+// SPI_connect … SPI_finish. When an exception passes, the (sub)transaction's abort that must follow finishes instead:
+// until then the error's text is needed, and it lies in SPI's memory.
 class Spi {
 public:
     Spi();
@@ -43,7 +43,7 @@ Param p_text(const std::string& v);
 Param p_text(const char* v);
 Param p_text(const std::optional<std::string>& v);
 Param p_bytea(std::string_view v);
-Param p_time(std::int64_t pg_us);                       // timestamptz, microseconds since 2000
+Param p_time(std::int64_t pg_us);  // timestamptz, microseconds since 2000
 Param p_time(const std::optional<std::int64_t>& pg_us);
 Param p_datum(Oid type, Datum v, bool is_null = false);
 
@@ -64,18 +64,18 @@ class Rows {
 public:
     Rows(SPITupleTable* table, std::uint64_t count) : table_(table), count_(count) {}
 
-    std::uint64_t count() const { return count_; }          // rows returned, or rows changed by a DML statement
+    std::uint64_t count() const { return count_; }  // rows returned, or rows changed by a DML statement
     bool empty() const { return count_ == 0; }
     Datum datum(std::uint64_t row, int column, bool* is_null) const;
     bool is_null(std::uint64_t row, int column) const;
-    bool boolean(std::uint64_t row, int column) const;      // NULL is false
-    std::int64_t bigint(std::uint64_t row, int column) const;   // int2, int4 and int8 columns; NULL is 0
+    bool boolean(std::uint64_t row, int column) const;         // NULL is false
+    std::int64_t bigint(std::uint64_t row, int column) const;  // int2, int4 and int8 columns; NULL is 0
     std::optional<std::int64_t> maybe_bigint(std::uint64_t row, int column) const;
     char letter(std::uint64_t row, int column) const;       // "char"; NULL is '\0'
     std::string text(std::uint64_t row, int column) const;  // text, varchar, bytea; NULL is empty
     std::optional<std::string> maybe_text(std::uint64_t row, int column) const;
-    std::vector<std::string> texts(std::uint64_t row, int column) const;          // text[]
-    std::vector<std::int64_t> bigints(std::uint64_t row, int column) const;       // bigint[]
+    std::vector<std::string> texts(std::uint64_t row, int column) const;     // text[]
+    std::vector<std::int64_t> bigints(std::uint64_t row, int column) const;  // bigint[]
 
 private:
     Oid type(int column) const;

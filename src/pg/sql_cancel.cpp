@@ -85,8 +85,8 @@ bool is_campaign_cancelled(std::int64_t id) {
 }
 
 // Takes a message with an outcome of this state back into the queue: with fresh attempts, its tries counted on. What
-// has no address to go to, no content any more, or whose campaign was cancelled, stays. Who asks for another try believes in the address: that its
-// refusal had suppressed it is lifted.
+// has no address to go to, no content any more, or whose campaign was cancelled, stays. Who asks for another try
+// believes in the address: that its refusal had suppressed it is lifted.
 bool requeue(const Call& call_, char state) {
     static Statement run(
         "WITH gone AS (DELETE FROM mailer.outcome o USING mailer.message m"
@@ -102,7 +102,8 @@ bool requeue(const Call& call_, char state) {
         "   FROM gone g WHERE r.message_id = g.message_id AND r.state = $3),"
 
         " lifted AS (DELETE FROM mailer.suppression s USING gone g JOIN mailer.message m ON m.message_id = g.message_id"
-        "   WHERE s.reason = 'hard_bounce' AND s.address_key IN (SELECT mailer._address_key(a.a) FROM unnest(m.addresses) AS a(a))),"
+        "   WHERE s.reason = 'hard_bounce' AND s.address_key IN (SELECT mailer._address_key(a.a) FROM "
+        "unnest(m.addresses) AS a(a))),"
         " counted AS (INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, failed, unconfirmed)"
         "   SELECT g.campaign_id, g.batch_id, 1, -($3 = 'f')::integer, -($3 = 'u')::integer FROM gone g)"
         " SELECT g.lane_id, g.campaign_id FROM gone g",

@@ -8,7 +8,9 @@ namespace mailer::pg {
 
 namespace {
 
-std::optional<std::string> not_empty(const std::string& text) { return text.empty() ? std::nullopt : std::optional(text); }
+std::optional<std::string> not_empty(const std::string& text) {
+    return text.empty() ? std::nullopt : std::optional(text);
+}
 
 void put(ResultSet& rows, const core::GateLine& line) {
     std::string gate(core::gate_name(line.gate));
@@ -18,7 +20,8 @@ void put(ResultSet& rows, const core::GateLine& line) {
     rows.end_row();
 }
 
-void put_fact(ResultSet& rows, const char* gate, bool is_open, std::optional<core::Time> at, const std::string& detail) {
+void put_fact(ResultSet& rows, const char* gate, bool is_open, std::optional<core::Time> at,
+              const std::string& detail) {
     rows.text(std::string(gate)).boolean(is_open).text(std::nullopt).text(std::nullopt);
     rows.time(at ? std::optional(to_pg(*at)) : std::nullopt).text(detail);
     rows.end_row();
@@ -33,14 +36,14 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     const std::int64_t lane_id = lane_of_campaign(campaign_id);
     const std::int64_t lanes[] = {lane_id};
     core::Planner planner = read_planner(lanes, now);
-    for (const core::GateLine& line : planner.explain(lane_id, nullptr, now)) put(rows, line);
+    for (const core::GateLine& line : planner.explain(lane_id, nullptr, now))
+        put(rows, line);
 }
 
 // What a message that isn't waiting has come to; nothing when it waits.
 std::optional<std::string> settled_words(std::int64_t message_id) {
-    static Statement statement(
-        "SELECT state, coalesce(reason, '') FROM mailer.message_status WHERE message_id = $1",
-        {INT8OID});
+    static Statement statement("SELECT state, coalesce(reason, '') FROM mailer.message_status WHERE message_id = $1",
+                               {INT8OID});
     Rows rows = statement.run({p_bigint(message_id)});
     if (rows.empty()) {
         throw Refusal({"42704", "message " + std::to_string(message_id) + " does not exist", "",
@@ -55,7 +58,9 @@ std::optional<std::string> settled_words(std::int64_t message_id) {
 // A mail that came with a dump or a copy waits for mailer.arm(), whatever the gates of its lane say.
 bool is_of_another_epoch(std::int64_t message_id) {
     static Statement statement(
-        "SELECT NOT q.epoch = ANY (a.adopted) FROM mailer.queue_entry q CROSS JOIN mailer.arming a WHERE q.message_id = $1", {INT8OID});
+        "SELECT NOT q.epoch = ANY (a.adopted) FROM mailer.queue_entry q CROSS JOIN mailer.arming a WHERE q.message_id "
+        "= $1",
+        {INT8OID});
     Rows rows = statement.run({p_bigint(message_id)});
     return !rows.empty() && rows.boolean(0, 1);
 }
@@ -70,11 +75,13 @@ void explain(FunctionCallInfo fcinfo) {
     auto candidate = read_candidate(message_id, now);
     if (!candidate) return put_fact(rows, "state", false, std::nullopt, "it was settled this moment");
     if (is_of_another_epoch(message_id)) {
-        put_fact(rows, "message_armed", false, std::nullopt, "the message came with a dump or a copy of the database: held until mailer.arm()");
+        put_fact(rows, "message_armed", false, std::nullopt,
+                 "the message came with a dump or a copy of the database: held until mailer.arm()");
     }
     const std::int64_t lanes[] = {candidate->lane_id};
     core::Planner planner = read_planner(lanes, now);
-    for (const core::GateLine& line : planner.explain(candidate->lane_id, &candidate->facts, now)) put(rows, line);
+    for (const core::GateLine& line : planner.explain(candidate->lane_id, &candidate->facts, now))
+        put(rows, line);
     const MessageForecast forecast = forecast_of(*candidate, now);
     put_fact(rows, "forecast", true, forecast.slot_at, forecast.words);
 }

@@ -9,14 +9,18 @@ namespace mailer::pg {
 namespace {
 
 std::unordered_map<std::int64_t, std::string> recipients_of(const std::vector<core::ForecastRow>& rows) {
-    static Statement statement("SELECT m.message_id, m.addresses[1] FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id", {INT8ARRAYOID});
+    static Statement statement(
+        "SELECT m.message_id, m.addresses[1] FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id",
+        {INT8ARRAYOID});
     std::vector<std::int64_t> ids;
     ids.reserve(rows.size());
-    for (const auto& row : rows) ids.push_back(row.message_id);
+    for (const auto& row : rows)
+        ids.push_back(row.message_id);
     Rows found = statement.run({p_bigints(ids)}, true);
     std::unordered_map<std::int64_t, std::string> recipients;
     recipients.reserve(found.count());
-    for (std::uint64_t i = 0; i < found.count(); ++i) recipients.emplace(found.bigint(i, 1), found.text(i, 2));
+    for (std::uint64_t i = 0; i < found.count(); ++i)
+        recipients.emplace(found.bigint(i, 1), found.text(i, 2));
     return recipients;
 }
 
@@ -25,7 +29,8 @@ void campaign_forecast(FunctionCallInfo fcinfo) {
     if (PG_ARGISNULL(0)) throw Refusal({"22004", "campaign_id must not be NULL"});
     AsOwner owner(fcinfo);
     Spi spi;
-    Datum overrides = PG_ARGISNULL(1) ? call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); }) : PG_GETARG_DATUM(1);
+    Datum overrides = PG_ARGISNULL(1) ? call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); })
+                                      : PG_GETARG_DATUM(1);
     std::optional<std::int64_t> max_rows;
     if (!PG_ARGISNULL(2)) max_rows = PG_GETARG_INT32(2);
     CampaignForecast forecast = forecast_campaign(PG_GETARG_INT64(0), overrides, max_rows, time_of_plan());

@@ -1,4 +1,5 @@
-// CALL mailer.mailbox_test(name): connects, secures and logs in, a NOTICE for each step, an ERROR for the one that failed.
+// CALL mailer.mailbox_test(name): connects, secures and logs in, a NOTICE for each step, an ERROR for the one that
+// failed.
 //
 // Sends nothing, and counts nothing against the mailbox. No transaction is open while the server is talked to.
 #include "pg/accounts.hpp"
@@ -25,7 +26,8 @@ std::shared_ptr<const smtp::Endpoint> endpoint_of(const std::string& name) {
     try {
         Rows rows = statement.run({p_text(name)});
         if (rows.empty()) {
-            throw Refusal({"42704", "mailbox \"" + name + "\" does not exist", "", "mailer.mailbox_status lists the mailboxes."});
+            throw Refusal(
+                {"42704", "mailbox \"" + name + "\" does not exist", "", "mailer.mailbox_status lists the mailboxes."});
         }
         Accounts accounts;
         accounts.read();
@@ -59,8 +61,10 @@ void mailbox_test(FunctionCallInfo fcinfo) {
     smtp::Probe probe(endpoint, now());
     std::optional<smtp::ProbeStep> failed;
     auto on_step = [&](const smtp::ProbeStep& step) {
-        if (!step.is_ok) failed = step;
-        else tell(step);
+        if (!step.is_ok)
+            failed = step;
+        else
+            tell(step);
     };
     while (!probe.turn(now(), on_step)) {
         if (context.should_stop()) context.raise_interrupts();
@@ -71,8 +75,11 @@ void mailbox_test(FunctionCallInfo fcinfo) {
         context.wait(probe.poll_fd(), std::min(until - now(), probe.next_timeout(now()).value_or(until - now())));
     }
     if (failed) {
-        throw Refusal({"08006", "mailbox \"" + name + "\" can't send: " + std::string(core::to_text(failed->stage)) + " failed", failed->text,
-                       "mailer.mailbox_alter() changes host, port, tls and username, mailer.mailbox_set_password() the password."});
+        throw Refusal({"08006",
+                       "mailbox \"" + name + "\" can't send: " + std::string(core::to_text(failed->stage)) + " failed",
+                       failed->text,
+                       "mailer.mailbox_alter() changes host, port, tls and username, mailer.mailbox_set_password() the "
+                       "password."});
     }
 }
 

@@ -44,11 +44,14 @@ void run(FunctionCallInfo fcinfo) {
     require_no_transaction_block(fcinfo, "mailer.run");
     RunLimits limits = limits_of(fcinfo);
     switch (attach_sender(MyDatabaseId, SenderKind::session)) {
-        case Attach::occupied: return notice("the background worker, or another session, is sending in this database");
-        case Attach::stay_away: return notice("a command that needs the database for itself is running");
+        case Attach::occupied:
+            return notice("the background worker, or another session, is sending in this database");
+        case Attach::stay_away:
+            return notice("a command that needs the database for itself is running");
         case Attach::attached:
         case Attach::full:
-        case Attach::not_preloaded: break;
+        case Attach::not_preloaded:
+            break;
     }
     Attached attached;
     auto lock = SenderLock::try_take();

@@ -17,7 +17,8 @@ void TemplateCache::refresh() {
     count_ = count;
 }
 
-// A template's text serves as a partial in the kind of body that it is written for, or in the other when it has only one.
+// A template's text serves as a partial in the kind of body that it is written for, or in the other when it has only
+// one.
 bool TemplateCache::load_one(const std::string& name) {
     static Statement statement("SELECT subject, body_text, body_html FROM mailer.template WHERE name = $1", {TEXTOID});
     if (entries_.contains(name)) return true;
@@ -28,7 +29,8 @@ bool TemplateCache::load_one(const std::string& name) {
         if (!source) return std::nullopt;
         auto parsed = core::Template::parse(*source, name);
         if (!parsed.ok()) {
-            entry.fault = parsed.error().message + (parsed.error().detail.empty() ? "" : " (" + parsed.error().detail + ")");
+            entry.fault =
+                parsed.error().message + (parsed.error().detail.empty() ? "" : " (" + parsed.error().detail + ")");
             return std::nullopt;
         }
         return std::move(parsed).value();
@@ -62,7 +64,8 @@ void TemplateCache::load_partials(const core::Template& source) {
 void TemplateCache::load_all() {
     static Statement statement("SELECT name FROM mailer.template", {});
     Rows rows = statement.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) load_one(rows.text(i, 1));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        load_one(rows.text(i, 1));
 }
 
 void TemplateCache::load_named(std::vector<std::string> names) {
@@ -75,7 +78,8 @@ void TemplateCache::load_named(std::vector<std::string> names) {
         names.clear();
         if (!is_any) break;
         names = text_partials_.missing_names();
-        for (const auto& more : html_partials_.missing_names()) names.push_back(more);
+        for (const auto& more : html_partials_.missing_names())
+            names.push_back(more);
     }
 }
 

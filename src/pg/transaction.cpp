@@ -52,7 +52,8 @@ Oid look_up_owner() {
     systable_endscan(scan);
     table_close(extensions, AccessShareLock);
     if (!OidIsValid(owner)) {
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"mailer\" is not installed in this database")));
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"mailer\" is not installed in this database")));
     }
     return owner;
 }

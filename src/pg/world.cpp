@@ -20,7 +20,8 @@ std::map<std::int64_t, int> claimed_by(bool is_by_lane) {
     static Statement by_mailbox("SELECT mailbox_id, count(*) FROM mailer.queue_entry WHERE state = 's' GROUP BY 1", {});
     std::map<std::int64_t, int> counts;
     Rows rows = (is_by_lane ? by_lane : by_mailbox).run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) counts[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        counts[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
     return counts;
 }
 
@@ -36,11 +37,16 @@ std::optional<int> maybe_int(const Rows& rows, std::uint64_t row, int column) {
 
 core::LaneState state_of(char letter) {
     switch (letter) {
-        case 'd': return core::LaneState::draft;
-        case 'p': return core::LaneState::paused;
-        case 'c': return core::LaneState::completed;
-        case 'x': return core::LaneState::cancelled;
-        default: return core::LaneState::running;
+        case 'd':
+            return core::LaneState::draft;
+        case 'p':
+            return core::LaneState::paused;
+        case 'c':
+            return core::LaneState::completed;
+        case 'x':
+            return core::LaneState::cancelled;
+        default:
+            return core::LaneState::running;
     }
 }
 
@@ -101,8 +107,10 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
     lane.state = state_of(rows.letter(i, 10));
     lane.state_reason = rows.text(i, 11);
     lane.starts_at = time_at(rows, i, 12);
-    lane.window = {static_cast<int>(rows.bigint(i, 13)), static_cast<int>(rows.bigint(i, 14)),
-                   static_cast<core::Weekdays>(rows.bigint(i, 15)), {}};
+    lane.window = {static_cast<int>(rows.bigint(i, 13)),
+                   static_cast<int>(rows.bigint(i, 14)),
+                   static_cast<core::Weekdays>(rows.bigint(i, 15)),
+                   {}};
     try {
         lane.window.zone = zone(rows.text(i, 19));
     } catch (const Refusal& unknown) {
@@ -121,7 +129,8 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
 std::int64_t plan_key(const core::LaneFacts& lane) {
     std::uint64_t h = 1469598103934665603ULL;  // FNV-1a over the numbers and the zone's name
     auto add = [&h](std::uint64_t v) {
-        for (int i = 0; i < 8; ++i) h = (h ^ ((v >> (8 * i)) & 0xff)) * 1099511628211ULL;
+        for (int i = 0; i < 8; ++i)
+            h = (h ^ ((v >> (8 * i)) & 0xff)) * 1099511628211ULL;
     };
     add(static_cast<std::uint64_t>(lane.window.start_minute));
     add(static_cast<std::uint64_t>(lane.window.end_minute));
@@ -130,7 +139,8 @@ std::int64_t plan_key(const core::LaneFacts& lane) {
     add(static_cast<std::uint64_t>(lane.jitter_ppm));
     add(static_cast<std::uint64_t>(lane.max_per_day.value_or(-1)));
     add(lane.starts_at ? static_cast<std::uint64_t>(core::to_unix_us(*lane.starts_at)) : 0);
-    for (char c : lane.window.zone.name()) add(static_cast<unsigned char>(c));
+    for (char c : lane.window.zone.name())
+        add(static_cast<unsigned char>(c));
     return static_cast<std::int64_t>(h);
 }
 
@@ -150,22 +160,26 @@ std::vector<std::int64_t> default_pool() {
     static Statement statement("SELECT mailbox_id FROM mailer.mailbox WHERE is_default ORDER BY 1", {});
     std::vector<std::int64_t> ids;
     Rows rows = statement.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) ids.push_back(rows.bigint(i, 1));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
     return ids;
 }
 
 std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now) {
     static Statement mailboxes(
         "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
-        "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, s.last_used_at,"
+        "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, "
+        "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id ORDER BY m.mailbox_id",
         {});
-    static Statement days("SELECT mailbox_id, day, used, warmup FROM mailer.mailbox_day WHERE day >= date '2000-01-01' + $1", {INT4OID});
+    static Statement days(
+        "SELECT mailbox_id, day, used, warmup FROM mailer.mailbox_day WHERE day >= date '2000-01-01' + $1", {INT4OID});
     std::map<std::int64_t, std::vector<core::DayUse>> use;
     Rows used = days.run({days_from(now)});
     for (std::uint64_t i = 0; i < used.count(); ++i) {
-        use[used.bigint(i, 1)].push_back({day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), static_cast<int>(used.bigint(i, 4))});
+        use[used.bigint(i, 1)].push_back(
+            {day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), static_cast<int>(used.bigint(i, 4))});
     }
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->mailboxes : claimed_by(false);
     std::vector<core::MailboxFacts> facts;
@@ -178,19 +192,23 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
     return facts;
 }
 
-std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options, core::Time now) {
+std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
+                                        core::Time now) {
     static Statement lanes(
-        "SELECT l.lane_id, l.kind, l.pool, (extract(epoch FROM l.gap) * 1000000)::bigint, s.next_at, s.gap_from, s.next_ordinal,"
+        "SELECT l.lane_id, l.kind, l.pool, (extract(epoch FROM l.gap) * 1000000)::bigint, s.next_at, s.gap_from, "
+        "s.next_ordinal,"
         "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
-        "       c.allowed_days, (extract(epoch FROM c.gap) * 1000000)::bigint, (c.jitter * 1000000)::integer, c.max_per_day,"
+        "       c.allowed_days, (extract(epoch FROM c.gap) * 1000000)::bigint, (c.jitter * 1000000)::integer, "
+        "c.max_per_day,"
         "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
         "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id WHERE l.lane_id = ANY ($1)",
         {INT8ARRAYOID});
     static Statement days(
-        "SELECT campaign_id, day, used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date '2000-01-01' + $2",
+        "SELECT campaign_id, day, used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
+        "'2000-01-01' + $2",
         {INT8ARRAYOID, INT4OID});
     const std::vector<std::int64_t> members = default_pool();
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->lanes : claimed_by(true);
@@ -217,13 +235,15 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
 std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry) {
     static Statement statement(
         "WITH RECURSIVE lanes AS ("
-        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, due_at LIMIT 1)"
+        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, "
+        "due_at LIMIT 1)"
         "  UNION ALL"
         "  SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL ("
         "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
         "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
         "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
-        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL)"
+        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND "
+        "expires_at IS NOT NULL)"
         "   FROM lanes GROUP BY lane_id",
         {});
     std::vector<worker::Signals::Hint> lanes;
@@ -239,7 +259,8 @@ std::vector<std::int64_t> running_campaign_lanes() {
     static Statement statement("SELECT lane_id FROM mailer.campaign WHERE state = 'r'", {});
     std::vector<std::int64_t> ids;
     Rows rows = statement.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i) ids.push_back(rows.bigint(i, 1));
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
     return ids;
 }
 

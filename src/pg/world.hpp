@@ -23,7 +23,8 @@ struct WorldOptions {
 core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch);
 std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now);
 // Of those that exist among `lane_ids`.
-std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options, core::Time now);
+std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
+                                        core::Time now);
 std::vector<std::int64_t> running_campaign_lanes();
 
 // Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed anew.
@@ -38,9 +39,10 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
 // claim and by the mail room.
-#define MAILER_SUPPRESSION_APPLIES(now)                                                                       \
-    "(s.expires_at IS NULL OR s.expires_at > " now ") AND (s.scope = 'all'"                                   \
-    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)"                          \
+#define MAILER_SUPPRESSION_APPLIES(now)                                              \
+    "(s.expires_at IS NULL OR s.expires_at > " now                                   \
+    ") AND (s.scope = 'all'"                                                         \
+    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)" \
     " OR s.scope = 'category:' || m.category OR s.scope = 'campaign:' || m.campaign_id)"
 
 }  // namespace mailer::pg

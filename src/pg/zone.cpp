@@ -26,7 +26,8 @@ core::Zone read_zone(const std::string& name) {
         long before = 0, after = 0;
         int before_dst = 0, after_dst = 0;
         pg_time_t boundary = 0;
-        int found = call([&] { return pg_next_dst_boundary(&t, &before, &before_dst, &boundary, &after, &after_dst, tz); });
+        int found =
+            call([&] { return pg_next_dst_boundary(&t, &before, &before_dst, &boundary, &after, &after_dst, tz); });
         if (is_first) first_offset = before;
         is_first = false;
         if (found <= 0) break;

@@ -41,7 +41,8 @@ struct SlotHead {
 
 std::uint64_t checksum_of(std::uint64_t token, const char* data, std::size_t length) {
     std::uint64_t h = 1469598103934665603ULL ^ token;  // FNV-1a
-    for (std::size_t i = 0; i < length; ++i) h = (h ^ static_cast<unsigned char>(data[i])) * 1099511628211ULL;
+    for (std::size_t i = 0; i < length; ++i)
+        h = (h ^ static_cast<unsigned char>(data[i])) * 1099511628211ULL;
     return h * 1099511628211ULL + length + 1;
 }
 
@@ -57,7 +58,8 @@ public:
     }
     void text(const std::string& v, std::size_t limit) {
         std::size_t n = std::min(v.size(), limit);
-        while (n > 0 && n < v.size() && (static_cast<unsigned char>(v[n]) & 0xC0) == 0x80) --n;
+        while (n > 0 && n < v.size() && (static_cast<unsigned char>(v[n]) & 0xC0) == 0x80)
+            --n;
         if (at_ + 2 + n > to_.size()) n = 0;
         number(static_cast<std::uint16_t>(n));
         if (is_full_) return;
@@ -131,7 +133,8 @@ std::size_t pack(const core::Report& report, core::Time dot_at, const std::vecto
         p.reply(r.reply, limit);
     }
     p.number(static_cast<std::uint16_t>(envelope.size()));
-    for (int n : envelope) p.number(static_cast<std::uint16_t>(n));
+    for (int n : envelope)
+        p.number(static_cast<std::uint16_t>(n));
     *fits = !p.is_full();
     return p.size();
 }
@@ -160,7 +163,8 @@ bool unpack(std::uint64_t token, const char* data, std::size_t length, Recorded&
     }
     const auto size = u.number<std::uint16_t>();
     std::vector<int> envelope;
-    for (int i = 0; i < size && !u.is_short(); ++i) envelope.push_back(u.number<std::uint16_t>());
+    for (int i = 0; i < size && !u.is_short(); ++i)
+        envelope.push_back(u.number<std::uint16_t>());
     if (u.is_short()) return false;
     recorded.report = std::move(report);
     recorded.envelope = std::move(envelope);
@@ -195,13 +199,16 @@ std::string read_boot_id() {
 
 FileJournal::FileJournal(std::string path, const JournalBinding& binding) : path_(std::move(path)), binding_(binding) {
     fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd_ < 0) throw std::runtime_error("could not open the crash journal \"" + path_ + "\": " + std::strerror(errno));
+    if (fd_ < 0)
+        throw std::runtime_error("could not open the crash journal \"" + path_ + "\": " + std::strerror(errno));
     struct stat st {};
     Header header{};
-    const bool is_read = fstat(fd_, &st) == 0 && pread(fd_, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
+    const bool is_read =
+        fstat(fd_, &st) == 0 && pread(fd_, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
     was_trusted_ = is_read && header.magic_number == magic && header.device == static_cast<std::uint64_t>(st.st_dev) &&
-                   header.inode == static_cast<std::uint64_t>(st.st_ino) && header.system_identifier == binding_.system_identifier &&
-                   header.epoch == binding_.epoch && header.database == binding_.database && header.timeline == binding_.timeline &&
+                   header.inode == static_cast<std::uint64_t>(st.st_ino) &&
+                   header.system_identifier == binding_.system_identifier && header.epoch == binding_.epoch &&
+                   header.database == binding_.database && header.timeline == binding_.timeline &&
                    header.lsn <= binding_.lsn && !binding_.boot_id.empty() &&
                    std::strncmp(header.boot_id, binding_.boot_id.c_str(), sizeof header.boot_id - 1) == 0;
     if (was_trusted_) {
@@ -270,7 +277,8 @@ void FileJournal::keep_only(const std::set<std::uint64_t>& tokens) {
     for (const auto& [token, slot] : slots_) {
         if (!tokens.contains(token)) settled.push_back(token);
     }
-    for (std::uint64_t token : settled) close_slot(token);
+    for (std::uint64_t token : settled)
+        close_slot(token);
 }
 
 void FileJournal::open_slot(std::uint64_t token) {
@@ -314,7 +322,11 @@ bool FileJournal::record(std::uint64_t token, Phase phase, const core::Report& r
     bool fits = false;
     const std::size_t length = pack(report, dot_at, it->second.envelope, payload, &fits);
     if (!fits) return false;
-    const SlotHead head{token, checksum_of(token, payload.data(), length), static_cast<std::uint32_t>(length), static_cast<char>(phase), {}};
+    const SlotHead head{token,
+                        checksum_of(token, payload.data(), length),
+                        static_cast<std::uint32_t>(length),
+                        static_cast<char>(phase),
+                        {}};
     std::array<char, slot_size> block;
     std::memcpy(block.data(), &head, sizeof head);
     std::memcpy(block.data() + sizeof head, payload.data(), length);
@@ -325,7 +337,8 @@ void FileJournal::close_slot(std::uint64_t token) noexcept {
     auto it = slots_.find(token);
     if (it == slots_.end()) return;
     SlotHead head{};
-    if (!write_at(fd_, &head, sizeof head, place_of(it->second.place))) return;  // stays taken: worth a slot, not a mail
+    if (!write_at(fd_, &head, sizeof head, place_of(it->second.place)))
+        return;  // stays taken: worth a slot, not a mail
     try {
         free_.push_back(it->second.place);
     } catch (const std::bad_alloc&) {

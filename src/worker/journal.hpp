@@ -2,8 +2,8 @@
 //
 // It is what tells a message that never left (send it) from one whose final dot was sent and whose reply never came
 // (unconfirmed) when the process is gone. Written with pwrite before the fact it announces; the page cache survives
-// kill -9 of any process. After a crash of the operating system, on a copy or after a restore the file can't be trusted:
-// its header is bound to boot, device, inode and history, and on any difference every token is unknown.
+// kill -9 of any process. After a crash of the operating system, on a copy or after a restore the file can't be
+// trusted: its header is bound to boot, device, inode and history, and on any difference every token is unknown.
 //   J1  a change of phase is one byte, or one write within a page: a killed process has made it or hasn't
 //   J2  a slot whose checksum doesn't fit is as good as none
 //   J3  a write that fails is told to the caller; nothing is mapped (a full disk under mmap is a SIGBUS)

@@ -28,12 +28,12 @@ struct Candidate {
     std::int64_t lane_id = 0;
     std::optional<std::int64_t> campaign_id;
     std::optional<std::int64_t> batch_id;
-    Time age_from;             // when it was first due
-    int attempt_count = 0;     // attempts consumed
-    int try_count = 0;         // tries logged
+    Time age_from;          // when it was first due
+    int attempt_count = 0;  // attempts consumed
+    int try_count = 0;      // tries logged
     int crash_count = 0;
     int recipient_count = 1;
-    int accepted_before = 0;   // recipients settled by earlier tries
+    int accepted_before = 0;  // recipients settled by earlier tries
     int refused_before = 0;
 };
 
@@ -42,7 +42,7 @@ struct Ticket {
     std::uint64_t token = 0;
     Candidate row;
     core::Reservation reservation;
-    std::vector<int> envelope;  // recipient numbers (from 1) in the order of the delivery's recipients
+    std::vector<int> envelope;    // recipient numbers (from 1) in the order of the delivery's recipients
     std::vector<int> suppressed;  // recipients left out of it
     std::size_t body_size = 0;    // of what the courier carries
 };
@@ -70,14 +70,14 @@ struct Settlement {
     std::optional<core::Reservation> reservation;
 
     bool is_final = false;
-    char state = 'p';         // S f c u when final
+    char state = 'p';  // S f c u when final
     std::string reason;
-    core::Reply reply;        // the decisive one
-    std::optional<Time> due_at;     // not final: pending again from then
+    core::Reply reply;           // the decisive one
+    std::optional<Time> due_at;  // not final: pending again from then
     bool consumes_attempt = false;
     bool counts_crash = false;
-    bool is_sent = false;     // the reservation was used up; else it is given back
-    std::optional<Time> replied_at; // the server's last word; gaps run from it
+    bool is_sent = false;            // the reservation was used up; else it is given back
+    std::optional<Time> replied_at;  // the server's last word; gaps run from it
 
     std::optional<AttemptRow> attempt;
     std::vector<RecipientRow> recipients;
@@ -138,7 +138,8 @@ public:
     // Adds lanes; those that don't exist are left out.
     virtual std::vector<std::int64_t> load_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
                                                  const InFlight& in_flight, Time now) = 0;
-    // The unbounded look: forgets every low-water mark and tells the earliest due row of each lane, and the earliest expiry.
+    // The unbounded look: forgets every low-water mark and tells the earliest due row of each lane, and the earliest
+    // expiry.
     struct Swept {
         std::vector<Signals::Hint> lanes;
         std::optional<Time> expiry;
@@ -165,8 +166,8 @@ public:
     virtual void store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) = 0;
     virtual void store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) = 0;
     // Opens or closes the breaker: failures so far, until when, why. Returns the new open-until.
-    virtual void store_breaker(std::int64_t mailbox_id, int failures, std::optional<Time> until, const std::string& reason,
-                               Time now) = 0;
+    virtual void store_breaker(std::int64_t mailbox_id, int failures, std::optional<Time> until,
+                               const std::string& reason, Time now) = 0;
     virtual int breaker_failures(std::int64_t mailbox_id) = 0;
     // Campaigns of these lanes of which no row is left are completed; tells which lanes.
     virtual std::vector<std::int64_t> complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) = 0;
@@ -182,9 +183,9 @@ public:
 struct Prepared {
     enum class Kind {
         ready,
-        cancelled,  // send_if said no, or nobody is left to send to
-        temporary,  // a loader failed: retry later, attempt consumed
-        failed,     // can't be rendered or composed: for good
+        cancelled,    // send_if said no, or nobody is left to send to
+        temporary,    // a loader failed: retry later, attempt consumed
+        failed,       // can't be rendered or composed: for good
         interrupted,  // the sender was asked to leave meanwhile: nothing happened
     };
     Kind kind = Kind::ready;
@@ -192,7 +193,7 @@ struct Prepared {
     std::string detail;  // for people
     std::string sender;  // envelope
     std::vector<std::string> recipients;
-    std::vector<int> envelope;  // their numbers in the message, from 1
+    std::vector<int> envelope;    // their numbers in the message, from 1
     std::vector<int> suppressed;  // numbers left out because they are suppressed
     std::shared_ptr<const std::string> body;
     bool is_8bit = false;
@@ -205,7 +206,8 @@ public:
     virtual ~MailRoom() = default;
     // In the claim's transaction: reads what prepare() will need.
     virtual void fetch(std::span<const Ticket> tickets) = 0;
-    // No transaction is open; may run late-bound functions in short ones of its own. Never throws for a fault of the message.
+    // No transaction is open; may run late-bound functions in short ones of its own. Never throws for a fault of the
+    // message.
     virtual Prepared prepare(const Ticket& ticket, Time now) = 0;
     virtual void forget(std::int64_t message_id) = 0;
 };

@@ -24,8 +24,10 @@ bool is_switch(core::Gate gate) {
         case core::Gate::sending_not_paused:
         case core::Gate::campaign_running:
         case core::Gate::mailbox_enabled:
-        case core::Gate::mailbox_breaker: return true;
-        default: return false;
+        case core::Gate::mailbox_breaker:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -102,12 +104,13 @@ bool Pump::has_business(Time now) const {
     return is_claiming_ && (!claims_left_ || *claims_left_ > 0) && is_past(planner_.wake_at());
 }
 
-// Answers are settled at once while few are on their way. Under load they are gathered until half of what is in hand has
-// been answered, or for a moment: a commit for each handful would cost more than the mails, and the other half keeps the
-// connections busy meanwhile. Nothing is at stake: the journal has every answer.
+// Answers are settled at once while few are on their way. Under load they are gathered until half of what is in hand
+// has been answered, or for a moment: a commit for each handful would cost more than the mails, and the other half
+// keeps the connections busy meanwhile. Nothing is at stake: the journal has every answer.
 std::optional<Time> Pump::settle_at() const {
     if (settlements_.empty()) return std::nullopt;
-    const bool is_gathering = is_claiming_ && tickets_.size() >= gathering_from && settlements_.size() * 2 < tickets_.size();
+    const bool is_gathering =
+        is_claiming_ && tickets_.size() >= gathering_from && settlements_.size() * 2 < tickets_.size();
     return is_gathering ? answered_at_ + longest_gathering : Time::min();
 }
 
@@ -163,7 +166,8 @@ void Pump::prepare(Ticket& ticket, Time now) {
 
 // Takes back what the courier hasn't begun and what wasn't given to it yet.
 void Pump::take_back(const std::set<std::uint64_t>& tokens, Time now) {
-    for (std::uint64_t token : courier_.take_back(tokens)) settlements_.push_back(unsent(tickets_.at(token), now));
+    for (std::uint64_t token : courier_.take_back(tokens))
+        settlements_.push_back(unsent(tickets_.at(token), now));
     std::deque<std::uint64_t> kept;
     for (std::uint64_t token : unprepared_) {
         if (!tokens.contains(token)) {
@@ -191,7 +195,8 @@ void Pump::take_back_shut(Time now) {
 
 void Pump::hand_back_all(Time now) {
     std::set<std::uint64_t> all;
-    for (const auto& [token, ticket] : tickets_) all.insert(token);
+    for (const auto& [token, ticket] : tickets_)
+        all.insert(token);
     take_back(all, now);
 }
 
@@ -226,9 +231,11 @@ void Pump::refresh(Time now) {
             lanes.push_back(id);
             if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
         }
-        for (const auto& [token, ticket] : tickets_) lanes.push_back(ticket.row.lane_id);
+        for (const auto& [token, ticket] : tickets_)
+            lanes.push_back(ticket.row.lane_id);
         const core::Planner before = std::exchange(planner_, core::Planner());
-        for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now)) dirty_lanes_.insert(id);
+        for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now))
+            dirty_lanes_.insert(id);
         for (const auto& [id, since] : waiting) {
             if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
         }
@@ -236,7 +243,8 @@ void Pump::refresh(Time now) {
         take_back_shut(now);
     } else if (!unknown_lanes_.empty()) {
         std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
-        for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now)) dirty_lanes_.insert(id);
+        for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
+            dirty_lanes_.insert(id);
         for (const auto& [id, due] : hinted_) {
             if (planner_.lane(id) != nullptr) planner_.set_pending(id, due);
         }
@@ -248,7 +256,8 @@ void Pump::refresh(Time now) {
             if (planner_.lane(hint.lane_id) == nullptr) missing.push_back(hint.lane_id);
         }
         if (!missing.empty()) {
-            for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now)) dirty_lanes_.insert(id);
+            for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now))
+                dirty_lanes_.insert(id);
         }
         std::set<std::int64_t> waiting;
         for (const auto& hint : swept.lanes) {
@@ -286,7 +295,8 @@ void Pump::count_days(const core::Reservation& r, int sign) {
         if (sign > 0) delta.day_limit = limit;
     };
     const core::MailboxFacts* mailbox = planner_.mailbox(r.mailbox_id);
-    add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup, mailbox ? mailbox->daily_limit.on(r.mailbox_day) : std::nullopt);
+    add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup,
+        mailbox ? mailbox->daily_limit.on(r.mailbox_day) : std::nullopt);
     if (!r.campaign_day) return;
     const core::LaneFacts* lane = planner_.lane(r.lane_id);
     if (lane != nullptr) add(campaign_days_, lane->campaign_id, *r.campaign_day, false, lane->max_per_day);
@@ -295,11 +305,13 @@ void Pump::count_days(const core::Reservation& r, int sign) {
 void Pump::settle(Time now) {
     if (settlements_.empty()) return;
     const std::span<Settlement> batch(settlements_.data(), is_one_by_one_ ? 1 : settlements_.size());
-    for (Settlement& settlement : batch) apply(settlement, now);
+    for (Settlement& settlement : batch)
+        apply(settlement, now);
     std::vector<bool> written = queue_.settle(batch, now);
     for (std::size_t i = 0; i < batch.size(); ++i) {
         closed_.push_back(settlements_[i].token);
-        if (!written[i]) queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
+        if (!written[i])
+            queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
     }
 }
 
@@ -340,10 +352,12 @@ void Pump::note_trouble(const Settlement& s, Time now) {
     const core::MailboxFacts* known = planner_.mailbox(id);
     if (known == nullptr) return;
     if (s.trouble != core::Trouble::none) {
-        if (known->breaker_open_until && now < *known->breaker_open_until) return;  // one opening for all that failed together
+        if (known->breaker_open_until && now < *known->breaker_open_until)
+            return;  // one opening for all that failed together
         core::MailboxFacts mailbox = *known;
         int failures = queue_.breaker_failures(id) + 1;
-        mailbox.breaker_open_until = now + core::breaker_delay(s.is_trouble_lasting, failures, static_cast<std::uint64_t>(id));
+        mailbox.breaker_open_until =
+            now + core::breaker_delay(s.is_trouble_lasting, failures, static_cast<std::uint64_t>(id));
         mailbox.breaker_reason = s.trouble_detail;
         planner_.upsert_mailbox(mailbox);
         queue_.store_breaker(id, failures, mailbox.breaker_open_until, s.trouble_detail, now);
@@ -361,19 +375,23 @@ void Pump::note_trouble(const Settlement& s, Time now) {
 void Pump::expire(Time now) {
     if (!expiry_at_ || *expiry_at_ > now) return;
     std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
-    for (Candidate& row : expired) unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired));
+    for (Candidate& row : expired)
+        unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired));
     expiry_at_.reset();
     is_swept_ = false;  // a sweep tells when the next one runs out
 }
 
 void Pump::store(Time now) {
     if (!unclaimed_.empty()) {
-        for (Settlement& s : unclaimed_) apply(s, now);
+        for (Settlement& s : unclaimed_)
+            apply(s, now);
         queue_.settle(unclaimed_, now);
     }
     std::vector<DayDelta> mailbox_days, campaign_days;
-    for (auto& [key, delta] : mailbox_days_) mailbox_days.push_back(delta);
-    for (auto& [key, delta] : campaign_days_) campaign_days.push_back(delta);
+    for (auto& [key, delta] : mailbox_days_)
+        mailbox_days.push_back(delta);
+    for (auto& [key, delta] : campaign_days_)
+        campaign_days.push_back(delta);
     if (!mailbox_days.empty() || !campaign_days.empty()) queue_.store_days(mailbox_days, campaign_days);
 
     std::vector<const core::LaneFacts*> lanes;
@@ -404,9 +422,11 @@ void Pump::store(Time now) {
 
 // The transaction has committed: what it did becomes what is.
 void Pump::finish_tick(Time now) {
-    std::set<std::int64_t> claimed_again;  // given back and taken in the same transaction: what was fetched is of the new claim
+    std::set<std::int64_t>
+        claimed_again;  // given back and taken in the same transaction: what was fetched is of the new claim
     if (!closed_.empty()) {
-        for (const Ticket& ticket : claimed_) claimed_again.insert(ticket.row.facts.id);
+        for (const Ticket& ticket : claimed_)
+            claimed_again.insert(ticket.row.facts.id);
     }
     for (std::uint64_t token : closed_) {
         journal_.close_slot(token);
@@ -449,9 +469,11 @@ void Pump::finish_tick(Time now) {
 // written (locked, damaged) keeps nobody else's result back; claims never were.
 void Pump::lose() noexcept {
     queue_.abort();
-    if (is_one_by_one_ && settlements_.size() > 1) std::rotate(settlements_.begin(), settlements_.begin() + 1, settlements_.end());
+    if (is_one_by_one_ && settlements_.size() > 1)
+        std::rotate(settlements_.begin(), settlements_.begin() + 1, settlements_.end());
     is_one_by_one_ = !settlements_.empty();
-    for (const Ticket& ticket : claimed_) journal_.close_slot(ticket.token);
+    for (const Ticket& ticket : claimed_)
+        journal_.close_slot(ticket.token);
     claimed_.clear();
     unclaimed_.clear();
     closed_.clear();

@@ -19,10 +19,14 @@ Settlement begin_of(const Ticket& ticket) {
 
 char letter(core::Fate fate) {
     switch (fate) {
-        case core::Fate::sent: return 'S';
-        case core::Fate::rejected: return 'f';
-        case core::Fate::unconfirmed: return 'u';
-        case core::Fate::waiting: break;
+        case core::Fate::sent:
+            return 'S';
+        case core::Fate::rejected:
+            return 'f';
+        case core::Fate::unconfirmed:
+            return 'u';
+        case core::Fate::waiting:
+            break;
     }
     return 'p';
 }
@@ -48,14 +52,20 @@ Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
     Settlement s;
     s.row = std::move(row);
     switch (fate) {
-        case core::MessageFate::expired: make_failed(s, "expired"); break;
+        case core::MessageFate::expired:
+            make_failed(s, "expired");
+            break;
         case core::MessageFate::suppressed:
             make_final(s, 'c', s.row.facts.suppressed_reason == "unsubscribed" ? "unsubscribed" : "suppressed");
             s.reply.text = s.row.facts.suppressed_reason;
             break;
-        case core::MessageFate::duplicate: make_final(s, 'c', "duplicate"); break;
+        case core::MessageFate::duplicate:
+            make_final(s, 'c', "duplicate");
+            break;
         case core::MessageFate::go:
-        case core::MessageFate::wait: s.due_at = s.row.facts.due_at; break;
+        case core::MessageFate::wait:
+            s.due_at = s.row.facts.due_at;
+            break;
     }
     return s;
 }
@@ -70,7 +80,8 @@ core::History history_of(const Ticket& ticket) {
     return history;
 }
 
-Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict, Time now) {
+Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict,
+                                 Time now) {
     Settlement s = begin_of(ticket);
     s.reply = verdict.reply;
     s.consumes_attempt = verdict.consumes_attempt();
@@ -79,11 +90,19 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
         return r.fate == core::Fate::sent || r.fate == core::Fate::unconfirmed;
     });
     switch (verdict.next) {
-        case core::Next::settle_sent: make_final(s, 'S', verdict.reason); break;
-        case core::Next::settle_failed: make_final(s, 'f', verdict.reason); break;
-        case core::Next::settle_unconfirmed: make_final(s, 'u', verdict.reason); break;
+        case core::Next::settle_sent:
+            make_final(s, 'S', verdict.reason);
+            break;
+        case core::Next::settle_failed:
+            make_final(s, 'f', verdict.reason);
+            break;
+        case core::Next::settle_unconfirmed:
+            make_final(s, 'u', verdict.reason);
+            break;
         case core::Next::retry:
-        case core::Next::requeue: s.due_at = now + verdict.delay; break;
+        case core::Next::requeue:
+            s.due_at = now + verdict.delay;
+            break;
     }
     AttemptRow attempt;
     attempt.started_at = ticket.reservation.at;  // the claim: what slots, gaps and days are counted by
@@ -103,11 +122,13 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
         row.is_hard_bounce = r.is_hard_bounce;
         s.recipients.push_back(std::move(row));
     }
-    for (int n : ticket.suppressed) s.recipients.push_back({n, 'c', {0, "", "suppressed"}, false});
+    for (int n : ticket.suppressed)
+        s.recipients.push_back({n, 'c', {0, "", "suppressed"}, false});
     s.trouble = verdict.trouble;
     s.is_trouble_lasting = verdict.is_trouble_lasting;
     s.proves_mailbox = verdict.proves_mailbox;
-    if (verdict.trouble != core::Trouble::none) s.trouble_detail = std::string(core::to_text(verdict.trouble)) + ": " + verdict.detail;
+    if (verdict.trouble != core::Trouble::none)
+        s.trouble_detail = std::string(core::to_text(verdict.trouble)) + ": " + verdict.detail;
     return s;
 }
 
@@ -137,13 +158,17 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             s.proves_mailbox = true;
             s.replied_at = now;
             make_final(s, 'S', "");
-            for (int n : prepared.envelope) s.recipients.push_back({n, 'S', s.reply, false});
+            for (int n : prepared.envelope)
+                s.recipients.push_back({n, 'S', s.reply, false});
             s.captured = std::make_shared<Prepared>(std::move(prepared));
             attempt = {ticket.reservation.at, now, now, "done", s.reply, "sent"};
             break;
         }
-        case Prepared::Kind::interrupted: return unsent(ticket, now);
-        case Prepared::Kind::cancelled: make_final(s, 'c', prepared.reason); break;
+        case Prepared::Kind::interrupted:
+            return unsent(ticket, now);
+        case Prepared::Kind::cancelled:
+            make_final(s, 'c', prepared.reason);
+            break;
         case Prepared::Kind::failed:
             make_failed(s, prepared.reason);
             attempt.outcome = "failed";
@@ -151,7 +176,8 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
         case Prepared::Kind::temporary: {
             s.consumes_attempt = true;
             attempt.outcome = "retry";
-            core::Duration delay = core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
+            core::Duration delay =
+                core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
             if (ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
                 make_failed(s, "attempts_exhausted");
                 attempt.outcome = "failed";
@@ -197,9 +223,11 @@ void Pump::recover(const std::string& unconfirmed_reason, Time now) {
 
 Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason, Time now) {
     std::optional<Recorded> recorded = journal_.recorded(ticket.token);
-    if (recorded && recorded->report && static_cast<int>(recorded->envelope.size()) == recorded->report->recipient_count) {
+    if (recorded && recorded->report &&
+        static_cast<int>(recorded->envelope.size()) == recorded->report->recipient_count) {
         for (int n : std::exchange(ticket.envelope, recorded->envelope)) {
-            if (std::find(ticket.envelope.begin(), ticket.envelope.end(), n) == ticket.envelope.end()) ticket.suppressed.push_back(n);
+            if (std::find(ticket.envelope.begin(), ticket.envelope.end(), n) == ticket.envelope.end())
+                ticket.suppressed.push_back(n);
         }
         if (recorded->phase == Phase::reply) return settlement_of(ticket, *recorded->report, now);
         return of_dot(ticket, std::move(*recorded->report), unconfirmed_reason, now);
@@ -219,12 +247,14 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
     s.replied_at = now;
     s.reply.text = recorded ? died_after_dot : "the sender died and left no record of how far the message came";
     s.attempt = AttemptRow{ticket.reservation.at, {}, now, "dot", s.reply, "unconfirmed"};
-    for (int n : ticket.envelope) s.recipients.push_back({n, 'u', {}, false});
+    for (int n : ticket.envelope)
+        s.recipients.push_back({n, 'u', {}, false});
     return s;
 }
 
 // The dot may have left, and the reply is lost with the sender: as if the connection had died, and nobody's fault.
-Settlement Pump::of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now) const {
+Settlement Pump::of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason,
+                        Time now) const {
     report.dot_sent = true;
     report.stage = core::Stage::dot;
     report.ending = core::Ending::abandoned;

@@ -1,7 +1,7 @@
 // From what happened to a message to the settlement that is written: pure functions of values.
 //
-// The only rule in here is how a verdict, a fault in the mail room or a crash is put into rows; what an answer means was
-// decided by core/verdict.
+// The only rule in here is how a verdict, a fault in the mail room or a crash is put into rows; what an answer means
+// was decided by core/verdict.
 #pragma once
 
 #include "worker/ports.hpp"
@@ -12,7 +12,8 @@ namespace mailer::worker {
 Settlement settlement_of_fate(Candidate row, core::MessageFate fate);
 
 // Of a report, judged.
-Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict, Time now);
+Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict,
+                                 Time now);
 
 // Pending again at once; nothing was tried, so nothing is logged and no attempt consumed.
 Settlement settlement_of_return(const Ticket& ticket, Time now);
