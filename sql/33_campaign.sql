@@ -262,6 +262,12 @@ AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_start.campaign_id, '{d}', 'started'),
         'r', NULL, 'campaign_started');
+    IF COALESCE(current_setting('mailer.unsubscribe_url', true), '') = '' THEN
+        RAISE WARNING USING
+            MESSAGE = 'the mails of this campaign carry no way to unsubscribe',
+            DETAIL = 'mailer.unsubscribe_url is not set, so they have no List-Unsubscribe header (RFC 2369, RFC 8058); large providers ask for it.',
+            HINT = 'ALTER DATABASE … SET mailer.unsubscribe_url = ''https://…?token={token}'', and call mailer.unsubscribe(token) behind it.';
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION campaign_start(bigint) IS
