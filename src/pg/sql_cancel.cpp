@@ -86,7 +86,8 @@ bool is_campaign_cancelled(std::int64_t id) {
 
 // Takes a message with an outcome of this state back into the queue: with fresh attempts, its tries counted on. What
 // has no address to go to, no content any more, or whose campaign was cancelled, stays. Who asks for another try
-// believes in the address: that its refusal had suppressed it is lifted.
+// believes in the address: that its refusal had suppressed it is lifted. Whom the unconfirmed conversation put off (4xx)
+// had failed only because there was no next try; now there is one.
 bool requeue(const Call& call_, char state) {
     static Statement run(
         "WITH gone AS (DELETE FROM mailer.outcome o USING mailer.message m"
@@ -99,8 +100,8 @@ bool requeue(const Call& call_, char state) {
         "          CASE WHEN g.expires_at > $2 THEN g.expires_at END, a.epoch, g.try_count, $2"
         "     FROM gone g CROSS JOIN mailer.arming a),"
         " reset AS (UPDATE mailer.recipient r SET state = 'p', code = NULL, enhanced_code = NULL, reply = NULL"
-        "   FROM gone g WHERE r.message_id = g.message_id AND r.state = $3),"
-
+        "   FROM gone g WHERE r.message_id = g.message_id AND (r.state = $3"
+        "     OR $3 = 'u' AND r.state = 'f' AND r.code BETWEEN 400 AND 499)),"
         " lifted AS (DELETE FROM mailer.suppression s USING gone g JOIN mailer.message m ON m.message_id = g.message_id"
         "   WHERE s.reason = 'hard_bounce' AND s.address_key IN (SELECT mailer._address_key(a.a) FROM "
         "unnest(m.addresses) AS a(a))),"

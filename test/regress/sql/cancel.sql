@@ -16,7 +16,7 @@ CREATE FUNCTION settle(id bigint, new_state "char", new_reason text) RETURNS voi
     SELECT campaign_id, batch_id, -1, (new_state = 'f')::integer, (new_state = 'u')::integer FROM mailer.message WHERE message_id = id;
 $$;
 
-SELECT mailer.enqueue('u' || n || '@example.com', 'Subject', 'Body') FROM generate_series(1, 6) n;
+SELECT mailer.enqueue('u' || n || '@example.com', 'Subject', 'Body', cc => CASE WHEN n IN (4, 5) THEN 'b@example.com, c@example.com, d@example.com' END) FROM generate_series(1, 6) n;
 
 -- cancel
 BEGIN;
@@ -54,6 +54,9 @@ SELECT mailer.retry(3) AS purged;
 SELECT settle(4, 'u', 'reply_lost');
 SELECT settle(5, 'u', 'reply_lost');
 INSERT INTO mailer.recipient (message_id, n, state) VALUES (4, 1, 'u'), (5, 1, 'u');
+-- Beside it, in the same conversation: one put off, one refused, and one who got it by an earlier try.
+INSERT INTO mailer.recipient (message_id, n, state, code, reply)
+    SELECT id, n, state::"char", code, reply FROM (VALUES (4), (5)) i (id), (VALUES (2, 'f', 450, 'busy'), (3, 'f', 550, 'no'), (4, 'S', 250, 'ok')) r (n, state, code, reply);
 SELECT mailer.resolve(4, 'lost');
 SELECT mailer.resolve(4, NULL);
 SELECT mailer.resolve(4, 'sent');
@@ -62,7 +65,7 @@ SELECT mailer.resolve(4, 'sent');
 SELECT mailer.resolve(6, 'sent');
 SELECT mailer.resolve(999, 'sent');
 SELECT message_id, state, reason FROM mailer.message_status WHERE message_id IN (4, 5) ORDER BY message_id;
-SELECT message_id, state FROM mailer.recipient WHERE message_id IN (4, 5) ORDER BY message_id;
+SELECT message_id, n, state, code, reply FROM mailer.recipient WHERE message_id IN (4, 5) ORDER BY message_id, n;
 
 -- In a campaign: before new leads, and a completed one runs again.
 SELECT mailer.campaign_create('c', 't', timezone => 'UTC');
