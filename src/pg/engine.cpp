@@ -217,6 +217,7 @@ void Engine::leave() {
     courier_->transport().stop_new_dots(now());
     const core::Time until = now() + context_.grace();
     while (!pump_->is_idle()) {
+        (void)context_.should_stop();  // takes up a cancel that comes again
         if (!turn() && now() >= until) break;
         if (pump_->is_idle()) break;
         if (now() >= until) {

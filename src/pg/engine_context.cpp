@@ -2,7 +2,8 @@
 //
 // SIGTERM in a worker doesn't end it on the spot, as `die` would: mails whose final dot is on the wire would become
 // unconfirmed. It raises a flag that should_stop() shows, and cancels the statement of a user's function if one runs.
-// Only who is asked again after the grace is over dies like any backend.
+// Only who is asked again after the grace is over dies like any backend. A session in CALL mailer.run does the same,
+// for as long as it lasts; `die` has its way when all is settled.
 #include "pg/worker_signals.hpp"
 
 #include <climits>
@@ -49,6 +50,12 @@ std::uint32_t wait_event() {
 
 void cancel_statement() noexcept {
     QueryCancelPending = true;
+    InterruptPending = true;
+}
+
+// As `die` does.
+void end_session() noexcept {
+    ProcDiePending = true;
     InterruptPending = true;
 }
 
@@ -134,8 +141,9 @@ bool is_worker_leaving() noexcept { return is_leaving != 0 || must_stay_away(); 
 
 bool EngineContext::should_stop() noexcept {
     if (host_ == Host::worker) return is_worker_leaving();
-    if (QueryCancelPending || ProcDiePending || is_statement_cancelled) cancelled_ = true;
-    return cancelled_ || must_stay_away();
+    if (QueryCancelPending || is_statement_cancelled) cancelled_ = true;
+    QueryCancelPending = false;  // else it would hit the statements that settle; raise_interrupts has it again
+    return cancelled_ || ProcDiePending || is_worker_leaving();
 }
 
 core::Duration EngineContext::grace() const noexcept {
@@ -155,9 +163,21 @@ void EngineContext::raise_interrupts() {
     bool const is_cancelled = cancelled_;
     is_statement_cancelled = cancelled_ = false;
     call([=] {
+        if (is_leaving) end_session();
         if (is_cancelled && !ProcDiePending) cancel_statement();
         CHECK_FOR_INTERRUPTS();
     });
+}
+
+SessionSignals::SessionSignals() noexcept {
+    is_leaving = 0;
+    pqsignal(SIGTERM, on_leave_signal);
+}
+
+SessionSignals::~SessionSignals() {
+    pqsignal(SIGTERM, die);
+    if (is_leaving) end_session();
+    is_leaving = 0;
 }
 
 EngineContext::Interruptible::Interruptible() noexcept {

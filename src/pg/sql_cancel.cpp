@@ -86,8 +86,8 @@ bool is_campaign_cancelled(std::int64_t id) {
 
 // Takes a message with an outcome of this state back into the queue: with fresh attempts, its tries counted on. What
 // has no address to go to, no content any more, or whose campaign was cancelled, stays. Who asks for another try
-// believes in the address: that its refusal had suppressed it is lifted. Whom the unconfirmed conversation put off (4xx)
-// had failed only because there was no next try; now there is one.
+// believes in the address: that its refusal had suppressed it is lifted. Whom the unconfirmed conversation put off
+// (4xx) had failed only because there was no next try; now there is one.
 bool requeue(const Call& call_, char state) {
     static Statement run(
         "WITH gone AS (DELETE FROM mailer.outcome o USING mailer.message m"

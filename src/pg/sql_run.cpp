@@ -6,6 +6,11 @@
 #include "pg/engine.hpp"
 #include "pg/procedure.hpp"
 #include "pg/shared.hpp"
+#include "pg/worker_signals.hpp"
+
+extern "C" {
+#include "storage/ipc.h"
+}
 
 namespace mailer::pg {
 
@@ -32,9 +37,15 @@ void notice(const char* why) {
     call([&] { ereport(NOTICE, (errmsg("mailer.run sends nothing: %s", why))); });
 }
 
-// Leaves the sender's place on every way out.
+void at_exit(int, Datum) { detach_sender(Leave::terminated); }
+
+// Leaves the sender's place on every way out: also when the backend ends in here, which unwinds nothing.
 struct Attached {
-    Attached() = default;
+    Attached() {
+        static bool is_registered = false;
+        if (!is_registered) call([] { on_shmem_exit(at_exit, 0); });
+        is_registered = true;
+    }
     ~Attached() { detach_sender(Leave::asked); }
     Attached(const Attached&) = delete;
     Attached& operator=(const Attached&) = delete;
@@ -54,6 +65,7 @@ void run(FunctionCallInfo fcinfo) {
             break;
     }
     Attached attached;
+    SessionSignals signals;
     auto lock = SenderLock::try_take();
     if (!lock) return notice("the background worker, or another session, is sending in this database");
     EngineContext context(EngineContext::Host::session);

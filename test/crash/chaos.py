@@ -53,7 +53,9 @@ COMMIT;
 STATES = """SELECT r.address, r.state, m.state, m.reason, m.internet_message_id
     FROM mailer.recipient_status r JOIN mailer.message_status m USING (message_id)"""
 WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mailer worker' AND datname = current_database()"
-OTHERS = "SELECT pid FROM pg_stat_activity WHERE backend_type <> 'mailer worker' AND pid <> pg_backend_pid()"
+RUN = "CALL mailer.run(max_time => '1 h')"
+SESSION = f"SELECT pid FROM pg_stat_activity WHERE query = $${RUN}$$ AND state = 'active'"
+OTHERS = "SELECT pid FROM pg_stat_activity WHERE backend_type <> 'mailer worker' AND pid <> pg_backend_pid() AND query NOT LIKE 'CALL %'"
 
 
 def pause(seconds):
@@ -119,11 +121,35 @@ class Feeder(threading.Thread):
             self.add()
 
 
+class Runner(threading.Thread):
+    """A session that sends, and another one whenever it was ended: nobody but it does."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.leave = threading.Event()
+        self.trouble = None
+
+    def run(self):
+        in_vain = 0
+        while not self.leave.wait(0.05):
+            done = subprocess.run(["psql", "-Xqc", RUN], capture_output=True, text=True)
+            in_vain = in_vain + 1 if "sends nothing" in done.stderr else 0  # for a moment, until the last one is gone
+            if in_vain > 100:
+                self.trouble = SystemExit(f"chaos: the sender's place is taken, and nobody is there: {done.stderr}")
+
+    def check(self):
+        if self.trouble:
+            raise self.trouble
+
+
 class Chaos:
     KINDS = {"worker": 40, "backend": 12, "postmaster": 14, "immediate": 10, "fast": 8, "terminate": 16}
 
     def __init__(self, options):
         self.options = options
+        self.sender = SESSION if options.session else WORKER
+        if options.session:
+            self.KINDS = {**self.KINDS, "cancel": 16}
         self.random = random.Random(options.seed)
         self.cluster = os.environ["MAILER_CLUSTER"]
         self.folder = os.path.join(self.cluster, "witness")
@@ -147,13 +173,32 @@ class Chaos:
         sql("SELECT mailer.campaign_start(1)")
         feeder = Feeder(self.options.backlog)
         feeder.start()
+        runner = Runner()
+        if self.options.session:
+            runner.start()
         while len(self.kills) < self.options.kills:
             self.round()
             feeder.check()
+            runner.check()
         feeder.finish(self.options.messages)
+        if self.options.session:
+            self.hand_over(runner)
         sql("SELECT mailer.campaign_add(1, 'one.last@example.com')")
         self.wait_for_settled()
         return self.count()
+
+    def hand_over(self, runner):
+        """The last session is killed while it sends, and what it leaves behind is a worker's."""
+        until(60, lambda: sql("ALTER SYSTEM SET max_worker_processes = 16") is not None, "the setting is written")
+        enough = self.record.read() + 20
+        until(120, lambda: self.record.read() >= enough, "the last session sends")
+        runner.leave.set()
+        self.kills.append(ledger.Kill("worker", self.worker(), False))
+        runner.join()
+        self.kills.append(ledger.Kill("immediate", self.immediate(), False))
+        until(60, lambda: self.control("start"), "the server starts again")
+        self.sender = WORKER
+        until(60, self.sender_pid, "there is a worker")
 
     def round(self):
         if self.random.random() < 0.85:  # else the next kill may hit the recovery from the last
@@ -167,7 +212,7 @@ class Chaos:
         if is_stopped:
             self.witness.send_signal(signal.SIGSTOP)
             pause(self.random.uniform(0, 0.4))
-        self.kills.append(ledger.Kill(kind, getattr(self, kind)(), kind in ("fast", "terminate"), is_stopped))
+        self.kills.append(ledger.Kill(kind, getattr(self, kind)(), kind in ("fast", "terminate", "cancel"), is_stopped))
         if self.options.verbose:
             print(f"{len(self.kills)}: {kind}{' with the witness stopped' if is_stopped else ''}, {self.record.accepted} accepted", flush=True)
         if is_stopped:
@@ -191,10 +236,10 @@ class Chaos:
                 continue
 
     def worker(self):
-        return self.strike(self.worker_pid)
+        return self.strike(self.sender_pid)
 
-    def worker_pid(self):
-        rows = sql(WORKER)
+    def sender_pid(self):
+        rows = sql(self.sender)
         return rows and rows[0][0]
 
     def backend(self):
@@ -215,8 +260,15 @@ class Chaos:
         return self.timed(lambda: self.control("stop", "fast"))
 
     def terminate(self):
-        pid = until(60, self.worker_pid, "there is a worker")
+        pid = until(60, self.sender_pid, "there is a sender")
         return self.timed(lambda: sql(f"SELECT pg_terminate_backend({pid}, 10000)"))
+
+    def cancel(self):
+        pid = until(60, self.sender_pid, "there is a sender")
+        def is_over():
+            rows = sql(f"SELECT FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'")
+            return rows is not None and not rows
+        return self.timed(lambda: sql(f"SELECT pg_cancel_backend({pid})") and until(20, is_over, "the cancelled session ends"))
 
     @staticmethod
     def timed(action):
@@ -269,6 +321,7 @@ def main():
     parser.add_argument("--delay", type=int, default=500, help="ms by which the final reply is late at most")
     parser.add_argument("--patience", type=int, default=300, help="seconds for the rest to go out after the last kill")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
+    parser.add_argument("--session", action="store_true", help="a session sends, not the worker")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     print(f"measured: seed {options.seed}", flush=True)
