@@ -64,12 +64,7 @@ $$;
 COMMENT ON FUNCTION _readdress_mails(text) IS 'Has the mails that gather for a user go to the contact''s address of now';
 
 CREATE FUNCTION _header_to(address text, name text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE WHEN pg_catalog.btrim(mailer._printable(name)) <> ''
-        THEN '"' || pg_catalog.regexp_replace(pg_catalog.btrim(mailer._printable(name)), '(["\\])', '\\\1', 'g') || '" <' || address || '>'
-        ELSE address END
-$$;
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_header_to';
 COMMENT ON FUNCTION _header_to(text, text) IS 'Name and address as one mailbox of RFC 5322, section 3.4; the name is quoted';
 
 -- ── Categories ─────────────────────────────────────────────────────────────────────────────────────────────────────

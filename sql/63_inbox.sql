@@ -13,6 +13,10 @@ END;
 $$;
 COMMENT ON FUNCTION _actor_name(mailer.notification_item) IS 'Who did it, as people read it: the variable actor, else the contact''s name, else the id';
 
+CREATE FUNCTION _collapsed_one(variables jsonb, actor text, actor_id text, at timestamptz) RETURNS jsonb
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_collapsed_one';
+COMMENT ON FUNCTION _collapsed_one(jsonb, text, text, timestamptz) IS 'What a template sees of a single item, as _collapsed() says it of several';
+
 -- A group of one is by far the most common: it takes no aggregate.
 CREATE FUNCTION _collapsed(items mailer.notification_item[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -20,14 +24,11 @@ AS $$
 DECLARE
     last mailer.notification_item := items[cardinality(items)];
     actor text;
-    who jsonb;
     others bigint;
     list jsonb;
 BEGIN
     IF cardinality(items) = 1 THEN
-        actor := mailer._actor_name(last);
-        who := jsonb_build_object('actor', actor, 'actor_id', last.actor_id, 'at', last.created_at);
-        RETURN last.variables || who || jsonb_build_object('others_count', 0, 'count', 1, 'items', jsonb_build_array(last.variables || who));
+        RETURN mailer._collapsed_one(last.variables, mailer._actor_name(last), last.actor_id, last.created_at);
     END IF;
     SELECT GREATEST(count(DISTINCT i.actor_id) - 1, 0) INTO others FROM unnest(items) i;
     SELECT jsonb_agg(i.variables || jsonb_build_object('actor', mailer._actor_name(i), 'actor_id', i.actor_id, 'at', i.created_at) ORDER BY i.item_id)

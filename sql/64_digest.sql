@@ -43,28 +43,6 @@ END;
 $$;
 COMMENT ON FUNCTION _digest_at(text, text) IS 'When a user''s digest of a category is due that begins to gather now';
 
-CREATE FUNCTION _mail_template(mail_group text, rules mailer.category, template text) RETURNS text
-LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    IF mail_group IS NULL OR mail_group LIKE 'key:%' THEN
-        RETURN template;
-    END IF;
-    RETURN (SELECT t.name FROM mailer.template t WHERE t.name = rules.digest_template);
-END;
-$$;
-COMMENT ON FUNCTION _mail_template(text, mailer.category, text) IS 'What a mail is rendered with: the item''s template, or the category''s digest_template for several things; NULL: the loader renders';
-
-CREATE FUNCTION _own_variables(item mailer.notification_item, contact_name text) RETURNS jsonb
-LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    RETURN (
-        SELECT jsonb_build_object('name', contact_name, 'category', item.category) || mailer._collapsed(ARRAY[item]));
-END;
-$$;
-COMMENT ON FUNCTION _own_variables(mailer.notification_item, text) IS 'What the template sees of an item that has a mail of its own';
-
 -- ── When its time has come ─────────────────────────────────────────────────────────────────────────────────────────
 
 -- Items of a mail: its own, and while it gathers those that would become its own.
@@ -102,7 +80,7 @@ BEGIN
         PERFORM mailer._close_mail(mail.message_id);
         mail.is_open := false;
         IF is_held THEN
-            PERFORM mailer._queue_successor(mail);
+            PERFORM mailer._queue_successor(mail.message_id);
         END IF;
     END IF;
     RETURN EXISTS (SELECT FROM mailer._mail_items(mail))
@@ -113,35 +91,6 @@ END;
 $$;
 COMMENT ON FUNCTION _notification_is_wanted(bigint, jsonb) IS
 'send_if of notification mails: ends the gathering, and says no when nothing is left to tell or the user has switched this mail off. Safe to run again';
-
-CREATE FUNCTION _queue_successor(mail mailer.notification_mail) RETURNS void
-LANGUAGE plpgsql
-AS $$
-DECLARE
-    rules mailer.category;
-    old mailer.message;
-    next_id bigint;
-    due_at timestamptz;
-BEGIN
-    SELECT c.* INTO rules FROM mailer.category c WHERE c.name = mail.category;
-    SELECT m.* INTO old FROM mailer.message m WHERE m.message_id = mail.message_id;
-    next_id := mailer._gather(mail.user_id, mail.category, mail.mail_group, mail.unread_only);
-    IF next_id IS NULL THEN
-        RETURN;
-    END IF;
-    due_at := CASE mail.mail_group
-        WHEN 'digest' THEN mailer._digest_at(mail.user_id, mail.category)
-        WHEN 'rest' THEN mailer._now() + rules.rate_period
-        ELSE mailer._now() + GREATEST(rules.mail_delay, rules.collapse_window) END;
-    PERFORM mailer._queue_notification(next_id, rules.lane_id, u.address, u.address_key, u.name, old.template,
-        old.body_html IS NOT NULL, '{}', true, old.thread_key, CASE WHEN NOT rules.is_required THEN rules.name END, due_at)
-    FROM (SELECT old.addresses[1] AS address, old.address_key, NULL AS name
-          WHERE NOT EXISTS (SELECT FROM mailer.contact c WHERE c.user_id = mail.user_id AND c.address IS NOT NULL)
-          UNION ALL
-          SELECT c.address, c.address_key, c.name FROM mailer.contact c WHERE c.user_id = mail.user_id AND c.address IS NOT NULL) u;
-END;
-$$;
-COMMENT ON FUNCTION _queue_successor(mailer.notification_mail) IS 'The mail for items that were on their way into one that has just closed. If none of them commits, it is cancelled when its time comes';
 
 -- ── What it says ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -47,6 +47,7 @@ struct Request {
     TextValue thread_key;
     std::optional<std::string> loader;   // qualified name
     std::optional<std::string> send_if;  // qualified name
+    TextValue category;                  // of a notification that may be unsubscribed from
 };
 
 // Reads the arguments that enqueue and enqueue_batch share, `subject` to

@@ -11,7 +11,7 @@ Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) :
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-constexpr std::size_t message_columns = 28;
+constexpr std::size_t message_columns = 29;
 using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
@@ -42,7 +42,8 @@ TableShape& message_shape() {
                                         "loader",
                                         "send_if",
                                         "idempotency_key",
-                                        "content_hash"});
+                                        "content_hash",
+                                        "category"});
     return shape;
 }
 
@@ -75,7 +76,8 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             p_text(request.loader),
             p_text(request.send_if),
             row.is_keyed ? request.idempotency_key.param() : p_null(TEXTOID),
-            row.is_keyed ? p_bytea(row.content_hash) : p_null(BYTEAOID)};
+            row.is_keyed ? p_bytea(row.content_hash) : p_null(BYTEAOID),
+            request.category.param()};
 }
 
 // False: the key is taken.
@@ -84,13 +86,13 @@ bool insert_message(const MessageValues& values) {
         "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, kind, addresses, roles,"
         " address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html, template,"
         " variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if,"
-        " idempotency_key, content_hash)"
+        " idempotency_key, content_hash, category)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"
-        " $23, $24, $25, $26, $27, $28)"
+        " $23, $24, $25, $26, $27, $28, $29)"
         " ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
         {INT8OID,        TIMESTAMPTZOID, TEXTOID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,  TEXTOID,
          TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID, INT8OID,
-         TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID});
+         TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID});
     return insert.run(std::span<const Param>(values)).count() == 1;
 }
 

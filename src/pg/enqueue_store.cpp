@@ -61,8 +61,11 @@ std::optional<Keyed> find_by_key(const TextValue& key, std::string_view content_
     return found;
 }
 
-std::int64_t store_message(const Request& request, const core::Envelope& envelope, const Destination& destination) {
-    const std::int64_t id = next_message_ids(1).front();
+namespace {
+
+// Gives the id of the mail that has the key already, if one has; nothing was written then.
+std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, const core::Envelope& envelope,
+                                       const Destination& destination) {
     const std::string message_id = make_message_id(id, draw_random(random_octets), destination.domain);
     std::string content_hash;
     if (request.idempotency_key) content_hash = sha256(canonical_content(request, envelope.header_to));
@@ -86,7 +89,19 @@ std::int64_t store_message(const Request& request, const core::Envelope& envelop
     writer.finish();
     store_attachments(id, request.attachments);
     mark_wake(destination.stream_lane, request.due_at);
-    return id;
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::int64_t store_message(const Request& request, const core::Envelope& envelope, const Destination& destination) {
+    const std::int64_t id = next_message_ids(1).front();
+    return store_rows(id, request, envelope, destination).value_or(id);
+}
+
+void store_message_as(std::int64_t id, const Request& request, const core::Envelope& envelope,
+                      const Destination& destination) {
+    store_rows(id, request, envelope, destination);
 }
 
 }  // namespace mailer::pg

@@ -18,6 +18,9 @@ struct Destination {
 // pool's stream when there is none yet.
 Destination find_destination(const Request& request, bool wants_stream = true);
 
+// The same for a lane that is known. Refuses when the database isn't armed.
+Destination destination_of_lane(std::int64_t lane_id);
+
 // The next `count` message ids.
 std::vector<std::int64_t> next_message_ids(std::size_t count);
 
@@ -30,6 +33,10 @@ std::string make_message_id(std::int64_t id, std::string_view random, std::strin
 // wake-up. Returns its id, or that of the mail which already has the same key
 // and content.
 std::int64_t store_message(const Request& request, const core::Envelope& envelope, const Destination& destination);
+
+// The same under an id that was drawn before; without an idempotency key.
+void store_message_as(std::int64_t id, const Request& request, const core::Envelope& envelope,
+                      const Destination& destination);
 
 // The mail that has this key, if any: refuses when its content is another.
 struct Keyed {

@@ -91,6 +91,44 @@ core::Value read_jsonb(Datum jsonb) {
     return expect(std::move(builder).finish());
 }
 
+std::optional<std::optional<std::string>> find_member(Datum object, std::string_view name) {
+    struct Found {
+        bool is_there;
+        bool is_null;
+        const char* text;
+        std::size_t length;
+    };
+    const Found found = call([&]() -> Found {
+        Jsonb* const document = DatumGetJsonbP(object);
+        JsonbValue value;
+        if (!JB_ROOT_IS_OBJECT(document) ||
+            getKeyJsonValueFromContainer(&document->root, name.data(), static_cast<int>(name.size()), &value) ==
+                nullptr)
+            return {};
+        switch (value.type) {
+            case jbvNull:
+                return {true, true, nullptr, 0};
+            case jbvString:
+                return {true, false, value.val.string.val, static_cast<std::size_t>(value.val.string.len)};
+            case jbvBool:
+                return {true, false, value.val.boolean ? "true" : "false", value.val.boolean ? 4U : 5U};
+            case jbvNumeric: {
+                const char* text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+                return {true, false, text, strlen(text)};
+            }
+            case jbvBinary: {
+                const char* text = JsonbToCString(nullptr, value.val.binary.data, value.val.binary.len);
+                return {true, false, text, strlen(text)};
+            }
+            default:
+                elog(ERROR, "unexpected type of jsonb value: %d", static_cast<int>(value.type));
+        }
+    });
+    if (!found.is_there) return std::nullopt;
+    if (found.is_null) return std::optional<std::string>();
+    return std::optional<std::string>(std::in_place, found.text, found.length);
+}
+
 JsonbFacts inspect_jsonb(Datum jsonb) {
     return call([&] {
         Jsonb* const document = DatumGetJsonbP(jsonb);

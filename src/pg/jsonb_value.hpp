@@ -13,6 +13,10 @@ namespace mailer::pg {
 // allows.
 core::Value read_jsonb(Datum jsonb);
 
+// A member of an object as ->> gives it, without reading the rest. Nothing: there is none of that name; an empty inner
+// optional: it is null.
+std::optional<std::optional<std::string>> find_member(Datum object, std::string_view name);
+
 enum class JsonbShape { object, array, scalar };
 
 struct JsonbFacts {

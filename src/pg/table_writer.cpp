@@ -6,9 +6,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/namespace.h"
 #include "executor/executor.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 }
@@ -41,37 +39,21 @@ void insert_index_tuples([[maybe_unused]] ResultRelInfo* target, TupleTableSlot*
 
 // ── Shape ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-TableShape* TableShape::first_ = nullptr;
-
-TableShape::TableShape(const char* table, std::initializer_list<const char*> columns) : table_(table) {
+TableShape::TableShape(const char* table, std::initializer_list<const char*> columns) : watch_(table) {
     for (const char* column : columns)
         columns_[static_cast<std::size_t>(count_++)] = column;
 }
 
-void TableShape::invalidated(Datum, Oid relation) {
-    for (TableShape* shape = first_; shape != nullptr; shape = shape->next_) {
-        if (relation == InvalidOid || relation == shape->oid_) shape->is_stale_ = true;
-    }
-}
-
-// Finds the table by name; what was prepared for its earlier shape is dropped. May ereport.
+// What was prepared for the table's earlier shape is dropped. May ereport.
 bool TableShape::refresh() {
-    if (!is_stale_ && OidIsValid(oid_)) return is_plain_;
-    if (estate_ == nullptr) {
-        if (first_ == nullptr) CacheRegisterRelcacheCallback(invalidated, Datum{0});
-        next_ = std::exchange(first_, this);
-    } else {
-        FreeExecutorState(estate_);
-        estate_ = nullptr;
-    }
+    if (!watch_.is_news()) return is_plain_;
+    if (estate_ != nullptr) FreeExecutorState(std::exchange(estate_, nullptr));
+    constraints_ = nullptr;
     MemoryContext caller = MemoryContextSwitchTo(CacheMemoryContext);
     estate_ = CreateExecutorState();
     MemoryContextSwitchTo(caller);
-    constraints_ = nullptr;
-    oid_ = get_relname_relid(table_, get_namespace_oid("mailer", false));
-    if (!OidIsValid(oid_)) elog(ERROR, "table mailer.%s does not exist", table_);
-    is_stale_ = false;
-    Relation relation = table_open(oid_, RowExclusiveLock);
+    Relation relation = table_open(watch_.oid(), RowExclusiveLock);
+    watch_.settle();  // what changes from here on is seen in open()
     resolve(relation);
     table_close(relation, NoLock);
     return is_plain_;
@@ -85,7 +67,7 @@ void TableShape::resolve(Relation relation) {
         return;
     std::array<bool, MaxTupleAttributeNumber> is_known{};
     for (int c = 0; c < count_; ++c) {
-        const AttrNumber n = get_attnum(oid_, columns_[static_cast<std::size_t>(c)]);
+        const AttrNumber n = get_attnum(watch_.oid(), columns_[static_cast<std::size_t>(c)]);
         if (n == InvalidAttrNumber) return;
         place_[static_cast<std::size_t>(c)] = n - 1;
         is_known[static_cast<std::size_t>(n - 1)] = true;
@@ -112,8 +94,8 @@ bool TableWriter::open() {
     if (!is_supported) return false;
     return call([&] {
         if (!shape_.refresh()) return false;
-        relation_ = table_open(shape_.oid_, RowExclusiveLock);
-        if (shape_.is_stale_) {  // it changed while we waited for the lock
+        relation_ = table_open(shape_.watch_.oid(), RowExclusiveLock);
+        if (shape_.watch_.is_stale()) {  // it changed while we waited for the lock
             table_close(relation_, NoLock);
             relation_ = nullptr;
             return false;
@@ -124,7 +106,7 @@ bool TableWriter::open() {
         constraints_of(target_) = shape_.constraints_;
         ExecOpenIndices(target_, false);
         slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
-        slot_->tts_tableOid = shape_.oid_;
+        slot_->tts_tableOid = shape_.watch_.oid();
         return true;
     });
 }

@@ -13,6 +13,7 @@
 #include <initializer_list>
 
 #include "pg/spi.hpp"
+#include "pg/table_watch.hpp"
 
 extern "C" {
 #include "nodes/execnodes.h"
@@ -34,20 +35,14 @@ private:
     bool refresh();
     void resolve(Relation relation);
 
-    const char* table_;
+    TableWatch watch_;
     std::array<const char*, most_columns> columns_{};
     int count_ = 0;
 
-    Oid oid_ = InvalidOid;
-    bool is_stale_ = true;  // set by the relcache callback
     bool is_plain_ = false;
     std::array<int, most_columns> place_{};  // of each column in the tuple, from 0
     EState* estate_ = nullptr;               // owns the prepared constraints
     ExprState** constraints_ = nullptr;
-    TableShape* next_ = nullptr;  // all shapes, for the callback
-
-    static void invalidated(Datum unused, Oid relation);
-    static TableShape* first_;
 };
 
 // Inserts while it lives; the lock stays until the transaction ends. The rows become visible to the transaction's next

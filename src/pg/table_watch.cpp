@@ -1,0 +1,37 @@
+// See table_watch.hpp.
+#include "pg/table_watch.hpp"
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+}
+
+namespace mailer::pg {
+
+TableWatch* TableWatch::first_ = nullptr;
+
+void TableWatch::invalidated(Datum, Oid relation) {
+    for (TableWatch* watch = first_; watch != nullptr; watch = watch->next_) {
+        if (relation == InvalidOid || relation == watch->oid_) watch->is_stale_ = true;
+    }
+}
+
+bool TableWatch::is_news() {
+    if (!is_stale_) return false;
+    if (!is_listed_) {
+        if (first_ == nullptr) CacheRegisterRelcacheCallback(invalidated, Datum{0});
+        next_ = std::exchange(first_, this);
+        is_listed_ = true;
+    }
+    oid_ = oid_of_relation(table_);
+    return true;
+}
+
+Oid oid_of_relation(const char* name) {
+    const Oid oid = get_relname_relid(name, get_namespace_oid("mailer", false));
+    if (!OidIsValid(oid)) elog(ERROR, "relation mailer.%s does not exist", name);
+    return oid;
+}
+
+}  // namespace mailer::pg
