@@ -19,7 +19,7 @@ BEGIN
         SELECT i.message_id FROM mailer.notification_item i WHERE i.created_at >= since AND i.message_id IS NOT NULL
     ) x WHERE NOT EXISTS (SELECT FROM mailer.message m WHERE m.message_id = x.message_id);
 
-    -- Digests are left out: what a deadlock kept out of one goes with the next (_plan_mail).
+    -- Digests are left out: what a deadlock kept out of one goes with the next (C2 in src/core/notification.hpp).
     RETURN QUERY SELECT 'what waits for a mail has one that gathers', count(*), mailer._sample(array_agg(i.item_id::text ORDER BY i.item_id))
     FROM mailer.notification_item i
     WHERE i.created_at >= since AND i.mail_group <> 'digest' AND i.message_id IS NULL AND NOT EXISTS (

@@ -1,7 +1,8 @@
 // What becomes of one notification: the inbox, a mail, both or neither, and which mail takes it.
 //
-// The one place that decides it; src/pg reads the facts and does what the plan says. It knows no clocks and no tables: how long
-// a mail waits is the database's arithmetic on intervals (src/pg/notification_mail.cpp), named here by its group.
+// The one place that decides it; src/pg reads the facts and does what the plan says. It knows no clocks and no tables:
+// how long a mail waits is the database's arithmetic on intervals (src/pg/notification_mail.cpp), named here by its
+// group.
 //
 // C1  What a category requires can't be switched off: a preference chooses only between at once and a digest.
 // C2  Who is told alone (the second try after a deadlock) meets nobody: he joins no row and no mail, and isn't counted.
@@ -36,8 +37,8 @@ struct NotificationPlan {
     bool is_collapsed = false;  // joins the open inbox row of its key
     bool is_mailed = false;
     MailGroup group = MailGroup::none;
-    bool makes_mail = false;    // joins its group's mail, or makes one; false: goes with whatever digest is next
-    bool is_counted = false;    // a mail that is made counts; over the limit the item moves to the group `rest`
+    bool makes_mail = false;  // joins its group's mail, or makes one; false: goes with whatever digest is next
+    bool is_counted = false;  // a mail that is made counts; over the limit the item moves to the group `rest`
 
     bool is_silent() const noexcept { return !is_in_app && !is_mailed; }
 };
@@ -53,8 +54,8 @@ constexpr bool is_late_bound(MailGroup group, bool is_delayed) noexcept {
 std::string mail_group_name(MailGroup group, std::string_view key);
 MailGroup mail_group_of(std::string_view name) noexcept;
 
-// Name and address as one mailbox of RFC 5322, section 3.4, the name always quoted; controls in it are blanks. Without a name
-// that one can see it is the address alone.
+// Name and address as one mailbox of RFC 5322, section 3.4, the name always quoted; controls in it are blanks. Without
+// a name that one can see it is the address alone.
 std::string contact_mailbox(std::string_view address, std::string_view name);
 
 }  // namespace mailer::core

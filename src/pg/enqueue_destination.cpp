@@ -83,7 +83,8 @@ std::int64_t find_stream(const std::vector<std::int64_t>& pool) {
 // Any other lane: the domain is that of its pool's first mailbox.
 void read_lane(std::int64_t lane_id, Destination& destination) {
     static Statement read(
-        "SELECT b.from_address FROM mailer.lane l JOIN mailer.mailbox b ON b.mailbox_id OPERATOR(pg_catalog.=) l.pool[1]"
+        "SELECT b.from_address FROM mailer.lane l JOIN mailer.mailbox b ON b.mailbox_id OPERATOR(pg_catalog.=) "
+        "l.pool[1]"
         " WHERE l.lane_id OPERATOR(pg_catalog.=) $1",
         {INT8OID});
     destination.stream_lane = lane_id;

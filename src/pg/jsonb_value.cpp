@@ -113,7 +113,8 @@ std::optional<std::optional<std::string>> find_member(Datum object, std::string_
             case jbvBool:
                 return {true, false, value.val.boolean ? "true" : "false", value.val.boolean ? 4U : 5U};
             case jbvNumeric: {
-                const char* text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+                const char* text =
+                    DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
                 return {true, false, text, strlen(text)};
             }
             case jbvBinary: {

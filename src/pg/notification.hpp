@@ -1,7 +1,8 @@
 // One call of notify(): what is asked, and what the tables say about it.
 //
 // Everything here needs a current Spi and runs as the owner. The walk is notify_user (notification.cpp): read the facts
-// (notification_rules.cpp), have core/notification decide, write row and item, and see to the mail (notification_mail.cpp).
+// (notification_rules.cpp), have core/notification decide, write row and item, and see to the mail
+// (notification_mail.cpp).
 #pragma once
 
 #include "core/notification.hpp"
@@ -15,8 +16,8 @@ struct Notification {
     TextValue template_name = {};
     RawValue variables = {};  // jsonb
     TextValue actor = {};
-    TextValue key = {};       // collapse_key
-    bool is_alone = false;    // the second try after a deadlock: waits for nobody
+    TextValue key = {};     // collapse_key
+    bool is_alone = false;  // the second try after a deadlock: waits for nobody
 };
 
 // Gives the id of the inbox row; nothing when there is none.
@@ -66,7 +67,7 @@ bool template_exists(const TextValue& name);
 // Which mail takes an item, and what is still to be done about it.
 struct MailPlan {
     core::MailGroup group = core::MailGroup::none;
-    TextValue group_name = {};                  // as in notification_item.mail_group; NULL: a mail of its own
+    TextValue group_name = {};                    // as in notification_item.mail_group; NULL: a mail of its own
     std::optional<std::int64_t> message_id = {};  // to be queued; none: the group's mail waits already
     std::int64_t due_at = 0;
 };

@@ -39,8 +39,7 @@ bool join_mail(const TextValue& user, const TextValue& category, const TextValue
         " AND n.category OPERATOR(pg_catalog.=) $2 AND n.mail_group OPERATOR(pg_catalog.=) $3 AND n.is_open"
         " FOR KEY SHARE",
         {TEXTOID, TEXTOID, TEXTOID});
-    static Statement waits(
-        "SELECT FROM mailer.queue_entry q WHERE q.message_id OPERATOR(pg_catalog.=) $1", {INT8OID});
+    static Statement waits("SELECT FROM mailer.queue_entry q WHERE q.message_id OPERATOR(pg_catalog.=) $1", {INT8OID});
     const Rows rows = join.run({user.param(), category.param(), group.param()});
     if (rows.empty()) return false;
     const std::int64_t message_id = rows.bigint(0, 1);
@@ -69,8 +68,8 @@ std::optional<std::int64_t> gather(const TextValue& user, const TextValue& categ
 
 // Nobody has seen the mail just made: the others wait for this transaction (N1), then come to the same end.
 void forget_mail(std::int64_t message_id) {
-    static Statement remove(
-        "DELETE FROM mailer.notification_mail n WHERE n.message_id OPERATOR(pg_catalog.=) $1", {INT8OID});
+    static Statement remove("DELETE FROM mailer.notification_mail n WHERE n.message_id OPERATOR(pg_catalog.=) $1",
+                            {INT8OID});
     remove.run({p_bigint(message_id)});
 }
 
@@ -88,9 +87,8 @@ std::optional<std::int64_t> count_mail(const TextValue& user, const CategoryRule
         " RETURNING CASE WHEN p.mail_count > $4 THEN p.period_at + $5 END",
         {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, INTERVALOID});
     Interval period = category.rate_period;
-    const Rows rows =
-        count.run({user.param(), category.name.param(), p_time(transaction_now()), p_int(*category.rate_limit),
-                   p_datum(INTERVALOID, IntervalPGetDatum(&period))});
+    const Rows rows = count.run({user.param(), category.name.param(), p_time(transaction_now()),
+                                 p_int(*category.rate_limit), p_datum(INTERVALOID, IntervalPGetDatum(&period))});
     return rows.maybe_bigint(0, 1);
 }
 

@@ -1,8 +1,8 @@
 // What the tables say about one notification; see notification.hpp.
 //
 // Four rows by their keys, as of one moment; a category that isn't there yet is made, and all are read again.
-#include "pg/notification.hpp"
 #include "pg/enqueue_request.hpp"
+#include "pg/notification.hpp"
 #include "pg/table_reader.hpp"
 
 extern "C" {
@@ -96,8 +96,9 @@ bool CategoryRules::is_delayed() const {
     memset(&zero, 0, sizeof zero);
     Interval delay = mail_delay;
     return call([&] {
-        return DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(&delay), IntervalPGetDatum(&zero)));
-    }) > 0;
+               return DatumGetInt32(
+                   DirectFunctionCall2(interval_cmp, IntervalPGetDatum(&delay), IntervalPGetDatum(&zero)));
+           }) > 0;
 }
 
 std::optional<CategoryRules> find_category(const TextValue& name) {

@@ -3,8 +3,8 @@
 #include "pg/notification.hpp"
 
 extern "C" {
-#include "utils/fmgrprotos.h"
 #include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/numeric.h"
 }

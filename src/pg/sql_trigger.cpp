@@ -1,8 +1,8 @@
 // mailer.notify_trigger: mails the people whom a changed row concerns, and never fails the statement that changed it.
 //
 // The walk: read the row and call the recipients function as the user who changed it; as the owner, queue one batch.
-// The right to do this came with the right to create the trigger (EXECUTE on this function); the user who fires it needs
-// none. What becomes of a failure is run_harmless's.
+// The right to do this came with the right to create the trigger (EXECUTE on this function); the user who fires it
+// needs none. What becomes of a failure is run_harmless's.
 #include "pg/harmless_trigger.hpp"
 #include "pg/identity.hpp"
 #include "pg/trigger_event.hpp"

@@ -76,8 +76,7 @@ bool TableReader::read(const Datum* key, TableRow* row) {
     for (std::size_t k = 0; k < key_count_; ++k)
         ScanKeyEntryInitialize(&keys[k], 0, key_place_[k], BTEqualStrategyNumber, InvalidOid, collation_[k], F_TEXTEQ,
                                key[k]);
-    SysScanDesc scan =
-        systable_beginscan(table, index_, true, GetActiveSnapshot(), static_cast<int>(key_count_), keys);
+    SysScanDesc scan = systable_beginscan(table, index_, true, GetActiveSnapshot(), static_cast<int>(key_count_), keys);
     HeapTuple found = systable_getnext(scan);
     // A copy, for the scan's end gives the page back.
     HeapTuple tuple = HeapTupleIsValid(found) ? heap_copytuple(found) : nullptr;

@@ -1,8 +1,8 @@
 // One row of a table of the extension by its primary key of texts, for the few look-ups that every caller pays.
 //
-// A SELECT through SPI starts an executor, 3 to 5 µs for each table of a join; this is the descent of the index and the row,
-// about 1 µs (decision 015), and it has no plan that could be a wrong one. It checks no privileges: whoever uses it has decided that the
-// row may be read. Rows are what the active snapshot shows: see FreshSnapshot.
+// A SELECT through SPI starts an executor, 3 to 5 µs for each table of a join; this is the descent of the index and the
+// row, about 1 µs (decision 015), and it has no plan that could be a wrong one. It checks no privileges: whoever uses
+// it has decided that the row may be read. Rows are what the active snapshot shows: see FreshSnapshot.
 #pragma once
 
 #include <array>
@@ -17,7 +17,8 @@ extern "C" {
 
 namespace mailer::pg {
 
-// While it lives, what is read is as of now, with all that this transaction has done: as a statement of its own would see it.
+// While it lives, what is read is as of now, with all that this transaction has done: as a statement of its own would
+// see it.
 class FreshSnapshot {
 public:
     FreshSnapshot();
@@ -39,9 +40,7 @@ public:
     std::int64_t bigint(std::size_t column) const { return DatumGetInt64(values_[column]); }
     std::int32_t integer(std::size_t column) const { return DatumGetInt32(values_[column]); }
     Interval interval(std::size_t column) const { return *DatumGetIntervalP(values_[column]); }
-    TextValue text(std::size_t column) const {
-        return nulls_[column] ? TextValue{} : detoasted_text(values_[column]);
-    }
+    TextValue text(std::size_t column) const { return nulls_[column] ? TextValue{} : detoasted_text(values_[column]); }
 
 private:
     friend class TableReader;

@@ -1,7 +1,7 @@
 // A table of the extension by name, and whether it changed since it was last looked at.
 //
-// What a process derives from a table once (places of columns, indexes, prepared constraints) holds until the table is altered or
-// the extension is created anew; the relcache tells. Static objects: they are never taken out of the list.
+// What a process derives from a table once (places of columns, indexes, prepared constraints) holds until the table is
+// altered or the extension is created anew; the relcache tells. Static objects: they are never taken out of the list.
 #pragma once
 
 #include "pg/guard.hpp"
@@ -14,8 +14,8 @@ public:
     TableWatch(const TableWatch&) = delete;
     TableWatch& operator=(const TableWatch&) = delete;
 
-    // True: derive anew, for the table is new to this process or was altered. Ereports, so it runs within call(). Whoever
-    // derives says settle() once he has locked the table: what is told from then on came after.
+    // True: derive anew, for the table is new to this process or was altered. Ereports, so it runs within call().
+    // Whoever derives says settle() once he has locked the table: what is told from then on came after.
     bool is_news();
     void settle() noexcept { is_stale_ = false; }
     bool is_stale() const noexcept { return is_stale_; }
