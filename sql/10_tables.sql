@@ -324,6 +324,7 @@ CREATE TABLE attempt (
     PRIMARY KEY (message_id, attempt)
 );
 CREATE INDEX attempt_time ON attempt USING brin (finished_at) WITH (autosummarize = on);
+CREATE INDEX attempt_unprepared ON attempt (finished_at) WHERE stage = 'prepare';
 COMMENT ON TABLE attempt IS 'Append-only log: one row a try, with the mail server''s words and the times';
 COMMENT ON COLUMN attempt.dot_at IS 'When the final dot left; NULL: it never did, so nothing can have been taken';
 

@@ -2,15 +2,22 @@
 --
 -- It asks the tables and shared memory and changes nothing; every check is cheap at any depth of the queue. Waiting is no
 -- trouble by itself: what waits for a window, a gap or a cap is campaign_explain()'s to tell. Thresholds are written
--- down once, at the top of each function.
+-- down once, at the top of each function. A table that somebody has locked doesn't stop it: it says so, and tells the rest.
 
-CREATE FUNCTION _health_sending() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+CREATE FUNCTION _health_worker() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
     hung_after CONSTANT interval := interval '2 min';
-    has_mail boolean := EXISTS (SELECT FROM mailer.queue_entry);
+    has_mail boolean := true;
 BEGIN
+    IF EXISTS (SELECT FROM mailer.worker_status w WHERE NOT w.is_running) THEN
+        BEGIN
+            has_mail := EXISTS (SELECT FROM mailer.queue_entry);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END IF;
     RETURN QUERY SELECT CASE WHEN has_mail THEN 'critical' ELSE 'warning' END, 'worker', w.worker, w.last_error_at,
         CASE WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
              ELSE 'Look into the server''s log; CALL mailer.run() sends meanwhile.' END
@@ -29,9 +36,6 @@ BEGIN
     WHERE e.extname = 'mailer' AND split_part(e.extversion, '.', 1) || '.' || split_part(e.extversion, '.', 2)
         <> split_part(mailer._library_version(), '.', 1) || '.' || split_part(mailer._library_version(), '.', 2);
 
-    RETURN QUERY SELECT 'warning', 'sending', 'sending is paused: ' || c.pause_reason || ' (by ' || c.paused_by || ')', c.paused_at,
-        'mailer.resume() ends it.' FROM mailer.control c;
-
     IF current_setting('mailer.enabled', true) = 'off' THEN
         RETURN QUERY SELECT 'warning', 'sending', 'mailer.enabled is off', NULL::timestamptz, 'Set it on and reload.';
     END IF;
@@ -43,6 +47,16 @@ BEGIN
         RETURN QUERY SELECT 'info', 'sending', 'all mail goes to ' || current_setting('mailer.redirect_to') || ' (mailer.redirect_to)',
             NULL::timestamptz, 'ALTER DATABASE … RESET mailer.redirect_to.';
     END IF;
+END;
+$$;
+COMMENT ON FUNCTION _health_worker() IS 'Alerts of mailer.health() about who sends and the settings; they can be had whatever tables are locked';
+
+CREATE FUNCTION _health_sending() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT 'warning', 'sending', 'sending is paused: ' || c.pause_reason || ' (by ' || c.paused_by || ')', c.paused_at,
+        'mailer.resume() ends it.' FROM mailer.control c;
 
     RETURN QUERY SELECT 'critical', 'clone', 'nothing is sent: ' || a.why, NULL::timestamptz,
         'Make sure that the original doesn''t send the same mails, then SELECT mailer.arm().'
@@ -59,7 +73,7 @@ BEGIN
     FROM mailer.outcome o WHERE o.state = 'u' HAVING count(*) > 0;
 END;
 $$;
-COMMENT ON FUNCTION _health_sending() IS 'Alerts of mailer.health() about the sender and what holds all mail';
+COMMENT ON FUNCTION _health_sending() IS 'Alerts of mailer.health() about what holds all mail, and what is unconfirmed';
 
 CREATE FUNCTION _health_mailboxes() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -127,6 +141,7 @@ DECLARE
     very_late_after CONSTANT interval := interval '1 hour';
     old_snapshot CONSTANT interval := interval '10 min';
     many_deltas CONSTANT integer := 100000;
+    late_try CONSTANT interval := interval '1 hour';
     now_at CONSTANT timestamptz := mailer._now();
 BEGIN
     -- Campaigns wait by design and batches by their gap; a stream that is late has no such excuse.
@@ -149,6 +164,12 @@ BEGIN
     WHERE c.state = 'r' AND (t.name IS NULL OR NOT EXISTS (
         SELECT FROM mailer.mailbox b WHERE CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = ANY (l.pool) END));
 
+    -- Loaders, conditions, templates and the roles that they run as: each stops its own mails only, and nobody hears of it else.
+    RETURN QUERY SELECT 'warning', 'preparing', format('%s tries in the last hour failed before any mail server was asked; the last, of message %s: %s',
+            count(*), (array_agg(a.message_id ORDER BY a.finished_at DESC))[1], (array_agg(a.reply ORDER BY a.finished_at DESC))[1]), min(a.finished_at),
+        'See attempt_log WHERE stage = ''prepare''; mend the loader, send_if, template or role, then mailer.retry(message_id).'
+    FROM mailer.attempt a WHERE a.stage = 'prepare' AND a.finished_at > clock_timestamp() - late_try HAVING count(*) > 0;
+
     RETURN QUERY SELECT 'info', 'campaign ' || c.name, 'paused: ' || c.state_reason,
         (SELECT max(e.at) FROM mailer.event e WHERE e.campaign_id = c.campaign_id AND e.kind = 'campaign_paused'),
         format('mailer.campaign_resume(%s) lets it go on.', c.campaign_id)
@@ -169,15 +190,62 @@ END;
 $$;
 COMMENT ON FUNCTION _health_queue() IS 'Alerts of mailer.health() about what waits, and what makes it slow';
 
+-- What keeps the sender's statements, or everybody's, out of a table. Those of autovacuum and of this session aren't meant.
+CREATE FUNCTION _health_locks() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT 'warning', 'table ' || c.relname, format('%s has it locked (%s): the sender waits, and so may other sessions', x.who, l.mode), x.since, x.hint
+    FROM pg_locks l
+    JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = 'mailer'::regnamespace AND c.relkind = 'r'
+    LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    CROSS JOIN LATERAL (SELECT
+        CASE WHEN l.pid IS NULL THEN 'a prepared transaction' ELSE format('session with pid %s', l.pid) END AS who,
+        a.xact_start AS since,
+        CASE WHEN l.pid IS NULL THEN 'See pg_prepared_xacts; COMMIT PREPARED or ROLLBACK PREPARED ends it.'
+             ELSE format('End that transaction, or SELECT pg_terminate_backend(%s).', l.pid) END AS hint) x
+    WHERE l.locktype = 'relation' AND l.granted AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+      AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+      AND l.pid IS DISTINCT FROM pg_backend_pid() AND COALESCE(a.backend_type, '') <> 'autovacuum worker'
+$$;
+COMMENT ON FUNCTION _health_locks() IS 'Alerts of mailer.health() about tables that somebody has locked';
+
+CREATE FUNCTION _health_unseen(part text, why text) RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT 'warning', 'health', format('could not look at %s: %s', part, why), NULL::timestamptz, 'Ask again when no table of mailer is locked.'
+$$;
+COMMENT ON FUNCTION _health_unseen(text, text) IS 'What mailer.health() says of a part that it can''t look at';
+
+CREATE FUNCTION _health_parts() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp SET lock_timeout = '200 ms'
+AS $$
+BEGIN
+    RETURN QUERY SELECT * FROM mailer._health_locks();
+    RETURN QUERY SELECT * FROM mailer._health_worker();
+    BEGIN
+        RETURN QUERY SELECT * FROM mailer._health_sending();
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN QUERY SELECT * FROM mailer._health_unseen('what holds all mail', SQLERRM);
+    END;
+    BEGIN
+        RETURN QUERY SELECT * FROM mailer._health_mailboxes();
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN QUERY SELECT * FROM mailer._health_unseen('mailboxes', SQLERRM);
+    END;
+    BEGIN
+        RETURN QUERY SELECT * FROM mailer._health_queue();
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN QUERY SELECT * FROM mailer._health_unseen('the queue', SQLERRM);
+    END;
+END;
+$$;
+COMMENT ON FUNCTION _health_parts() IS 'All alerts of mailer.health(), unsorted';
+
 CREATE FUNCTION health() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT h.severity, h.subject, h.problem, h.since, h.hint
-    FROM (
-        SELECT * FROM mailer._health_sending() UNION ALL
-        SELECT * FROM mailer._health_mailboxes() UNION ALL
-        SELECT * FROM mailer._health_queue()
-    ) h
+    FROM mailer._health_parts() h
     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], h.severity), h.since NULLS LAST, h.subject, h.problem
 $$;
 COMMENT ON FUNCTION health() IS

@@ -164,6 +164,7 @@ void finish_probe(TimestampTz now) {
     if (probe == nullptr || !has_stopped(probe)) return;
     pfree(probe);
     probe = nullptr;
+    no_process_until = 0;
     Database* const database = known(probed);
     probed = InvalidOid;
     Fit const fit = take_probe_result();
@@ -222,13 +223,23 @@ void finish_worker(Database* database, TimestampTz now) {
         if (is_there) return;
     }
     database->is_running = false;
+    no_process_until = 0;  // one is free again
     plan_after(database, how, now);
 }
 
 // ── Starts ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+// For worker_status, where nobody sends.
+void tell_exhausted_since(TimestampTz since) {
+    Area* const a = area();
+    LWLockAcquire(a->directory, LW_EXCLUSIVE);
+    if (since == 0 || a->exhausted_since == 0) a->exhausted_since = since;
+    LWLockRelease(a->directory);
+}
+
 void note_exhaustion(TimestampTz now) {
     no_process_until = now + after_exhaustion;
+    tell_exhausted_since(now);
     if (is_exhaustion_logged) return;
     is_exhaustion_logged = true;
     ereport(
@@ -247,6 +258,7 @@ void start_next_probe(TimestampTz now) {
         if (database.fit != Fit::unknown || !database.is_listed || now < database.next_at) continue;
         probe = start_probe(database.oid);
         if (probe == nullptr) return note_exhaustion(now);
+        tell_exhausted_since(0);
         probed = database.oid;
         return;
     }
@@ -279,6 +291,7 @@ void start_worker(Database* database, TimestampTz now) {
     database->worker = start_in_background("mailer worker", "mailer_worker_main", database->oid);
     if (database->worker == nullptr) return note_exhaustion(now);
     is_exhaustion_logged = false;
+    tell_exhausted_since(0);
     database->is_running = true;
     database->began_at = now;
 }

@@ -271,15 +271,30 @@ void report_error(TimestampTz now, const char* message) noexcept {
     unlock(slot);
 }
 
+namespace {
+
+// Why nobody sends here, where the launcher would start a worker and can't.
+void note_exhaustion(SenderStatus& status, TimestampTz since) noexcept {
+    if (since == 0) return;
+    status.error_at = since;
+    strlcpy(status.error, "all background worker processes are in use (max_worker_processes)", sizeof status.error);
+}
+
+}  // namespace
+
 SenderStatus sender_status() noexcept {
     SenderStatus status{};
     if (the_area == nullptr) return status;
     status.is_preloaded = true;
     LWLockAcquire(the_area->directory, LW_SHARED);
     status.launcher_pid = the_area->launcher_pid;
+    TimestampTz const exhausted_since = the_area->exhausted_since;
     LWLockRelease(the_area->directory);
     Slot* const slot = lock_slot(MyDatabaseId, false);
-    if (slot == nullptr) return status;
+    if (slot == nullptr) {
+        note_exhaustion(status, exhausted_since);
+        return status;
+    }
     status.kind = slot->sender_kind;
     status.pid = slot->sender_pid;
     status.started_at = slot->started_at;
@@ -293,6 +308,7 @@ SenderStatus sender_status() noexcept {
     strlcpy(status.state, slot->state, sizeof status.state);
     strlcpy(status.error, slot->error, sizeof status.error);
     unlock(slot);
+    if (status.pid == 0) note_exhaustion(status, exhausted_since);
     return status;
 }
 

@@ -52,6 +52,7 @@ struct Area {
     pid_t launcher_pid;
     Latch* launcher_latch;
     bool is_rescan_asked;
+    TimestampTz exhausted_since;  // no background process could be had; 0: there was one at the last try
 
     // The one probe at a time: the launcher names the database, the probe answers.
     Oid probe_database;
