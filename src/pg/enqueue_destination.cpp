@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "pg/enqueue_store.hpp"
+#include "pg/table_reader.hpp"
 
 namespace mailer::pg {
 namespace {
@@ -20,22 +21,19 @@ std::string domain_of(const std::string& from_address) {
            "Store it with mailer.template_set(), or pass subject and body_text.", "42704");
 }
 
-// The default pool, and most mail: one statement for everything that must be
-// known.
-void read_default(const Request& request, Destination& destination) {
-    static Statement read(
-        "SELECT a.epoch, (SELECT m.from_address FROM mailer.mailbox m WHERE "
-        "m.is_default ORDER BY m.mailbox_id LIMIT 1),"
-        " $1 IS NULL OR EXISTS (SELECT FROM mailer.template t WHERE t.name "
-        "OPERATOR(pg_catalog.=) $1)"
-        " FROM mailer.arming a",
-        {TEXTOID});
-    const Rows rows = read.run({request.template_name.param()});
-    if (rows.empty())
+// The default pool, and most mail: three rows by their keys.
+void read_default(const TextValue& template_name, Destination& destination) {
+    static TableReader arming("arming", {}, {"epoch"});
+    static TableReader mailboxes("mailbox", {}, {"is_default", "from_address"});
+    static TableReader templates("template", {"name"}, {});
+    const FreshSnapshot now;
+    const auto armed = arming.first();
+    if (!armed)
         refuse("mail can't be queued: this database isn't armed", {}, "Ask an operator to call mailer.arm().", "55000");
-    if (!rows.boolean(0, 3)) refuse_template(request.template_name);
-    destination.epoch = rows.bigint(0, 1);
-    destination.domain = domain_of(rows.text(0, 2));
+    if (template_name && !templates.find({template_name})) refuse_template(template_name);
+    destination.epoch = armed->bigint(0);
+    const auto mailbox = mailboxes.first(0);
+    destination.domain = domain_of(mailbox ? std::string(mailbox->text(1).view) : std::string());
 }
 
 void read_pool(const Request& request, Destination& destination) {
@@ -96,14 +94,14 @@ void read_lane(std::int64_t lane_id, Destination& destination) {
 
 Destination destination_of_lane(std::int64_t lane_id) {
     Destination destination;
-    read_default(Request{}, destination);
+    read_default({}, destination);
     if (lane_id != destination.stream_lane) read_lane(lane_id, destination);
     return destination;
 }
 
 Destination find_destination(const Request& request, bool wants_stream) {
     Destination destination;
-    read_default(request, destination);
+    read_default(request.template_name, destination);
     if (request.mailboxes.empty()) return destination;
     read_pool(request, destination);
     if (wants_stream) destination.stream_lane = find_stream(destination.pool);

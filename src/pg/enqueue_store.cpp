@@ -23,9 +23,18 @@ std::vector<std::int64_t> next_message_ids(std::size_t count) {
     return ids;
 }
 
+// Drawn for many at a time, for a draw costs more than an index entry; each octet is given once.
 std::string draw_random(std::size_t octets) {
-    std::string out(octets, '\0');
-    if (!pg_strong_random(out.data(), octets)) refuse("could not draw random bits", {}, {}, "XX000");
+    static std::string pool;
+    if (pool.size() < octets) {
+        pool.assign(std::max(octets, std::size_t{512}), '\0');
+        if (!pg_strong_random(pool.data(), pool.size())) {
+            pool.clear();
+            refuse("could not draw random bits", {}, {}, "XX000");
+        }
+    }
+    std::string out = pool.substr(pool.size() - octets);
+    pool.resize(pool.size() - octets);
     return out;
 }
 

@@ -78,13 +78,35 @@ bool TableReader::read(const Datum* key, TableRow* row) {
                                key[k]);
     SysScanDesc scan = systable_beginscan(table, index_, true, GetActiveSnapshot(), static_cast<int>(key_count_), keys);
     HeapTuple found = systable_getnext(scan);
-    // A copy, for the scan's end gives the page back.
-    HeapTuple tuple = HeapTupleIsValid(found) ? heap_copytuple(found) : nullptr;
+    const bool is_found = HeapTupleIsValid(found);
+    if (is_found) copy(found, table, row);
     systable_endscan(scan);
-    for (std::size_t c = 0; tuple != nullptr && c < column_count_; ++c)
-        row->values_[c] = heap_getattr(tuple, place_[c], RelationGetDescr(table), &row->nulls_[c]);
     table_close(table, NoLock);
-    return tuple != nullptr;
+    return is_found;
+}
+
+bool TableReader::read_first(std::optional<std::size_t> that, TableRow* row) {
+    Relation table = open();
+    Relation index = index_open(index_, AccessShareLock);
+    SysScanDesc scan = systable_beginscan_ordered(table, index, GetActiveSnapshot(), 0, nullptr);
+    bool is_found = false;
+    while (!is_found) {
+        HeapTuple found = systable_getnext_ordered(scan, ForwardScanDirection);
+        if (!HeapTupleIsValid(found)) break;
+        copy(found, table, row);
+        is_found = !that || row->boolean(*that);
+    }
+    systable_endscan_ordered(scan);
+    index_close(index, AccessShareLock);
+    table_close(table, NoLock);
+    return is_found;
+}
+
+// The values must outlive the scan, whose end gives the page back.
+void TableReader::copy(HeapTuple tuple, Relation table, TableRow* row) const {
+    HeapTuple own = heap_copytuple(tuple);
+    for (std::size_t c = 0; c < column_count_; ++c)
+        row->values_[c] = heap_getattr(own, place_[c], RelationGetDescr(table), &row->nulls_[c]);
 }
 
 std::optional<TableRow> TableReader::find(std::initializer_list<TextValue> key) {
@@ -94,6 +116,12 @@ std::optional<TableRow> TableReader::find(std::initializer_list<TextValue> key) 
         values[n++] = one.datum;
     TableRow row;
     if (!call([&] { return read(values, &row); })) return std::nullopt;
+    return row;
+}
+
+std::optional<TableRow> TableReader::first(std::optional<std::size_t> that) {
+    TableRow row;
+    if (!call([&] { return read_first(that, &row); })) return std::nullopt;
     return row;
 }
 

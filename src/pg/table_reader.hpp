@@ -51,16 +51,20 @@ private:
 // A static object for each table.
 class TableReader {
 public:
-    // Columns of the primary key (text), then those that are wanted.
+    // Columns of the primary key (text; none for first()), then those that are wanted.
     TableReader(const char* table, std::initializer_list<const char*> key, std::initializer_list<const char*> columns);
 
     std::optional<TableRow> find(std::initializer_list<TextValue> key);
+    // The first row in the order of the key, whatever its type, or the first of which this boolean column says true.
+    std::optional<TableRow> first(std::optional<std::size_t> that = {});
 
 private:
     static constexpr std::size_t most_keys = 2;
     void resolve();
     Relation open();
     bool read(const Datum* key, TableRow* row);
+    bool read_first(std::optional<std::size_t> that, TableRow* row);
+    void copy(HeapTuple tuple, Relation table, TableRow* row) const;
 
     TableWatch watch_;
     std::size_t key_count_, column_count_;

@@ -11,10 +11,21 @@ namespace mailer::pg {
 
 TableWatch* TableWatch::first_ = nullptr;
 
+bool TableWatch::concerns(Oid relation) const noexcept {
+    if (relation == InvalidOid || relation == oid_) return true;
+    return std::find(indexes_.begin(), indexes_.begin() + index_count_, relation) != indexes_.begin() + index_count_;
+}
+
 void TableWatch::invalidated(Datum, Oid relation) {
     for (TableWatch* watch = first_; watch != nullptr; watch = watch->next_) {
-        if (relation == InvalidOid || relation == watch->oid_) watch->is_stale_ = true;
+        if (watch->concerns(relation)) watch->is_stale_ = true;
     }
+}
+
+bool TableWatch::also(Oid index) noexcept {
+    if (index_count_ == most_indexes) return false;
+    indexes_[index_count_++] = index;
+    return true;
 }
 
 bool TableWatch::is_news() {
@@ -25,6 +36,7 @@ bool TableWatch::is_news() {
         is_listed_ = true;
     }
     oid_ = oid_of_relation(table_);
+    index_count_ = 0;
     return true;
 }
 

@@ -2,10 +2,14 @@
 #include "pg/table_writer.hpp"
 
 extern "C" {
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/index.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_index.h"
 #include "executor/executor.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -25,13 +29,12 @@ ExprState**& constraints_of(ResultRelInfo* target) {
 #endif
 }
 
-void insert_index_tuples([[maybe_unused]] ResultRelInfo* target, TupleTableSlot* slot, EState* estate) {
-#if PG_VERSION_NUM >= 160000
-    ExecInsertIndexTuples(target, slot, estate, false, false, nullptr, NIL, false);
-#elif PG_VERSION_NUM >= 140000
-    ExecInsertIndexTuples(target, slot, estate, false, false, nullptr, NIL);
+void insert_entry(Relation index, Datum* values, bool* nulls, ItemPointer place, Relation table, IndexUniqueCheck check,
+                  IndexInfo* info) {
+#if PG_VERSION_NUM >= 140000
+    index_insert(index, values, nulls, place, table, check, false, info);
 #else
-    ExecInsertIndexTuples(slot, estate, false, nullptr, NIL);
+    index_insert(index, values, nulls, place, table, check, info);
 #endif
 }
 
@@ -54,21 +57,21 @@ bool TableShape::refresh() {
     MemoryContextSwitchTo(caller);
     Relation relation = table_open(watch_.oid(), RowExclusiveLock);
     watch_.settle();  // what changes from here on is seen in open()
-    resolve(relation);
+    is_plain_ = false;
+    is_plain_ = resolve_columns(relation) && resolve_indexes(relation);
     table_close(relation, NoLock);
     return is_plain_;
 }
 
 // Plain: no column that the caller would have to know, and nothing that fires.
-void TableShape::resolve(Relation relation) {
-    is_plain_ = false;
+bool TableShape::resolve_columns(Relation relation) {
     const Form_pg_class facts = relation->rd_rel;
     if (facts->relkind != RELKIND_RELATION || facts->relhastriggers || facts->relrowsecurity || facts->relispartition)
-        return;
+        return false;
     std::array<bool, MaxTupleAttributeNumber> is_known{};
     for (int c = 0; c < count_; ++c) {
         const AttrNumber n = get_attnum(watch_.oid(), columns_[static_cast<std::size_t>(c)]);
-        if (n == InvalidAttrNumber) return;
+        if (n == InvalidAttrNumber) return false;
         place_[static_cast<std::size_t>(c)] = n - 1;
         is_known[static_cast<std::size_t>(n - 1)] = true;
     }
@@ -76,9 +79,40 @@ void TableShape::resolve(Relation relation) {
     for (int i = 0; i < tuple->natts; ++i) {
         const Form_pg_attribute column = TupleDescAttr(tuple, i);
         const bool is_optional = column->attisdropped || (!column->attnotnull && !column->atthasdef);
-        if (!is_known[static_cast<std::size_t>(i)] && !is_optional) return;
+        if (!is_known[static_cast<std::size_t>(i)] && !is_optional) return false;
     }
-    is_plain_ = true;
+    return true;
+}
+
+bool TableShape::resolve_indexes(Relation relation) {
+    index_count_ = 0;
+    bool is_plain = true;
+    List* oids = RelationGetIndexList(relation);
+    ListCell* cell = nullptr;
+    foreach (cell, oids) {
+        Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
+        is_plain = is_plain && resolve_index(index);
+        index_close(index, RowExclusiveLock);
+    }
+    list_free(oids);
+    return is_plain;
+}
+
+bool TableShape::resolve_index(Relation index) {
+    // That one is ready from some moment on is told to nobody but the index itself: look again each time.
+    if (!index->rd_index->indisready) {
+        watch_.unsettle();
+        return false;
+    }
+    if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indimmediate || !watch_.also(RelationGetRelid(index)))
+        return false;
+    MemoryContext caller = MemoryContextSwitchTo(estate_->es_query_cxt);
+    IndexInfo* info = BuildIndexInfo(index);
+    ExprState* predicate = info->ii_Predicate == NIL ? nullptr : ExecPrepareQual(info->ii_Predicate, estate_);
+    MemoryContextSwitchTo(caller);
+    if (info->ii_ExclusionOps != nullptr) return false;
+    indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, index->rd_index->indisunique};
+    return true;
 }
 
 // ── Writer ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -100,11 +134,9 @@ bool TableWriter::open() {
             relation_ = nullptr;
             return false;
         }
-        estate_ = CreateExecutorState();
         target_ = makeNode(ResultRelInfo);
         InitResultRelInfo(target_, relation_, 0, nullptr, 0);
         constraints_of(target_) = shape_.constraints_;
-        ExecOpenIndices(target_, false);
         slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
         slot_->tts_tableOid = shape_.watch_.oid();
         return true;
@@ -127,22 +159,39 @@ void TableWriter::insert(std::span<const Param> values) {
         // The first time this prepares the expressions, in the shape's own memory.
         ExecConstraints(target_, slot_, shape_.estate_);
         shape_.constraints_ = constraints_of(target_);
-        ResetPerTupleExprContext(shape_.estate_);
 
-        MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate_));
+        MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
         table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
-        insert_index_tuples(target_, slot_, estate_);
+        insert_index_entries();
         MemoryContextSwitchTo(caller);
-        ResetPerTupleExprContext(estate_);
+        ResetPerTupleExprContext(shape_.estate_);
     });
+}
+
+// As ExecInsertIndexTuples().
+void TableWriter::insert_index_entries() {
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    ExprContext* context = GetPerTupleExprContext(shape_.estate_);
+    context->ecxt_scantuple = slot_;
+    for (std::size_t i = 0; i < shape_.index_count_; ++i) {
+        const TableShape::Index& index = shape_.indexes_[i];
+        if (index.predicate != nullptr && !ExecQual(index.predicate, context)) continue;
+        if (indexes_[i] == nullptr) indexes_[i] = index_open(index.oid, RowExclusiveLock);
+        FormIndexDatum(index.info, slot_, shape_.estate_, values, nulls);
+        insert_entry(indexes_[i], values, nulls, &slot_->tts_tid, relation_,
+                     index.is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, index.info);
+    }
+    context->ecxt_scantuple = nullptr;
 }
 
 void TableWriter::finish() {
     if (relation_ == nullptr) return;
     call([&] {
         ExecDropSingleTupleTableSlot(slot_);
-        ExecCloseIndices(target_);
-        FreeExecutorState(estate_);
+        for (Relation& index : indexes_) {
+            if (index != nullptr) index_close(std::exchange(index, nullptr), RowExclusiveLock);
+        }
         table_close(std::exchange(relation_, nullptr), NoLock);
         CommandCounterIncrement();
     });

@@ -2,11 +2,12 @@
 //
 // An INSERT through SPI parses each CHECK constraint's expression anew and starts an executor: 40 of the 60 µs that an
 // enqueue took (bench/enqueue.sh). This does what the executor does with a row (constraints, heap, indexes), with the
-// constraints' expressions prepared once and again whenever the table changes. It checks no privileges: whoever
-// uses it has decided that the row may be written.
+// expressions of constraints and indexes prepared once and again whenever the table changes. A partial index that the
+// row isn't for is not even opened, and most of ours are partial. It checks no privileges: whoever uses it has decided
+// that the row may be written.
 //
 // Not for tables that have something which only the executor can do (triggers, columns with a default that the caller
-// doesn't know): open() is false then, and the caller takes an INSERT.
+// doesn't know, indexes other than ordinary B-trees): open() is false then, and the caller takes an INSERT.
 #pragma once
 
 #include <array>
@@ -32,8 +33,17 @@ private:
     friend class TableWriter;
     static constexpr int most_columns = 40;
 
+    struct Index {
+        Oid oid;
+        IndexInfo* info;
+        ExprState* predicate;  // null: every row has an entry
+        bool is_unique;
+    };
+
     bool refresh();
-    void resolve(Relation relation);
+    bool resolve_columns(Relation relation);
+    bool resolve_indexes(Relation relation);
+    bool resolve_index(Relation index);
 
     TableWatch watch_;
     std::array<const char*, most_columns> columns_{};
@@ -41,8 +51,10 @@ private:
 
     bool is_plain_ = false;
     std::array<int, most_columns> place_{};  // of each column in the tuple, from 0
-    EState* estate_ = nullptr;               // owns the prepared constraints
+    EState* estate_ = nullptr;               // owns what is prepared
     ExprState** constraints_ = nullptr;
+    std::array<Index, TableWatch::most_indexes> indexes_{};
+    std::size_t index_count_ = 0;
 };
 
 // Inserts while it lives; the lock stays until the transaction ends. The rows become visible to the transaction's next
@@ -59,10 +71,12 @@ public:
     void finish();
 
 private:
+    void insert_index_entries();
+
     TableShape& shape_;
     int exceptions_;
     Relation relation_ = nullptr;
-    EState* estate_ = nullptr;
+    std::array<Relation, TableWatch::most_indexes> indexes_{};  // those that were needed so far
     ResultRelInfo* target_ = nullptr;
     TupleTableSlot* slot_ = nullptr;
 };
