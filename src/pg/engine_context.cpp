@@ -16,7 +16,9 @@
 extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
 #include "storage/latch.h"
+#include "storage/proc.h"
 #include "storage/procsignal.h"
 #include "tcop/tcopprot.h"
 #if PG_VERSION_NUM >= 140000
@@ -31,6 +33,7 @@ namespace {
 // DDL must take less than a second with the worker busy, so for it dots in flight get less than usual.
 constexpr core::Duration grace_for_ddl = std::chrono::milliseconds{400};
 constexpr int second_ask_kills_after_s = 2;
+constexpr long look_again_ms = 200;
 constexpr core::Duration longest_sleep = std::chrono::minutes{10};
 
 volatile sig_atomic_t is_leaving = 0;
@@ -121,7 +124,37 @@ void log_error(ErrorData* data) {
     PG_END_TRY();
 }
 
+std::optional<timer_t> grace_timer;
+
+// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown.
+void on_grace_over(int signal) {
+    int const saved_errno = errno;
+    if (is_leaving && MyProc->syncRepState == SYNC_REP_WAITING) die(signal);
+    errno = saved_errno;
+}
+
+void start_grace_timer() noexcept {
+    if (!grace_timer) return;
+    long const ms = std::max(1L, to_milliseconds(shutdown_grace()));
+    itimerspec spec{};
+    spec.it_value = {ms / 1000, ms % 1000 * 1000000};
+    spec.it_interval.tv_nsec = look_again_ms * 1000000;
+    (void)timer_settime(*grace_timer, 0, &spec, nullptr);
+}
+
 }  // namespace
+
+void prepare_to_leave() noexcept {
+    if (!grace_timer) {
+        sigevent event{};
+        event.sigev_notify = SIGEV_SIGNAL;
+        event.sigev_signo = SIGUSR2;
+        timer_t timer;
+        if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) grace_timer = timer;
+    }
+    pqsignal(SIGUSR2, on_grace_over);
+    pqsignal(SIGTERM, on_leave_signal);
+}
 
 void on_leave_signal(int) {
     int const saved_errno = errno;
@@ -129,6 +162,7 @@ void on_leave_signal(int) {
     if (!is_leaving) {
         is_leaving = 1;
         leaving_since = now;
+        start_grace_timer();
     } else if (now - leaving_since >= second_ask_kills_after_s) {
         die(SIGTERM);
     }
@@ -171,13 +205,16 @@ void EngineContext::raise_interrupts() {
 
 SessionSignals::SessionSignals() noexcept {
     is_leaving = 0;
-    pqsignal(SIGTERM, on_leave_signal);
+    prepare_to_leave();
 }
 
 SessionSignals::~SessionSignals() {
     pqsignal(SIGTERM, die);
     if (is_leaving) end_session();
     is_leaving = 0;
+    itimerspec const none{};
+    if (grace_timer) (void)timer_settime(*grace_timer, 0, &none, nullptr);
+    pqsignal(SIGUSR2, SIG_IGN);
 }
 
 EngineContext::Interruptible::Interruptible() noexcept {

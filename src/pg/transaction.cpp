@@ -10,6 +10,7 @@ extern "C" {
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -96,6 +97,9 @@ void Transactions::commit() {
             CommitTransactionCommand();
         }
         is_open_ = false;
+        // Its wait for a standby was cut short to end the process: nothing may be sent that no standby knows to be
+        // claimed.
+        if (ProcDiePending) CHECK_FOR_INTERRUPTS();
     });
 }
 

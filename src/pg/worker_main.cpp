@@ -155,7 +155,7 @@ void mailer_worker_main(Datum argument) {
     pqsignal(SIGTERM, die);  // nothing is in flight yet
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-    pqsignal(SIGTERM, on_leave_signal);
+    prepare_to_leave();
     pin_session();
     CHECK_FOR_INTERRUPTS();
     if (is_worker_leaving()) leave_as_asked();
