@@ -10,6 +10,7 @@ synchronous_commit are on, the mails are 2 KB, rendered from a template. Rates a
 claim to the last reply.
 """
 import argparse, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
+import history  # beside this file
 
 top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -43,25 +44,7 @@ def prepare(args, port):
              SELECT mailer.mailbox_alter('relay', '{{"max_per_connection": 1000000}}');
              SELECT mailer.template_set('bench', 'Hello {{{{name}}}}',
                  repeat('The quick brown fox {{{{name}}}} jumps over the lazy dog and runs away again, ok' || E'\\n', 26));""")
-    if args.pending:  # most not yet due, in many lanes
-        for lane in range(20):
-            psql(f"""SELECT mailer.mailbox_create('idle{lane}', '127.0.0.1', {port}, from_address := 'idle@example.com', tls := 'none',
-                     is_default := false);
-                     SELECT mailer.enqueue_batch(array(SELECT 'w' || i || '@example.com' FROM generate_series(1, {args.pending // 20}) i),
-                         'later', 'later', mailbox := 'idle{lane}', send_at := now() + interval '30 days')""")
-    if args.finished:
-        psql("SELECT mailer.pause('history')")
-        psql(f"""SELECT mailer.enqueue_batch(array(SELECT 'f' || i || '@example.com' FROM generate_series(1, {args.finished}) i),
-                 'old', 'old')""")
-        psql("""ALTER TABLE mailer.queue_entry SET (autovacuum_enabled = off);
-                WITH gone AS (DELETE FROM mailer.queue_entry WHERE due_at <= now() RETURNING message_id),
-                     o AS (INSERT INTO mailer.outcome (message_id, state, settled_at, attempt_count, try_count) SELECT message_id, 'S', now(), 1, 1 FROM gone)
-                INSERT INTO mailer.attempt (message_id, attempt, started_at, finished_at, stage, outcome)
-                SELECT message_id, 1, now(), now(), 'done', 'sent' FROM gone;
-                ALTER TABLE mailer.queue_entry RESET (autovacuum_enabled);
-                DELETE FROM mailer.tally; SELECT mailer.resume()""")
-    if args.pending or args.finished:
-        psql("VACUUM ANALYZE mailer.queue_entry, mailer.message, mailer.outcome, mailer.attempt")
+    history.fill(args.pending, args.finished, port)
 
 
 def drain(args):
