@@ -3,8 +3,8 @@
 #include "pg/batch_store.hpp"
 
 #include <algorithm>
-#include <unordered_set>
 
+#include "core/key_set.hpp"
 #include "pg/enqueue_attachments.hpp"
 #include "pg/enqueue_rows.hpp"
 #include "pg/jsonb_value.hpp"
@@ -70,14 +70,14 @@ struct ReadRecipient {
 // Reads recipients one after the other, leaving out addresses that came before.
 class Reader {
 public:
-    explicit Reader(const Request& request) : request_(request) {}
+    Reader(const Request& request, std::size_t count) : request_(request), seen_(count) {}
 
     std::optional<ReadRecipient> read(std::string_view text) {
         const std::string_view recipient = trimmed(text);
         core::Result<core::Envelope> envelope = envelope_of(recipient);
         ReadRecipient out =
             envelope ? ReadRecipient{std::move(envelope).value(), {}} : bad(recipient, envelope.error());
-        if (!seen_.insert(out.envelope.key).second) return std::nullopt;
+        if (!seen_.insert(out.envelope.key)) return std::nullopt;
         return out;
     }
 
@@ -101,7 +101,7 @@ private:
     }
 
     const Request& request_;
-    std::unordered_set<std::string> seen_;
+    core::KeySet seen_;
 };
 
 class BatchStore {
@@ -137,8 +137,8 @@ private:
 
     // Gives the batch that has the key already, if one has; nothing was written then.
     std::optional<std::int64_t> add_mails() {
-        Reader reader(request_);
-        MailWriter writer(request_, destination_.epoch);
+        Reader reader(request_, batch_.items.size());
+        MailWriter writer(request_, destination_.epoch, batch_.items.size() > 1);
         for (const BatchItem& item : batch_.items) {
             const std::optional<ReadRecipient> recipient = reader.read(item.recipient);
             if (!recipient) continue;

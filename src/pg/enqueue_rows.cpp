@@ -141,18 +141,26 @@ private:
 
 }  // namespace
 
-MailWriter::MailWriter(const Request& request, std::int64_t epoch)
+MailWriter::MailWriter(const Request& request, std::int64_t epoch, bool has_many)
     : request_(request),
       epoch_(epoch),
+      has_many_(has_many),
       messages_(message_shape()),
       queue_(queue_shape()),
       is_direct_(messages_.open() && queue_.open()) {}
+
+void MailWriter::put(TableWriter& table, std::span<const Param> values) {
+    if (has_many_)
+        table.append(values);
+    else
+        table.insert(values);
+}
 
 bool MailWriter::add_message(const MessageRow& row) {
     const Scratch scratch;
     const MessageValues values = values_of(row, request_);
     if (!is_direct_ || row.is_keyed) return insert_message(values);
-    messages_.insert(values);
+    put(messages_, values);
     return true;
 }
 
@@ -168,7 +176,7 @@ void MailWriter::add_to_queue(std::int64_t message_id, std::int64_t lane_id) {
                                           p_int(0),
                                           p_small(0)};
     if (is_direct_)
-        queue_.insert(values);
+        put(queue_, values);
     else
         insert_queue_entry(values);
 }

@@ -25,7 +25,8 @@ struct MessageRow {
 
 class MailWriter {
 public:
-    MailWriter(const Request& request, std::int64_t epoch);
+    // has_many: rows are gathered and written together, at the latest by finish().
+    MailWriter(const Request& request, std::int64_t epoch, bool has_many = false);
 
     bool add_message(const MessageRow& row);  // false: a committed mail has the key, nothing was written
     void add_to_queue(std::int64_t message_id, std::int64_t lane_id);
@@ -34,8 +35,11 @@ public:
     void finish();  // makes the rows visible to the next command
 
 private:
+    void put(TableWriter& table, std::span<const Param> values);
+
     const Request& request_;
     std::int64_t epoch_;
+    bool has_many_;
     TableWriter messages_;
     TableWriter queue_;
     bool is_direct_;

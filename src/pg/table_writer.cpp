@@ -143,51 +143,93 @@ bool TableWriter::open() {
     });
 }
 
+// Stores the values in the slot and checks the table's constraints.
+void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
+    ExecClearTuple(slot);
+    const int natts = RelationGetDescr(relation_)->natts;
+    for (int i = 0; i < natts; ++i)
+        slot->tts_isnull[i] = true;
+    for (std::size_t c = 0; c < values.size(); ++c) {
+        const int place = shape_.place_[c];
+        slot->tts_values[place] = values[c].value;
+        slot->tts_isnull[place] = values[c].is_null;
+    }
+    ExecStoreVirtualTuple(slot);
+    // The first time this prepares the expressions, in the shape's own memory.
+    ExecConstraints(target_, slot, shape_.estate_);
+    shape_.constraints_ = constraints_of(target_);
+}
+
 void TableWriter::insert(std::span<const Param> values) {
     call([&] {
         CHECK_FOR_INTERRUPTS();
-        ExecClearTuple(slot_);
-        const int natts = RelationGetDescr(relation_)->natts;
-        for (int i = 0; i < natts; ++i)
-            slot_->tts_isnull[i] = true;
-        for (std::size_t c = 0; c < values.size(); ++c) {
-            const int place = shape_.place_[c];
-            slot_->tts_values[place] = values[c].value;
-            slot_->tts_isnull[place] = values[c].is_null;
-        }
-        ExecStoreVirtualTuple(slot_);
-        // The first time this prepares the expressions, in the shape's own memory.
-        ExecConstraints(target_, slot_, shape_.estate_);
-        shape_.constraints_ = constraints_of(target_);
-
+        fill(slot_, values);
         MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
         table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
-        insert_index_entries();
+        insert_index_entries({&slot_, 1});
         MemoryContextSwitchTo(caller);
         ResetPerTupleExprContext(shape_.estate_);
     });
 }
 
-// As ExecInsertIndexTuples().
-void TableWriter::insert_index_entries() {
+// As ExecInsertIndexTuples(), one index after the other.
+void TableWriter::insert_index_entries(std::span<TupleTableSlot* const> rows) {
     Datum values[INDEX_MAX_KEYS];
     bool nulls[INDEX_MAX_KEYS];
     ExprContext* context = GetPerTupleExprContext(shape_.estate_);
-    context->ecxt_scantuple = slot_;
     for (std::size_t i = 0; i < shape_.index_count_; ++i) {
         const TableShape::Index& index = shape_.indexes_[i];
-        if (index.predicate != nullptr && !ExecQual(index.predicate, context)) continue;
-        if (indexes_[i] == nullptr) indexes_[i] = index_open(index.oid, RowExclusiveLock);
-        FormIndexDatum(index.info, slot_, shape_.estate_, values, nulls);
-        insert_entry(indexes_[i], values, nulls, &slot_->tts_tid, relation_,
-                     index.is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, index.info);
+        for (TupleTableSlot* row : rows) {
+            context->ecxt_scantuple = row;
+            if (index.predicate != nullptr && !ExecQual(index.predicate, context)) continue;
+            if (indexes_[i] == nullptr) indexes_[i] = index_open(index.oid, RowExclusiveLock);
+            FormIndexDatum(index.info, row, shape_.estate_, values, nulls);
+            insert_entry(indexes_[i], values, nulls, &row->tts_tid, relation_,
+                         index.is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, index.info);
+        }
     }
     context->ecxt_scantuple = nullptr;
+}
+
+void TableWriter::append(std::span<const Param> values) {
+    if (slots_.empty()) slots_.reserve(most_waiting);
+    call([&] {
+        CHECK_FOR_INTERRUPTS();
+        if (waiting_ == slots_.size()) {  // within the reserved room: nothing that throws here
+            MemoryContext caller = MemoryContextSwitchTo(slot_->tts_mcxt);  // the caller's may be gone after this row
+            slots_.push_back(table_slot_create(relation_, nullptr));
+            MemoryContextSwitchTo(caller);
+        }
+        TupleTableSlot* slot = slots_[waiting_];
+        fill(slot, values);
+        ExecMaterializeSlot(slot);  // the values are the caller's
+        ResetPerTupleExprContext(shape_.estate_);
+        octets_ += ExecFetchSlotHeapTuple(slot, true, nullptr)->t_len;
+        ++waiting_;
+        if (waiting_ == most_waiting || octets_ >= most_octets) flush();
+    });
+}
+
+// Within call().
+void TableWriter::flush() {
+    if (waiting_ == 0) return;
+    MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
+    table_multi_insert(relation_, slots_.data(), static_cast<int>(waiting_), GetCurrentCommandId(true), 0, nullptr);
+    insert_index_entries({slots_.data(), waiting_});
+    for (std::size_t i = 0; i < waiting_; ++i)
+        ExecClearTuple(slots_[i]);
+    MemoryContextSwitchTo(caller);
+    ResetPerTupleExprContext(shape_.estate_);
+    waiting_ = octets_ = 0;
 }
 
 void TableWriter::finish() {
     if (relation_ == nullptr) return;
     call([&] {
+        flush();
+        for (TupleTableSlot* slot : slots_)
+            ExecDropSingleTupleTableSlot(slot);
+        slots_.clear();
         ExecDropSingleTupleTableSlot(slot_);
         for (Relation& index : indexes_) {
             if (index != nullptr) index_close(std::exchange(index, nullptr), RowExclusiveLock);

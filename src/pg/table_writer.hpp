@@ -12,6 +12,7 @@
 
 #include <array>
 #include <initializer_list>
+#include <vector>
 
 #include "pg/spi.hpp"
 #include "pg/table_watch.hpp"
@@ -68,10 +69,14 @@ public:
 
     bool open();                                 // false: not a plain table; use an INSERT
     void insert(std::span<const Param> values);  // of the shape's first columns; the others are NULL
+    // The same for one of many rows: they are written a page at a time, at the latest by finish().
+    void append(std::span<const Param> values);
     void finish();
 
 private:
-    void insert_index_entries();
+    void fill(TupleTableSlot* slot, std::span<const Param> values);
+    void flush();
+    void insert_index_entries(std::span<TupleTableSlot* const> rows);
 
     TableShape& shape_;
     int exceptions_;
@@ -79,6 +84,12 @@ private:
     std::array<Relation, TableWatch::most_indexes> indexes_{};  // those that were needed so far
     ResultRelInfo* target_ = nullptr;
     TupleTableSlot* slot_ = nullptr;
+
+    static constexpr std::size_t most_waiting = 1000;  // rows, and
+    static constexpr std::size_t most_octets = 65536;  // octets of them, as COPY gathers
+    std::vector<TupleTableSlot*> slots_;               // for rows that wait; the first waiting_ hold one
+    std::size_t waiting_ = 0;
+    std::size_t octets_ = 0;
 };
 
 }  // namespace mailer::pg
