@@ -21,30 +21,6 @@ END;
 $$;
 COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox, mailer.invalid while there is none';
 
-CREATE FUNCTION _new_internet_message_id(message_id bigint, domain text) RETURNS text
-LANGUAGE sql VOLATILE
-AS $$
-    SELECT '<' || message_id || '.' || pg_catalog.right(pg_catalog.replace(pg_catalog.gen_random_uuid()::text, '-', ''), 16)
-               || '@' || domain || '>'
-$$;
-COMMENT ON FUNCTION _new_internet_message_id(bigint, text) IS 'A Message-ID that nobody can guess (RFC 5322, section 3.6.4)';
-
--- What stands in the ledger for text that is no address: printable, short enough for the unique index, one for each text.
-CREATE FUNCTION _invalid_key(recipient text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT 'invalid:' || CASE WHEN pg_catalog.octet_length(recipient) <= 1000 THEN recipient
-        ELSE pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(recipient, 'UTF8')), 'hex') END
-$$;
-COMMENT ON FUNCTION _invalid_key(text) IS 'Identity of a lead whose address is none';
-
-CREATE FUNCTION _printable(value text) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT pg_catalog.left(pg_catalog.regexp_replace(value, '[[:cntrl:]]+', ' ', 'g'), 1000)
-$$;
-COMMENT ON FUNCTION _printable(text) IS 'Text without control characters, at most 1000 long';
-
 CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT lane_id bigint, OUT state "char", OUT template text,
     OUT starts_at timestamptz, OUT domain text, OUT epoch bigint)
 LANGUAGE plpgsql
@@ -81,52 +57,43 @@ END;
 $$;
 COMMENT ON FUNCTION _campaign_reopen(bigint, text) IS 'Sets a completed campaign running again; nothing for any other';
 
+CREATE FUNCTION _store_leads(campaign_id bigint, lane_id bigint, queued_by text, template text, domain text, epoch bigint,
+    due_at timestamptz, recipients text[], variables jsonb[], external_ids text[]) RETURNS bigint[]
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mailer_store_leads';
+COMMENT ON FUNCTION _store_leads(bigint, bigint, text, text, text, bigint, timestamptz, text[], jsonb[], text[]) IS
+'Writes the leads that are new to a campaign: how many are queued, how many have failed (invalid_address), and the id of the first or 0';
+
+CREATE FUNCTION _add_leads(campaign_id bigint, recipients text[], variables jsonb[], external_ids text[]) RETURNS bigint[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    c record := mailer._campaign_for_leads(_add_leads.campaign_id);
+    due_at timestamptz := GREATEST(mailer._now(), c.starts_at);
+    stored bigint[];
+BEGIN
+    stored := mailer._store_leads(_add_leads.campaign_id, c.lane_id, session_user, c.template, c.domain, c.epoch, due_at,
+        _add_leads.recipients, _add_leads.variables, _add_leads.external_ids);
+    IF stored[1] > 0 THEN
+        IF c.state = 'c' THEN
+            PERFORM mailer._campaign_reopen(_add_leads.campaign_id, 'leads added');
+        END IF;
+        PERFORM mailer._wake(c.lane_id, due_at);
+    END IF;
+    RETURN stored;
+END;
+$$;
+COMMENT ON FUNCTION _add_leads(bigint, text[], jsonb[], text[]) IS 'Adds leads to a campaign, opens it again where it was completed, and wakes the worker; what _store_leads tells';
+
 CREATE FUNCTION campaign_add(campaign_id bigint, recipient text, variables jsonb DEFAULT '{}', external_id text DEFAULT NULL)
     RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-#variable_conflict use_column
-DECLARE
-    c record;
-    lead record;
-    raw text := btrim(COALESCE(campaign_add.recipient, ''));
-    now_at timestamptz := mailer._now();
-    due_at timestamptz;
-    new_id bigint;
 BEGIN
     IF jsonb_typeof(campaign_add.variables) <> 'object' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'variables must be a JSON object';
     END IF;
-    c := mailer._campaign_for_leads(campaign_add.campaign_id);
-    lead := mailer._parse_address(raw);
-    new_id := nextval('mailer.message_id_seq');
-
-    INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
-        header_to, internet_message_id, template, variables, external_id)
-    VALUES (new_id, now_at, session_user, c.lane_id, campaign_add.campaign_id,
-        ARRAY[COALESCE(lead.address, mailer._printable(raw))], 't', COALESCE(lead.address_key, mailer._invalid_key(raw)),
-        mailer._printable(raw), mailer._new_internet_message_id(new_id, c.domain), c.template,
-        COALESCE(campaign_add.variables, '{}'), campaign_add.external_id)
-    ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-
-    IF lead.address IS NULL THEN
-        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)
-        VALUES (new_id, 'f', 'invalid_address', now_at, lead.error);
-        INSERT INTO mailer.tally_delta (campaign_id, failed) VALUES (campaign_add.campaign_id, 1);
-        RETURN new_id;
-    END IF;
-    due_at := GREATEST(now_at, c.starts_at);
-    INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
-    VALUES (new_id, c.lane_id, 2, due_at, c.epoch);
-    INSERT INTO mailer.tally_delta (campaign_id, queued) VALUES (campaign_add.campaign_id, 1);
-    IF c.state = 'c' THEN
-        PERFORM mailer._campaign_reopen(campaign_add.campaign_id, 'lead added');
-    END IF;
-    PERFORM mailer._wake(c.lane_id, due_at);
-    RETURN new_id;
+    RETURN NULLIF((mailer._add_leads(campaign_add.campaign_id, ARRAY[campaign_add.recipient], ARRAY[campaign_add.variables],
+        ARRAY[campaign_add.external_id]))[3], 0);
 END;
 $$;
 COMMENT ON FUNCTION campaign_add(bigint, text, jsonb, text) IS
@@ -139,12 +106,8 @@ CREATE FUNCTION campaign_add_many(campaign_id bigint, recipients text[], variabl
     external_ids text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
-    c record;
-    due_at timestamptz;
-    queued_count bigint;
-    failed_count bigint;
+    stored bigint[];
 BEGIN
     IF cardinality(campaign_add_many.variables) <> cardinality(campaign_add_many.recipients)
        OR cardinality(campaign_add_many.external_ids) <> cardinality(campaign_add_many.recipients) THEN
@@ -158,49 +121,9 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(campaign_add_many.variables) v WHERE jsonb_typeof(v) <> 'object') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each of variables must be a JSON object';
     END IF;
-    c := mailer._campaign_for_leads(campaign_add_many.campaign_id);
-    due_at := GREATEST(mailer._now(), c.starts_at);
-
-    WITH lead AS MATERIALIZED (
-        SELECT nextval('mailer.message_id_seq') AS message_id, l.raw, l.variables, l.external_id, p.address, p.address_key, p.error
-        FROM (SELECT btrim(COALESCE(u.recipient, '')) AS raw, u.variables, u.external_id
-              FROM unnest(campaign_add_many.recipients, campaign_add_many.variables, campaign_add_many.external_ids)
-                   WITH ORDINALITY u(recipient, variables, external_id, place)
-              ORDER BY u.place) l
-        CROSS JOIN LATERAL mailer._parse_address(l.raw) p
-    ), added AS (
-        INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, campaign_id, addresses, roles, address_key,
-            header_to, internet_message_id, template, variables, external_id)
-        SELECT l.message_id, mailer._now(), session_user, c.lane_id, campaign_add_many.campaign_id,
-            ARRAY[COALESCE(l.address, mailer._printable(l.raw))], 't', COALESCE(l.address_key, mailer._invalid_key(l.raw)),
-            mailer._printable(l.raw), mailer._new_internet_message_id(l.message_id, c.domain), c.template,
-            COALESCE(l.variables, '{}'), l.external_id
-        FROM lead l
-        ON CONFLICT (campaign_id, address_key) WHERE campaign_id IS NOT NULL DO NOTHING
-        RETURNING message_id
-    ), queued AS (
-        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch)
-        SELECT a.message_id, c.lane_id, 2, due_at, c.epoch
-        FROM added a JOIN lead l USING (message_id) WHERE l.address IS NOT NULL
-        RETURNING 1
-    ), failed AS (
-        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)
-        SELECT a.message_id, 'f', 'invalid_address', mailer._now(), l.error
-        FROM added a JOIN lead l USING (message_id) WHERE l.address IS NULL
-        RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM queued), (SELECT count(*) FROM failed) INTO queued_count, failed_count;
-
-    IF queued_count + failed_count > 0 THEN
-        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (campaign_add_many.campaign_id, queued_count, failed_count);
-    END IF;
-    IF queued_count > 0 THEN
-        IF c.state = 'c' THEN
-            PERFORM mailer._campaign_reopen(campaign_add_many.campaign_id, 'leads added');
-        END IF;
-        PERFORM mailer._wake(c.lane_id, due_at);
-    END IF;
-    RETURN queued_count + failed_count;
+    stored := mailer._add_leads(campaign_add_many.campaign_id, COALESCE(campaign_add_many.recipients, '{}'),
+        campaign_add_many.variables, campaign_add_many.external_ids);
+    RETURN stored[1] + stored[2];
 END;
 $$;
 COMMENT ON FUNCTION campaign_add_many(bigint, text[], jsonb[], text[]) IS

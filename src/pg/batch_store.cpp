@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/key_set.hpp"
+#include "pg/bad_recipient.hpp"
 #include "pg/enqueue_attachments.hpp"
 #include "pg/enqueue_rows.hpp"
 #include "pg/jsonb_value.hpp"
@@ -20,45 +21,9 @@ extern "C" {
 namespace mailer::pg {
 namespace {
 
-constexpr std::size_t longest_raw_key = 1000;  // octets; as in mailer._invalid_key()
-
 std::int64_t next_of(const char* sequence) {
     return call(
         [&] { return nextval_internal(get_relname_relid(sequence, get_namespace_oid("mailer", false)), false); });
-}
-
-// What is shown of text that is no address: one line, not too long.
-std::string printable(std::string_view text) {
-    std::string out;
-    for (const char c : text) {
-        const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-        if (is_control && !out.empty() && out.back() == ' ') continue;
-        out += is_control ? ' ' : c;
-    }
-    if (out.empty()) return "(empty)";
-    if (out.size() <= longest_raw_key) return out;
-    std::size_t end = longest_raw_key;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80)
-        --end;
-    out.resize(end);
-    return out;
-}
-
-std::string hexadecimal(std::string_view octets) {
-    std::string out;
-    for (const char c : octets) {
-        out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
-        out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
-    }
-    return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && text.front() == ' ')
-        text.remove_prefix(1);
-    while (!text.empty() && text.back() == ' ')
-        text.remove_suffix(1);
-    return text;
 }
 
 // One recipient, read: whom the mail goes to, or why to nobody.
@@ -92,9 +57,7 @@ private:
         ReadRecipient out;
         out.envelope.addresses.push_back(printable(recipient));
         out.envelope.roles = "t";
-        out.envelope.key = "invalid:";
-        out.envelope.key +=
-            recipient.size() <= longest_raw_key ? std::string(recipient) : hexadecimal(sha256(recipient));
+        out.envelope.key = invalid_key(recipient);
         out.envelope.header_to = out.envelope.addresses.front();
         out.error = error.detail.empty() ? error.message : error.message + ": " + error.detail;
         return out;
@@ -107,7 +70,10 @@ private:
 class BatchStore {
 public:
     explicit BatchStore(const Batch& batch)
-        : batch_(batch), request_(batch.request), destination_(find_destination(request_, batch.gap.is_null)) {}
+        : batch_(batch),
+          request_(batch.request),
+          destination_(find_destination(request_, batch.gap.is_null)),
+          ids_(batch.items.size()) {}
 
     std::int64_t run() {
         if (request_.idempotency_key) {
@@ -144,14 +110,13 @@ private:
             if (!recipient) continue;
             if (const auto earlier = add_mail(writer, *recipient, item.variables)) return earlier;
         }
-        writer.add_count(batch_id_, queued_, failed_);
+        writer.add_count({.batch_id = batch_id_}, queued_, failed_);
         writer.finish();
         return std::nullopt;
     }
 
     std::optional<std::int64_t> add_mail(MailWriter& writer, const ReadRecipient& recipient, const RawValue& own);
     RawValue merged(const RawValue& own) const;
-    std::int64_t next_id();
     void finish();
 
     const Batch& batch_;
@@ -163,22 +128,8 @@ private:
     std::int64_t first_id_ = 0;
     std::int64_t queued_ = 0;
     std::int64_t failed_ = 0;
-    std::vector<std::int64_t> ids_;  // drawn, and not used yet, the last first
-    std::string random_;             // octets for their Message-IDs
+    MailIds ids_;
 };
-
-// Ids and random bits are drawn for many at a time.
-std::int64_t BatchStore::next_id() {
-    constexpr std::size_t many = 1000;
-    if (ids_.empty()) {
-        ids_ = next_message_ids(std::min(many, batch_.items.size()));
-        std::reverse(ids_.begin(), ids_.end());
-        random_ = draw_random(random_octets * ids_.size());
-    }
-    const std::int64_t id = ids_.back();
-    ids_.pop_back();
-    return id;
-}
 
 RawValue BatchStore::merged(const RawValue& own) const {
     if (!own) return request_.variables;
@@ -188,11 +139,10 @@ RawValue BatchStore::merged(const RawValue& own) const {
 
 std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadRecipient& recipient,
                                                  const RawValue& own) {
-    const std::int64_t id = next_id();
+    const auto [id, random] = ids_.next();
     const bool is_first = first_id_ == 0;
     if (is_first) first_id_ = id;
-    const std::string message_id = make_message_id(
-        id, std::string_view(random_).substr(ids_.size() * random_octets, random_octets), destination_.domain);
+    const std::string message_id = make_message_id(id, random, destination_.domain);
     MessageRow row;
     row.id = id;
     row.lane_id = lane_id_;

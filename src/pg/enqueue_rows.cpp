@@ -11,39 +11,17 @@ Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) :
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-constexpr std::size_t message_columns = 29;
+constexpr std::size_t message_columns = 30;
 using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
-    static TableShape shape("message", {"message_id",
-                                        "created_at",
-                                        "queued_by",
-                                        "lane_id",
-                                        "batch_id",
-                                        "kind",
-                                        "addresses",
-                                        "roles",
-                                        "address_key",
-                                        "header_to",
-                                        "header_cc",
-                                        "reply_to",
-                                        "internet_message_id",
-                                        "subject",
-                                        "body_text",
-                                        "body_html",
-                                        "template",
-                                        "variables",
-                                        "headers",
-                                        "attachments_of",
-                                        "send_at",
-                                        "expires_at",
-                                        "external_id",
-                                        "thread_key",
-                                        "loader",
-                                        "send_if",
-                                        "idempotency_key",
-                                        "content_hash",
-                                        "category"});
+    static TableShape shape(
+        "message",
+        {"message_id",   "created_at", "queued_by",   "lane_id",    "batch_id",  "campaign_id", "kind",
+         "addresses",    "roles",      "address_key", "header_to",  "header_cc", "reply_to",    "internet_message_id",
+         "subject",      "body_text",  "body_html",   "template",   "variables", "headers",     "attachments_of",
+         "send_at",      "expires_at", "external_id", "thread_key", "loader",    "send_if",     "idempotency_key",
+         "content_hash", "category"});
     return shape;
 }
 
@@ -54,6 +32,7 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             p_text(std::string_view(request.queued_by)),
             p_bigint(row.lane_id),
             p_bigint(row.batch_id),
+            p_bigint(row.campaign_id),
             p_char(request.is_warmup ? 'w' : 'n'),
             p_texts(std::span<const std::string>(envelope.addresses)),
             p_text(std::string_view(envelope.roles)),
@@ -71,7 +50,7 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             p_bigint(row.attachments_of),
             p_time(request.send_at),
             p_time(request.expires_at),
-            request.external_id.param(),
+            row.external_id ? row.external_id.param() : request.external_id.param(),
             request.thread_key.param(),
             p_text(request.loader),
             p_text(request.send_if),
@@ -80,19 +59,20 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             request.category.param()};
 }
 
-// False: the key is taken.
+// False: the idempotency key is taken, or the lead is in its campaign already. Other keys are unique by construction.
 bool insert_message(const MessageValues& values) {
     static Statement insert(
-        "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, kind, addresses, roles,"
-        " address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html, template,"
+        "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, campaign_id, kind,"
+        " addresses, roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, "
+        "body_html, template,"
         " variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if,"
         " idempotency_key, content_hash, category)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"
-        " $23, $24, $25, $26, $27, $28, $29)"
-        " ON CONFLICT (idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
-        {INT8OID,        TIMESTAMPTZOID, TEXTOID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,  TEXTOID,
-         TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID, INT8OID,
-         TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID});
+        " $23, $24, $25, $26, $27, $28, $29, $30)"
+        " ON CONFLICT DO NOTHING",
+        {INT8OID, TIMESTAMPTZOID, TEXTOID,        INT8OID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,
+         TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID,
+         INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID});
     return insert.run(std::span<const Param>(values)).count() == 1;
 }
 
@@ -113,7 +93,8 @@ void insert_queue_entry(std::span<const Param> values) {
 }
 
 TableShape& tally_shape() {
-    static TableShape shape("tally_delta", {"batch_id", "queued", "sent", "failed", "cancelled", "unconfirmed"});
+    static TableShape shape("tally_delta",
+                            {"batch_id", "campaign_id", "queued", "sent", "failed", "cancelled", "unconfirmed"});
     return shape;
 }
 
@@ -159,7 +140,7 @@ void MailWriter::put(TableWriter& table, std::span<const Param> values) {
 bool MailWriter::add_message(const MessageRow& row) {
     const Scratch scratch;
     const MessageValues values = values_of(row, request_);
-    if (!is_direct_ || row.is_keyed) return insert_message(values);
+    if (!is_direct_ || row.is_keyed || row.may_exist) return insert_message(values);
     put(messages_, values);
     return true;
 }
@@ -190,16 +171,18 @@ void MailWriter::add_failure(std::int64_t message_id, const std::string& error) 
     insert.run({p_bigint(message_id), p_time(request_.now), p_text(std::string_view(error))});
 }
 
-void MailWriter::add_count(const std::optional<std::int64_t>& batch_id, std::int64_t queued, std::int64_t failed) {
-    static Statement insert("INSERT INTO mailer.tally_delta (batch_id, queued, failed) VALUES ($1, $2, $3)",
-                            {INT8OID, INT8OID, INT8OID});
+void MailWriter::add_count(const CountOf& of, std::int64_t queued, std::int64_t failed) {
+    static Statement insert(
+        "INSERT INTO mailer.tally_delta (batch_id, campaign_id, queued, failed) VALUES ($1, $2, $3, $4)",
+        {INT8OID, INT8OID, INT8OID, INT8OID});
     TableWriter tally(tally_shape());
     if (!tally.open()) {
-        insert.run({p_bigint(batch_id), p_bigint(queued), p_bigint(failed)});
+        insert.run({p_bigint(of.batch_id), p_bigint(of.campaign_id), p_bigint(queued), p_bigint(failed)});
         return;
     }
-    const std::array<Param, 6> values = {p_bigint(batch_id), p_bigint(queued),          p_bigint(std::int64_t{0}),
-                                         p_bigint(failed),   p_bigint(std::int64_t{0}), p_bigint(std::int64_t{0})};
+    const Param none = p_bigint(std::int64_t{0});
+    const std::array<Param, 7> values = {
+        p_bigint(of.batch_id), p_bigint(of.campaign_id), p_bigint(queued), none, p_bigint(failed), none, none};
     tally.insert(values);
     tally.finish();
 }

@@ -15,12 +15,21 @@ struct MessageRow {
     std::int64_t id = 0;
     std::int64_t lane_id = 1;
     std::optional<std::int64_t> batch_id = {};
+    std::optional<std::int64_t> campaign_id = {};
     std::string_view internet_message_id = {};
     const core::Envelope* envelope = nullptr;
     RawValue variables = {};
     std::optional<std::int64_t> attachments_of = {};
     bool is_keyed = false;  // carries the request's idempotency key
     std::string_view content_hash = {};
+    TextValue external_id = {};  // in place of the request's
+    bool may_exist = false;      // a lead that may be in its campaign already
+};
+
+// Whom a count is for, beside the database.
+struct CountOf {
+    std::optional<std::int64_t> batch_id = {};
+    std::optional<std::int64_t> campaign_id = {};
 };
 
 class MailWriter {
@@ -28,10 +37,10 @@ public:
     // has_many: rows are gathered and written together, at the latest by finish().
     MailWriter(const Request& request, std::int64_t epoch, bool has_many = false);
 
-    bool add_message(const MessageRow& row);  // false: a committed mail has the key, nothing was written
+    bool add_message(const MessageRow& row);  // false: another mail has the key or is that lead; nothing was written
     void add_to_queue(std::int64_t message_id, std::int64_t lane_id);
     void add_failure(std::int64_t message_id, const std::string& error);  // invalid_address
-    void add_count(const std::optional<std::int64_t>& batch_id, std::int64_t queued, std::int64_t failed);
+    void add_count(const CountOf& of, std::int64_t queued, std::int64_t failed);
     void finish();  // makes the rows visible to the next command
 
 private:

@@ -1,6 +1,8 @@
 // The rows of one mail; see enqueue_store.hpp.
 #include "pg/enqueue_store.hpp"
 
+#include <algorithm>
+
 #include "pg/enqueue_attachments.hpp"
 #include "pg/enqueue_rows.hpp"
 #include "pg/wake.hpp"
@@ -49,6 +51,19 @@ std::string make_message_id(std::int64_t id, std::string_view random, std::strin
     out += domain;
     out += '>';
     return out;
+}
+
+MailIds::Drawn MailIds::next() {
+    constexpr std::size_t many = 1000;
+    if (ids_.empty()) {
+        ids_ = next_message_ids(std::clamp<std::size_t>(left_, 1, many));
+        left_ -= std::min(left_, ids_.size());
+        std::reverse(ids_.begin(), ids_.end());
+        random_ = draw_random(random_octets * ids_.size());
+    }
+    const std::int64_t id = ids_.back();
+    ids_.pop_back();
+    return {id, std::string_view(random_).substr(ids_.size() * random_octets, random_octets)};
 }
 
 std::optional<Keyed> find_by_key(const TextValue& key, std::string_view content_hash) {

@@ -29,6 +29,23 @@ constexpr std::size_t random_octets = 8;
 std::string draw_random(std::size_t octets);
 std::string make_message_id(std::int64_t id, std::string_view random, std::string_view domain);
 
+// Ids, and random bits for their Message-IDs, of mails that are queued together: drawn for many at a time.
+class MailIds {
+public:
+    explicit MailIds(std::size_t expected) : left_(expected) {}
+
+    struct Drawn {
+        std::int64_t id;
+        std::string_view random;  // until the next call
+    };
+    Drawn next();
+
+private:
+    std::size_t left_;               // how many may still be asked for
+    std::vector<std::int64_t> ids_;  // drawn, and not used yet, the last first
+    std::string random_;
+};
+
 // Writes one mail: message, queue entry, tally, attachments, and marks the
 // wake-up. Returns its id, or that of the mail which already has the same key
 // and content.

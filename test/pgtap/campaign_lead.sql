@@ -75,5 +75,27 @@ SELECT count(*) AS deltas FROM mailer.tally_delta \gset
 SELECT mailer.campaign_add_many(:spring, ARRAY(SELECT 'n' || i || '@example.com' FROM generate_series(1, 500) i)) \g /dev/null
 SELECT is((SELECT count(*) - :deltas FROM mailer.tally_delta), 1::bigint, 'many leads are one change of the counts');
 
+-- Many at once take another way than a few, with the same results: two addresses twice, two bad texts, one of them twice, one lead
+-- that is in already, and 20,000 others.
+SELECT mailer.campaign_create('autumn', 'hello', timezone => 'UTC') AS autumn \gset
+SELECT mailer.campaign_add(:autumn, 'known@example.com') \g /dev/null
+SELECT is(mailer.campaign_add_many(:autumn,
+    ARRAY(SELECT 'User ' || i || ' <u' || i || '@example.com>' FROM generate_series(1, 20000) i)
+        || ARRAY['U7@Example.COM', ' KNOWN@example.com ', 'no address', NULL, 'no address', 'u20000@example.com'],
+    ARRAY(SELECT jsonb_build_object('n', i) FROM generate_series(1, 20000) i) || ARRAY[NULL, NULL, NULL, NULL, NULL, NULL]::jsonb[],
+    ARRAY(SELECT 'crm ' || i FROM generate_series(1, 20000) i) || ARRAY[NULL, NULL, NULL, NULL, NULL, NULL]::text[]),
+    20002::bigint, 'of many, each new one counts once');
+SELECT results_eq(format('SELECT state, reason, count(*) FROM mailer.message_status WHERE campaign_id = %s GROUP BY 1, 2 ORDER BY 1', :autumn),
+    $$VALUES ('failed', 'invalid_address', 2::bigint), ('pending', NULL, 20001)$$, 'bad ones have failed, the others wait');
+SELECT results_eq(format($$SELECT recipient, m.address_key, m.header_to, m.variables, s.external_id
+        FROM mailer.message_status s JOIN mailer.message m USING (message_id) WHERE m.campaign_id = %s AND m.address_key = 'u7@example.com'$$, :autumn),
+    $$VALUES ('u7@example.com', 'u7@example.com', 'User 7 <u7@example.com>', '{"n": 7}'::jsonb, 'crm 7')$$, 'with what was said of them first');
+SELECT ok(bool_and(message_id > before), 'in the order of the array')
+FROM (SELECT message_id, lag(message_id) OVER (ORDER BY (variables ->> 'n')::int) AS before
+      FROM mailer.message WHERE campaign_id = :autumn AND variables ? 'n') x WHERE before IS NOT NULL;
+SELECT is(mailer.campaign_add_many(:autumn, ARRAY(SELECT 'u' || i || '@example.com' FROM generate_series(19000, 20100) i)), 100::bigint,
+    'added again, only new ones get in');
+SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'and every invariant holds');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,0 +1,50 @@
+// See bad_recipient.hpp.
+#include "pg/bad_recipient.hpp"
+
+#include "pg/enqueue_request.hpp"
+
+namespace mailer::pg {
+namespace {
+
+constexpr std::size_t longest_raw_key = 1000;  // octets
+
+std::string hexadecimal(std::string_view octets) {
+    std::string out;
+    for (const char c : octets) {
+        out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
+        out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
+    }
+    return out;
+}
+
+}  // namespace
+
+std::string_view trimmed(std::string_view text) {
+    while (!text.empty() && text.front() == ' ')
+        text.remove_prefix(1);
+    while (!text.empty() && text.back() == ' ')
+        text.remove_suffix(1);
+    return text;
+}
+
+std::string printable(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const bool is_control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+        if (is_control && !out.empty() && out.back() == ' ') continue;
+        out += is_control ? ' ' : c;
+    }
+    if (out.empty()) return "(empty)";
+    if (out.size() <= longest_raw_key) return out;
+    std::size_t end = longest_raw_key;
+    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80)
+        --end;
+    out.resize(end);
+    return out;
+}
+
+std::string invalid_key(std::string_view text) {
+    return "invalid:" + (text.size() <= longest_raw_key ? std::string(text) : hexadecimal(sha256(text)));
+}
+
+}  // namespace mailer::pg
