@@ -48,7 +48,7 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
 
 }  // namespace
 
-std::vector<std::int64_t> Accounts::read() {
+void Accounts::read() {
     static Statement statement(
         "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password, m.password_file, "
         "m.auth, m.helo_name,"
@@ -56,7 +56,6 @@ std::vector<std::int64_t> Accounts::read() {
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id",
         {});
     std::map<std::int64_t, Account> fresh;
-    std::vector<std::int64_t> changed;
     Rows rows = statement.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         Account account;
@@ -70,15 +69,10 @@ std::vector<std::int64_t> Accounts::read() {
             account.endpoint = known->second.endpoint;
         } else {
             account.endpoint = std::make_shared<const smtp::Endpoint>(std::move(endpoint));
-            changed.push_back(account.id);
         }
         fresh.emplace(account.id, std::move(account));
     }
-    for (const auto& [id, account] : accounts_) {
-        if (!fresh.contains(id)) changed.push_back(id);
-    }
     accounts_ = std::move(fresh);
-    return changed;
 }
 
 const Account* Accounts::find(std::int64_t mailbox_id) const {

@@ -19,9 +19,8 @@ struct Account {
 
 class Accounts {
 public:
-    // Requires a transaction and an Spi. Endpoints that didn't change stay the same objects, and so do their
-    // connections. Returns the ids of mailboxes whose endpoint changed or went away.
-    std::vector<std::int64_t> read();
+    // Requires a transaction and an Spi. Endpoints that didn't change stay the same objects.
+    void read();
     const Account* find(std::int64_t mailbox_id) const;
 
 private:

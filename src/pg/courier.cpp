@@ -23,9 +23,11 @@ std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>&
     return transport_.cancel_not_on_wire([&](const smtp::Delivery& d) { return tokens.contains(d.token); });
 }
 
-void SmtpCourier::endpoints_changed(std::span<const std::int64_t> mailbox_ids) {
-    for (std::int64_t id : mailbox_ids)
-        transport_.close_idle(id);
+std::vector<std::uint64_t> SmtpCourier::take_back_outdated() {
+    return transport_.let_go_of_outdated([&](std::int64_t mailbox_id, const smtp::Endpoint& endpoint) {
+        const Account* account = accounts_.find(mailbox_id);
+        return account != nullptr && *account->endpoint == endpoint;
+    });
 }
 
 }  // namespace mailer::pg

@@ -15,9 +15,8 @@ public:
     bool submit(const worker::Ticket& ticket, worker::Prepared prepared) override;
     void turn(core::Time now, std::vector<core::Report>& finished) override { transport_.turn(now, finished); }
     std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
+    std::vector<std::uint64_t> take_back_outdated() override;
 
-    // The mailboxes whose endpoint changed: their connections go.
-    void endpoints_changed(std::span<const std::int64_t> mailbox_ids);
     smtp::Transport& transport() { return transport_; }
 
 private:

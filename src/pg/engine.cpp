@@ -147,7 +147,6 @@ bool Engine::turn() {
         look_for_prepared(at);
         pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
-        if (auto changed = queue_.take_changed_endpoints(); !changed.empty()) courier_->endpoints_changed(changed);
         errors_in_a_row_ = 0;
         return true;
     } catch (const PgError& error) {

@@ -61,8 +61,6 @@ public:
     std::vector<worker::Orphan> orphans() override;
 
     const ArmingState& arming() const { return arming_; }
-    // Mailboxes whose server or login changed with the last reading of the world.
-    std::vector<std::int64_t> take_changed_endpoints() { return std::exchange(changed_endpoints_, {}); }
 
 private:
     struct Mark {
@@ -86,7 +84,6 @@ private:
 
     Transactions& transactions_;
     Accounts& accounts_;
-    std::vector<std::int64_t> changed_endpoints_;
     int prefetch_;
     core::Time now_{};  // of the open transaction
     Settings settings_;

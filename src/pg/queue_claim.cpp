@@ -51,8 +51,7 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
         "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
     arming_ = read_arming();
     close_mended_breakers();
-    for (std::int64_t id : accounts_.read())
-        changed_endpoints_.push_back(id);
+    accounts_.read();
     planner.set_system(read_system(settings_, arming_, prefetch_));
     for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight}, now))
         planner.upsert_mailbox(mailbox);

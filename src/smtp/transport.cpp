@@ -266,10 +266,10 @@ public:
         if (line.connection->is_pipelining() && lost_step && !report.dot_sent && report.stage < core::Stage::body) {
             mailbox.lockstep_until = now_ + lockstep_period;
         }
-        if (core::is_stale_connection(report) && !is_stopping_) {
+        if (core::is_stale_connection(report) && !is_stopping_ && !line.closes_after) {
             mailbox.queue.push_front(std::move(*delivery));
             has_more_ = true;
-            close_lines(mailbox, true);  // those that are idle are as old as this one
+            close_idle_lines(mailbox);  // they are as old as this one
             return;
         }
         deliver_report(std::move(report));
@@ -299,9 +299,19 @@ public:
         }
     }
 
-    void close_lines(Mailbox& mailbox, bool only_idle) {
+    void close_idle_lines(Mailbox& mailbox) {
         for (Line* line : mailbox.lines) {
-            if (!only_idle || line->is_idle()) line->closes_after = has_more_ = true;  // expire() says goodbye
+            if (line->is_idle()) line->closes_after = has_more_ = true;  // expire() says goodbye
+        }
+    }
+
+    void close_outdated_lines(const IsCurrent& is_current) {
+        for (const auto& line : lines_) {
+            if (line->is_dead || is_current(line->mailbox_id, *line->endpoint)) continue;
+            line->closes_after = has_more_ = true;
+            if (!line->opening) continue;
+            mailboxes_[line->mailbox_id].opening_count--;
+            line->is_dead = true;  // the next turn closes it
         }
     }
 
@@ -414,10 +424,9 @@ void Transport::stop_new_dots(Time now) { impl_->abandon(now, false); }
 
 void Transport::abandon_all(Time now) { impl_->abandon(now, true); }
 
-void Transport::close_idle(std::int64_t mailbox_id) {
-    if (const auto found = impl_->mailboxes_.find(mailbox_id); found != impl_->mailboxes_.end()) {
-        impl_->close_lines(found->second, false);
-    }
+std::vector<std::uint64_t> Transport::let_go_of_outdated(const IsCurrent& is_current) {
+    impl_->close_outdated_lines(is_current);
+    return cancel_not_on_wire([&](const Delivery& d) { return !is_current(d.mailbox_id, *d.endpoint); });
 }
 
 int Transport::in_flight() const { return impl_->in_flight_; }

@@ -70,9 +70,11 @@ public:
     // Closes everything at once; what had its dot in flight is reported without a final reply.
     void abandon_all(core::Time now);
 
-    // Closes a mailbox's idle connections and lets the busy ones close after their message: paused, or its login
-    // changed.
-    void close_idle(std::int64_t mailbox_id);
+    // After a mailbox's server or login changed. Takes back, like cancel_not_on_wire(), what is meant for an endpoint
+    // that is_current denies, and lets go of the connections made for such: those that are idle or still opening close
+    // with the next turn, the busy ones after their message.
+    using IsCurrent = std::function<bool(std::int64_t mailbox_id, const Endpoint& endpoint)>;
+    std::vector<std::uint64_t> let_go_of_outdated(const IsCurrent& is_current);
 
     int in_flight() const;  // submitted and not yet returned
     int in_flight(std::int64_t mailbox_id) const;

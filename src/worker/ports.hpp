@@ -217,8 +217,10 @@ public:
     virtual ~Courier() = default;
     virtual bool submit(const Ticket& ticket, Prepared prepared) = 0;
     virtual void turn(Time now, std::vector<core::Report>& finished) = 0;
-    // Of those that the predicate names: takes back what isn't on the wire.
+    // Of these: takes back what isn't on the wire.
     virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) = 0;
+    // The same of all whose mailbox has another server or login by now than the one they were submitted for.
+    virtual std::vector<std::uint64_t> take_back_outdated() = 0;
 };
 
 // Where a claim was when its sender died.

@@ -1,4 +1,5 @@
-// The tick and its transaction; see pump.hpp for the invariants. How answers become settlements is in settlement.cpp.
+// The tick and its transaction; see pump.hpp for the invariants. How answers become settlements is in
+// settlement.cpp, what is called back in recall.cpp, the claim in claim.cpp.
 #include "worker/pump.hpp"
 
 #include "worker/settlement.hpp"
@@ -14,31 +15,6 @@ namespace {
 
 constexpr std::size_t gathering_from = 32;  // claims in hand
 constexpr core::Duration longest_gathering = std::chrono::milliseconds(5);
-
-// Whether a message already claimed may no longer go, as the gates see it: somebody switched something off. A gate that
-// only paces doesn't call back what it let through.
-bool is_switch(core::Gate gate) {
-    switch (gate) {
-        case core::Gate::sending_enabled:
-        case core::Gate::sending_armed:
-        case core::Gate::sending_not_paused:
-        case core::Gate::campaign_running:
-        case core::Gate::mailbox_enabled:
-        case core::Gate::mailbox_breaker:
-            return true;
-        default:
-            return false;
-    }
-}
-
-bool is_switched_off(const std::optional<core::Decision>& decision) {
-    return decision && !decision->go && is_switch(decision->first_shut);
-}
-
-bool is_switched_off(const core::MailboxFacts& mailbox, Time now) {
-    const std::uint32_t member = 0;
-    return is_switched_off(core::choose_mailbox({{&mailbox, 1}, {&member, 1}}, now));
-}
 
 }  // namespace
 
@@ -164,42 +140,6 @@ void Pump::prepare(Ticket& ticket, Time now) {
     if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
 }
 
-// Takes back what the courier hasn't begun and what wasn't given to it yet.
-void Pump::take_back(const std::set<std::uint64_t>& tokens, Time now) {
-    for (std::uint64_t token : courier_.take_back(tokens))
-        settlements_.push_back(unsent(tickets_.at(token), now));
-    std::deque<std::uint64_t> kept;
-    for (std::uint64_t token : unprepared_) {
-        if (!tokens.contains(token)) {
-            kept.push_back(token);
-        } else if (auto it = tickets_.find(token); it != tickets_.end()) {
-            settlements_.push_back(unsent(it->second, now));
-        }
-    }
-    unprepared_ = std::move(kept);
-}
-
-// After a pause, a cancel or a breaker: what is not on the wire and may not go any more comes back.
-void Pump::take_back_shut(Time now) {
-    std::set<std::uint64_t> shut;
-    const bool is_all_shut = is_switched_off(core::shut_for_all(planner_.system(), now));
-    for (const auto& [token, ticket] : tickets_) {
-        const core::LaneFacts* lane = planner_.lane(ticket.row.lane_id);
-        const core::MailboxFacts* mailbox = planner_.mailbox(ticket.reservation.mailbox_id);
-        bool is_lane_shut = lane != nullptr && is_switched_off(core::shut_for_lane(*lane, now));
-        bool is_mailbox_shut = mailbox == nullptr || is_switched_off(*mailbox, now);
-        if (is_all_shut || is_lane_shut || is_mailbox_shut) shut.insert(token);
-    }
-    if (!shut.empty()) take_back(shut, now);
-}
-
-void Pump::hand_back_all(Time now) {
-    std::set<std::uint64_t> all;
-    for (const auto& [token, ticket] : tickets_)
-        all.insert(token);
-    take_back(all, now);
-}
-
 // ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
 
 void Pump::transact(Time now) {
@@ -241,6 +181,7 @@ void Pump::refresh(Time now) {
         }
         planner_.remember(before);
         take_back_shut(now);
+        take_back_outdated(now);
     } else if (!unknown_lanes_.empty()) {
         std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
         for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))

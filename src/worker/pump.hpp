@@ -82,6 +82,7 @@ private:
     void prepare(Ticket& ticket, Time now);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
     void take_back_shut(Time now);
+    void take_back_outdated(Time now);
 
     Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
     Settlement unsent(const Ticket& ticket, Time now) const;

@@ -118,7 +118,7 @@ public:
                 turn(until);
         }
         finish();
-        transport_.close_idle(1);
+        transport_.let_go_of_outdated([](std::int64_t, const smtp::Endpoint&) { return false; });
         while (transport_.connections() > 0)
             turn({});
         for (const auto& [token, text] : printed_)

@@ -15,6 +15,8 @@
 #include <algorithm>
 #include <map>
 
+#include "core/verdict.hpp"
+
 namespace mailer::smtp {
 namespace {
 
@@ -181,6 +183,7 @@ protected:
     Journal journal;
     Transport transport{journal, 20};
     std::shared_ptr<Endpoint> endpoint = std::make_shared<Endpoint>();
+    static bool none_is_current(std::int64_t, const Endpoint&) { return false; }
     std::shared_ptr<const std::string> body = std::make_shared<const std::string>("Subject: x\r\n\r\nhello\r\n");
     std::vector<core::Report> reports;
     core::Time now = core::from_unix_us(1'800'000'000'000'000);
@@ -388,11 +391,33 @@ TEST_F(TransportTest, AnEqualEndpointSharesTheConnection) {
     EXPECT_EQ(server.peers.size(), 1U);
 }
 
-TEST_F(TransportTest, ClosingIdleOnesLeavesTheBusyMessageAlone) {
+TEST_F(TransportTest, WhatIsConnectingToAnOutdatedServerComesBackAndLeavesItsPlace) {
+    Server silent;  // its turn never comes: connections are accepted by the kernel, and nobody greets
+    auto old = std::make_shared<Endpoint>(*endpoint);
+    old->port = silent.port;
+    for (std::uint64_t i = 1; i <= 2; i++) {
+        Delivery d = delivery(i);
+        d.endpoint = old;
+        transport.submit(d);
+    }
+    transport.submit(delivery(9, 2));  // of another mailbox, connecting as well
+    transport.turn(now, reports);
+    ASSERT_EQ(transport.connections(1), 1);
+    const auto is_current = [&](std::int64_t, const Endpoint& e) { return e == *endpoint; };
+    EXPECT_EQ(transport.let_go_of_outdated(is_current), (std::vector<std::uint64_t>{1, 2}));
+    transport.submit(delivery(3));
+    const core::Time before = now;
+    ASSERT_TRUE(until_reports(2));
+    EXPECT_EQ(journal.replies, (std::map<std::uint64_t, int>{{3, 1}, {9, 1}}));
+    EXPECT_LT(now - before, endpoint->timeouts.connect);
+    EXPECT_EQ(server.peers.size(), 2U);
+}
+
+TEST_F(TransportTest, LettingGoOfOutdatedConnectionsLeavesTheBusyMessageAlone) {
     server.holds = {"."};
     transport.submit(delivery(1));
     ASSERT_TRUE(until([&] { return server.messages() == 1; }));
-    transport.close_idle(1);
+    EXPECT_TRUE(transport.let_go_of_outdated(none_is_current).empty());
     server.turn();
     transport.turn(now, reports);
     EXPECT_EQ(server.open(), 1);
@@ -421,6 +446,19 @@ TEST_F(TransportTest, AStaleConnectionIsReplacedWithoutAWord) {
     EXPECT_EQ(reports[2].stage, Stage::done);
     EXPECT_FALSE(reports[2].connection_was_reused);
     EXPECT_EQ(journal.replies[3], 1);
+}
+
+TEST_F(TransportTest, AStaleConnectionToAnOutdatedServerIsNotReplaced) {
+    transport.submit(delivery(1));
+    ASSERT_TRUE(until_reports(1));
+    server.holds = {"MAIL"};
+    transport.submit(delivery(2));
+    transport.turn(now, reports);  // it goes to the connection that is open
+    EXPECT_TRUE(transport.let_go_of_outdated(none_is_current).empty());
+    Server::drop(server.peers[0]);
+    ASSERT_TRUE(until_reports(2));
+    EXPECT_TRUE(core::is_stale_connection(reports[1]));  // whoever asked sends it anew, to the server of now
+    EXPECT_EQ(server.peers.size(), 1U);
 }
 
 TEST_F(TransportTest, AFailingServerIsTriedOnceATurnSoThatTheRestCanBeCalledBack) {
