@@ -39,8 +39,12 @@ CREATE FUNCTION _worker(OUT is_preloaded boolean, OUT launcher_pid integer, OUT 
     LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_worker';
 COMMENT ON FUNCTION _worker() IS 'Who sends in this database (kind worker or run), since when and how it is: from shared memory, one row';
 
+CREATE FUNCTION _journal_disagreements() RETURNS TABLE (token bigint, what text) LANGUAGE c STRICT
+    AS 'MODULE_PATHNAME', 'mailer_journal_disagreements';
+COMMENT ON FUNCTION _journal_disagreements() IS 'Claimed messages that the crash journal doesn''t know, and slots of it that stand for no claim. Takes its own looks at the queue, beside a live sender';
+
 REVOKE ALL ON FUNCTION _created(), _wake(bigint, timestamptz), _changed(), _new_epoch(), _binding(), _arming(), _default_timezone(),
-    _is_host_allowed(text, integer), _library_version(), _worker() FROM PUBLIC;
+    _is_host_allowed(text, integer), _library_version(), _worker(), _journal_disagreements() FROM PUBLIC;
 
 INSERT INTO arming (epoch, adopted, system_identifier, database_oid, control_inode)
     SELECT e.epoch, ARRAY[e.epoch], b.system_identifier, b.database_oid, b.control_inode

@@ -158,6 +158,9 @@ BEGIN
         WHERE COALESCE(d.used, 0) < g.claimed
     ) x;
 
+    RETURN QUERY SELECT 'journal and queue agree', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM mailer._journal_disagreements() x;
+
     IF since = '-infinity' THEN
         RETURN QUERY SELECT 'counts agree with the messages', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
         FROM (

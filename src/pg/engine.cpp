@@ -8,6 +8,7 @@
 
 #include "pg/clock.hpp"
 #include "pg/courier.hpp"
+#include "pg/journal_file.hpp"
 #include "pg/mail_room.hpp"
 #include "pg/queue.hpp"
 #include "pg/shared.hpp"
@@ -15,7 +16,6 @@
 
 extern "C" {
 #include <curl/curl.h>
-#include "access/xlog.h"
 #include "catalog/pg_control.h"
 #include "storage/fd.h"
 }
@@ -40,28 +40,6 @@ std::uint64_t random_token() {
     std::uint64_t token = 0;
     if (!pg_strong_random(&token, sizeof token)) token = static_cast<std::uint64_t>(GetCurrentTimestamp());
     return (token >> 2) | 1;  // positive as a bigint, with room to count
-}
-
-// Beside pgstat's files: base backups skip that folder, so no copy of the database carries a journal.
-std::string journal_path() { return "pg_stat_tmp/mailer." + std::to_string(MyDatabaseId) + ".journal"; }
-
-std::uint64_t flushed_lsn() {
-#if PG_VERSION_NUM >= 150000
-    return call([] { return GetFlushRecPtr(nullptr); });
-#else
-    return call([] { return GetFlushRecPtr(); });
-#endif
-}
-
-worker::JournalBinding journal_binding(std::int64_t epoch) {
-    worker::JournalBinding binding;
-    binding.boot_id = worker::read_boot_id();
-    binding.system_identifier = current_binding().system_identifier;
-    binding.epoch = epoch;
-    binding.database = MyDatabaseId;
-    binding.timeline = call([] { return current_timeline(); });
-    binding.lsn = flushed_lsn();
-    return binding;
 }
 
 class Engine {
@@ -147,6 +125,7 @@ bool Engine::turn() {
         look_for_prepared(at);
         pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
+        journal_->note_epoch(queue_.arming().epoch);
         errors_in_a_row_ = 0;
         return true;
     } catch (const PgError& error) {

@@ -16,7 +16,7 @@ namespace mailer::worker {
 
 namespace {
 
-constexpr std::uint64_t magic = 0x6d61696c65724a31;  // "mailerJ1"
+constexpr std::uint64_t magic = 0x6d61696c65724a32;  // "mailerJ2"
 constexpr std::size_t header_size = 4096;
 constexpr std::size_t slot_size = 4096;
 constexpr std::size_t text_limit = 600;       // of the final reply
@@ -28,8 +28,24 @@ struct Header {
     std::int64_t system_identifier, epoch;
     std::uint64_t lsn;
     std::uint32_t database, timeline;
+    std::int64_t made_at;  // microseconds of the Unix epoch
     char boot_id[64];
 };
+
+// Nothing when there is no header that fits.
+std::optional<Header> trusted_header(int fd, const JournalBinding& binding) {
+    struct stat st {};
+    Header header{};
+    if (fstat(fd, &st) != 0 || pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return {};
+    const bool is_same_file = header.magic_number == magic && header.device == static_cast<std::uint64_t>(st.st_dev) &&
+                              header.inode == static_cast<std::uint64_t>(st.st_ino);
+    const bool is_same_database = header.system_identifier == binding.system_identifier &&
+                                  header.epoch == binding.epoch && header.database == binding.database &&
+                                  header.timeline == binding.timeline && header.lsn <= binding.lsn;
+    const bool is_same_boot = !binding.boot_id.empty() &&
+                              std::strncmp(header.boot_id, binding.boot_id.c_str(), sizeof header.boot_id - 1) == 0;
+    return is_same_file && is_same_database && is_same_boot ? std::optional(header) : std::nullopt;
+}
 
 struct SlotHead {
     std::uint64_t token;
@@ -201,16 +217,7 @@ FileJournal::FileJournal(std::string path, const JournalBinding& binding) : path
     fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd_ < 0)
         throw std::runtime_error("could not open the crash journal \"" + path_ + "\": " + std::strerror(errno));
-    struct stat st {};
-    Header header{};
-    const bool is_read =
-        fstat(fd_, &st) == 0 && pread(fd_, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
-    was_trusted_ = is_read && header.magic_number == magic && header.device == static_cast<std::uint64_t>(st.st_dev) &&
-                   header.inode == static_cast<std::uint64_t>(st.st_ino) &&
-                   header.system_identifier == binding_.system_identifier && header.epoch == binding_.epoch &&
-                   header.database == binding_.database && header.timeline == binding_.timeline &&
-                   header.lsn <= binding_.lsn && !binding_.boot_id.empty() &&
-                   std::strncmp(header.boot_id, binding_.boot_id.c_str(), sizeof header.boot_id - 1) == 0;
+    was_trusted_ = trusted_header(fd_, binding_).has_value();
     if (was_trusted_) {
         read_slots();
     } else if (ftruncate(fd_, 0) != 0 || !write_header()) {
@@ -234,6 +241,7 @@ bool FileJournal::write_header() noexcept {
     header.lsn = binding_.lsn;
     header.database = binding_.database;
     header.timeline = binding_.timeline;
+    header.made_at = core::to_unix_us(binding_.at);
     std::strncpy(header.boot_id, binding_.boot_id.c_str(), sizeof header.boot_id - 1);
     return write_at(fd_, &header, sizeof header, 0);
 }
@@ -241,6 +249,28 @@ bool FileJournal::write_header() noexcept {
 void FileJournal::note_lsn(std::uint64_t lsn) noexcept {
     binding_.lsn = lsn;
     write_at(fd_, &lsn, sizeof lsn, offsetof(Header, lsn));
+}
+
+void FileJournal::note_epoch(std::int64_t epoch) noexcept {
+    if (epoch == binding_.epoch || !write_at(fd_, &epoch, sizeof epoch, offsetof(Header, epoch))) return;
+    binding_.epoch = epoch;
+}
+
+JournalView view_journal(const std::string& path, const JournalBinding& binding) {
+    JournalView view;
+    const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return view;
+    if (const auto header = trusted_header(fd, binding)) {
+        view.is_trusted = true;
+        view.made_at = core::from_unix_us(header->made_at);
+        SlotHead head;
+        for (std::uint32_t slot = 0;
+             pread(fd, &head, sizeof head, place_of(slot)) == static_cast<ssize_t>(sizeof head); ++slot) {
+            if (head.phase != 0) view.tokens.insert(head.token);
+        }
+    }
+    close(fd);
+    return view;
 }
 
 void FileJournal::read_slots() {

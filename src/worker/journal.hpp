@@ -25,9 +25,19 @@ struct JournalBinding {
     std::uint32_t database = 0;
     std::uint32_t timeline = 0;
     std::uint64_t lsn = 0;
+    core::Time at{};  // when it is made, if it is: what was claimed before isn't in it
 };
 
 std::string read_boot_id();  // of the running kernel; empty when it can't be read
+
+// The journal as somebody sees it who isn't its sender, and who may be beside one at work: which slots are in use. A slot
+// that is being written is seen with its token all the same.
+struct JournalView {
+    bool is_trusted = false;  // the file is there, and bound to this
+    core::Time made_at{};
+    std::set<std::uint64_t> tokens;
+};
+JournalView view_journal(const std::string& path, const JournalBinding& binding);
 
 class FileJournal final : public Journal {
 public:
@@ -52,6 +62,8 @@ public:
     bool record_reply(std::uint64_t token, const core::Report& report) noexcept;
     // The last commit that this journal knows of; written now and then, cheap.
     void note_lsn(std::uint64_t lsn) noexcept;
+    // After mailer.arm() beside a live sender: what it has in hand stays known.
+    void note_epoch(std::int64_t epoch) noexcept;
 
     bool was_trusted() const { return was_trusted_; }
 

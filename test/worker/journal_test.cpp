@@ -248,5 +248,55 @@ TEST_F(JournalFile, SaysSoWhenItCantBeWritten) {
 
 TEST(Boot, HasAnIdentityHere) { EXPECT_FALSE(read_boot_id().empty()); }
 
+TEST_F(JournalFile, ShowsWhichSlotsAreInUseToWhoIsBesideItsSender) {
+    FileJournal journal = open();
+    for (std::uint64_t token : {11, 12, 13})
+        journal.open_slot(token);
+    journal.mark(12, Phase::body);
+    journal.record_reply(13, answered());
+    journal.close_slot(11);
+    const JournalView view = view_journal(path, binding);
+    EXPECT_TRUE(view.is_trusted);
+    EXPECT_EQ(view.tokens, (std::set<std::uint64_t>{12, 13}));
+}
+
+TEST_F(JournalFile, ShowsATokenWhoseReplyIsHalfWritten) {
+    FileJournal journal = open();
+    journal.open_slot(13);
+    journal.record_reply(13, answered());
+    spoil(4096 + 100);  // in the payload of the first slot: its checksum doesn't fit
+    EXPECT_EQ(view_journal(path, binding).tokens, (std::set<std::uint64_t>{13}));
+}
+
+TEST_F(JournalFile, ShowsNothingOfAnotherHistoryOrOfNoFile) {
+    leave_one_claim();
+    binding.epoch++;
+    EXPECT_FALSE(view_journal(path, binding).is_trusted);
+    EXPECT_TRUE(view_journal(path, binding).tokens.empty());
+    EXPECT_FALSE(view_journal(folder / "none", binding).is_trusted);
+}
+
+TEST_F(JournalFile, IsAsOldAsItsFileAndNotAsItsSender) {
+    binding.at = core::from_unix_us(5'000'000);
+    leave_one_claim();
+    binding.at += 1h;
+    EXPECT_TRUE(open().was_trusted());
+    EXPECT_EQ(view_journal(path, binding).made_at, core::from_unix_us(5'000'000));
+    binding.timeline++;
+    EXPECT_FALSE(open().was_trusted());
+    EXPECT_EQ(view_journal(path, binding).made_at, binding.at);
+}
+
+TEST_F(JournalFile, StaysKnownWhenItsDatabaseIsArmedAnewWhileItIsInUse) {
+    {
+        FileJournal journal = open();
+        journal.open_slot(11);
+        journal.note_epoch(binding.epoch + 1);
+    }
+    EXPECT_FALSE(view_journal(path, binding).is_trusted);
+    binding.epoch++;
+    EXPECT_TRUE(found(11));
+}
+
 }  // namespace
 }  // namespace mailer::worker
