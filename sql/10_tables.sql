@@ -214,6 +214,7 @@ CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id
 CREATE UNIQUE INDEX "an address gets a batch's mail once" ON message (batch_id, address_key) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
+CREATE INDEX message_time ON message USING brin (created_at) WITH (autosummarize = on);
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
 COMMENT ON COLUMN message.queued_by IS 'Role that queued; loader and send_if run as this role';
 COMMENT ON COLUMN message.addresses IS 'Envelope recipients (RFC 5321 Mailbox, A-label domain), in order; roles has one letter for each';
@@ -293,6 +294,7 @@ CREATE TABLE outcome (
     CONSTRAINT "state is S sent, f failed, c cancelled or u unconfirmed" CHECK (state IN ('S', 'f', 'c', 'u')),
     CONSTRAINT "what was not simply sent has a reason" CHECK (state = 'S' OR reason IS NOT NULL)
 );
+CREATE INDEX outcome_time ON outcome USING brin (settled_at) WITH (autosummarize = on);
 CREATE INDEX outcome_unconfirmed ON outcome (settled_at) WHERE state = 'u';
 COMMENT ON TABLE outcome IS 'The final state of a message, one row; a row here and one in queue_entry exclude each other';
 COMMENT ON COLUMN outcome.settled_by IS 'Role that settled it by a statement; NULL: the engine did';
@@ -339,6 +341,7 @@ CREATE TABLE event (
     by_role     text,
     detail      jsonb NOT NULL DEFAULT '{}'
 );
+CREATE INDEX event_time ON event USING brin (at) WITH (autosummarize = on);
 COMMENT ON TABLE event IS 'Everything that changed and is not a message''s outcome: campaigns, mailboxes, switches, trigger failures, engine trouble';
 
 -- ── Batches and campaigns ──────────────────────────────────────────────────────────────────────────────────────────
@@ -352,6 +355,7 @@ CREATE TABLE batch_entry (
     created_by text NOT NULL,
     CONSTRAINT "gap is not negative" CHECK (gap >= interval '0')
 );
+CREATE INDEX batch_entry_time ON batch_entry USING brin (created_at) WITH (autosummarize = on);
 CREATE INDEX batch_entry_label ON batch_entry (label) WHERE label IS NOT NULL;
 COMMENT ON TABLE batch_entry IS 'Several messages about one event: one result each and one summary';
 
