@@ -62,6 +62,16 @@ struct Words {
     std::string at(Time t) const { return wall_clock(t, zone, now); }
 };
 
+// Claims beyond the connections are not on one: they wait, claimed ahead.
+std::string connection_detail(const GateState& state, const std::string& free, const std::string& busy) {
+    const int ahead = std::max(0, state.used.value_or(0) - state.limit.value_or(0));
+    if (!state.limit || *state.used < *state.limit) return free;
+    std::string text = busy;
+    if (ahead > 0) text += ", and " + std::to_string(ahead) + (ahead == 1 ? " claimed mail waits" : " claimed mails wait");
+    if (state.is_open) text += ahead > 0 ? "; there is room for more" : "; there is room to claim ahead";
+    return text;
+}
+
 std::string system_detail(const GateState& state, const SystemFacts& system) {
     switch (state.gate) {
         case Gate::sending_enabled:
@@ -72,7 +82,8 @@ std::string system_detail(const GateState& state, const SystemFacts& system) {
         case Gate::sending_not_paused:
             return state.is_open ? "sending is not paused" : with_reason("all sending is paused", *system.pause_reason);
         default:
-            return state.is_open ? "a connection is free" : "all connections of mailer.max_connections are busy";
+            return connection_detail(state, "a connection is free",
+                                     "all connections of mailer.max_connections are busy");
     }
 }
 
@@ -135,7 +146,7 @@ std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, 
             return state.opens_at ? "gap of " + name + words.until(state)
                                   : name + " is sending; its gap runs from the reply";
         default:
-            return name + (state.is_open ? " has a free connection" : " has no free connection");
+            return connection_detail(state, name + " has a free connection", name + " has no free connection");
     }
 }
 
@@ -157,7 +168,8 @@ std::string message_detail(const GateState& state, const MessageFacts& message, 
 GateLine line_of(const GateState& state, std::string detail) {
     GateLine line{.gate = state.gate, .is_open = state.is_open};
     if (state.limit) line.limit = std::to_string(*state.limit);
-    if (state.used) line.used = std::to_string(*state.used);
+    const bool counts_connections = state.gate == Gate::connections_free || state.gate == Gate::mailbox_connection;
+    if (state.used) line.used = std::to_string(counts_connections ? std::min(*state.used, *state.limit) : *state.used);
     line.opens_at = state.opens_at;
     line.detail = std::move(detail);
     return line;

@@ -22,6 +22,7 @@ struct SystemFacts {
     std::string held_reason = {};                  // why it isn't armed
     std::optional<std::string> pause_reason = {};  // set while mailer.pause() holds
     int max_connections = 0;                       // mailer.max_connections over all mailboxes; 0 is unlimited
+    int claims_per_connection = 1;                 // how many are claimed ahead; see MailboxFacts
     int in_flight = 0;                             // kept by the Planner; over all mailboxes
 };
 
@@ -39,7 +40,8 @@ struct MailboxFacts {
     std::optional<Time> next_at = {};       // stored: previous final reply + gap
     std::optional<Time> last_used_at = {};  // stored: last claim; the pool takes the least recently used first
     int max_connections = 1;
-    int in_flight = 0;
+    int claims_per_connection = 1;  // above 1: claims are made ahead, so that no connection waits for a commit
+    int in_flight = 0;              // claims
 };
 
 enum class LaneKind { campaign, batch, stream };

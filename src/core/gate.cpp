@@ -16,6 +16,10 @@ GateState gate_if(Gate gate, bool is_open, std::optional<Time> opens_at = std::n
     return {gate, is_open, is_open ? std::nullopt : opens_at, std::nullopt, std::nullopt};
 }
 GateState counted(Gate gate, int limit, int used) { return {gate, used < limit, std::nullopt, limit, used}; }
+// Counts claims, and shows connections: what is claimed ahead of them waits for one.
+GateState with_connection(Gate gate, int connections, int claims_per_connection, int claims) {
+    return {gate, claims < connections * claims_per_connection, std::nullopt, connections, claims};
+}
 GateState not_before(Gate gate, std::optional<Time> at, Time now) { return gate_if(gate, !at || *at <= now, at); }
 
 // Gathers a part's shut gates: the first of them, and the instant at which the last of them opens.
@@ -69,7 +73,8 @@ GateState sending_not_paused_gate(const SystemFacts& system) {
 
 GateState connections_free_gate(const SystemFacts& system) {
     if (system.max_connections <= 0) return open_gate(Gate::connections_free);
-    return counted(Gate::connections_free, system.max_connections, system.in_flight);
+    return with_connection(Gate::connections_free, system.max_connections, system.claims_per_connection,
+                           system.in_flight);
 }
 
 GateState campaign_running_gate(const LaneFacts& lane) {
@@ -123,7 +128,8 @@ GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now) {
 }
 
 GateState mailbox_connection_gate(const MailboxFacts& mailbox) {
-    return counted(Gate::mailbox_connection, mailbox.max_connections, mailbox.in_flight);
+    return with_connection(Gate::mailbox_connection, mailbox.max_connections, mailbox.claims_per_connection,
+                           mailbox.in_flight);
 }
 
 GateState not_suppressed_gate(const MessageFacts& message) {

@@ -27,7 +27,7 @@ std::vector<std::int64_t> lanes_with_pending() {
 core::LaneQueue read_queue(std::int64_t lane_id, std::int64_t limit) {
     static Statement statement(
         "SELECT message_id, due_at, expires_at, priority FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 "
-        "AND priority = $2"
+        "AND priority = $2 AND " MAILER_IS_ADOPTED
         " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
         {INT8OID, INT2OID, INT8OID});
     core::LaneQueue queue;
@@ -153,6 +153,7 @@ void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& 
     }
 }
 
+// Without claims ahead: a mail is foretold for when a connection is there to take it.
 core::Planner read_competition(core::LaneFacts& asked, core::Time now, std::vector<core::LaneQueue>& queues) {
     const Settings settings = settings_of_session();
     core::Planner planner;
@@ -175,8 +176,8 @@ core::Time time_of_plan() {
 core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now) {
     const Settings settings = settings_of_session();
     core::Planner planner;
-    planner.set_system(read_system(settings, look_at_arming(), 1));
-    for (const auto& mailbox : read_mailboxes(settings, {}, now))
+    planner.set_system(read_system(settings, look_at_arming(), claims_ahead));
+    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, nullptr}, now))
         planner.upsert_mailbox(mailbox);
     for (const auto& lane : read_lanes(lane_ids, {}, now))
         planner.upsert_lane(lane, now);

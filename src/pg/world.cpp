@@ -15,9 +15,12 @@ Param days_from(core::Time now) {
     return p_int(static_cast<std::int32_t>(day - pg_epoch_offset_days));
 }
 
+// Claims under an epoch that nobody adopted came with a dump or a copy: no sender of this database holds them.
+#define CLAIMED " FROM mailer.queue_entry WHERE state = 's' AND " MAILER_IS_ADOPTED " GROUP BY 1"
+
 std::map<std::int64_t, int> claimed_by(bool is_by_lane) {
-    static Statement by_lane("SELECT lane_id, count(*) FROM mailer.queue_entry WHERE state = 's' GROUP BY 1", {});
-    static Statement by_mailbox("SELECT mailbox_id, count(*) FROM mailer.queue_entry WHERE state = 's' GROUP BY 1", {});
+    static Statement by_lane("SELECT lane_id, count(*)" CLAIMED, {});
+    static Statement by_mailbox("SELECT mailbox_id, count(*)" CLAIMED, {});
     std::map<std::int64_t, int> counts;
     Rows rows = (is_by_lane ? by_lane : by_mailbox).run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
@@ -70,7 +73,7 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     if (auto from = rows.maybe_bigint(i, 7)) m.daily_limit.ramp_first_day = day_from_pg(*from);
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
-    if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.max_connections *= prefetch;
+    if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.claims_per_connection = prefetch;
     try {
         m.zone = zone(rows.text(i, 10));
     } catch (const Refusal& unknown) {  // a time zone that a server upgrade dropped: this mailbox's trouble alone
@@ -152,7 +155,8 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
     facts.held_reason = arming.why;
     Rows rows = control.run({});
     if (!rows.empty()) facts.pause_reason = rows.text(0, 1);
-    facts.max_connections = settings.max_connections * prefetch;
+    facts.max_connections = settings.max_connections;
+    facts.claims_per_connection = prefetch;
     return facts;
 }
 

@@ -15,7 +15,7 @@ namespace mailer::pg {
 constexpr int claims_ahead = 5;
 
 struct WorldOptions {
-    int prefetch = 1;
+    int prefetch = 1;  // claims a connection
     const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
 };
 
@@ -36,6 +36,9 @@ std::vector<std::int64_t> default_pool();
 // The earliest due row of every lane that has a pending one, by one index descent per lane and priority, whatever the
 // queue's depth; and the earliest expiry of all when asked for.
 std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry);
+
+// Whether a row of queue_entry may be sent by this database (SQL text): the clone guard's rule for who only reads.
+#define MAILER_IS_ADOPTED "epoch = ANY (ARRAY(SELECT unnest(a.adopted) FROM mailer.arming a))"
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
 // claim and by the mail room.

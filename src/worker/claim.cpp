@@ -66,7 +66,7 @@ int Pump::wanted(const core::Planner::Go& go) const {
     const core::LaneFacts* lane = planner_.lane(go.lane_id);
     const core::MailboxFacts* mailbox = planner_.mailbox(go.mailbox_id);
     if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero()) return 1;
-    return std::max(1, mailbox->max_connections - mailbox->in_flight);
+    return std::max(1, mailbox->max_connections * mailbox->claims_per_connection - mailbox->in_flight);
 }
 
 void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {

@@ -81,6 +81,38 @@ TEST(Gate, ConnectionsOfAllMailboxesAreLimitedTogether) {
     EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).used, "3");
 }
 
+TEST(Gate, ClaimsAheadOfTheConnectionsAreNoConnections) {
+    Scene scene;
+    scene.system.max_connections = 2;
+    scene.system.claims_per_connection = 3;
+    scene.system.in_flight = 2;
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).detail,
+              "all connections of mailer.max_connections are busy; there is room to claim ahead");
+    scene.system.in_flight = 5;
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).used, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).detail,
+              "all connections of mailer.max_connections are busy, and 3 claimed mails wait; there is room for more");
+    scene.system.in_flight = 6;
+    expect_shut_by(scene, Gate::connections_free, "never",
+                   "all connections of mailer.max_connections are busy, and 4 claimed mails wait");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).limit, "2");
+    EXPECT_EQ(line_for(scene.explain(), Gate::connections_free).used, "2");
+}
+
+TEST(Gate, AMailboxWithClaimsAheadShowsItsConnections) {
+    Scene scene;
+    scene.mailbox().max_connections = 2;
+    scene.mailbox().claims_per_connection = 2;
+    scene.mailbox().in_flight = 3;
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_connection).used, "2");
+    scene.mailbox().in_flight = 4;
+    expect_shut_by(scene, Gate::mailbox_connection, "never",
+                   "mailbox sales has no free connection, and 2 claimed mails wait");
+}
+
 TEST(Gate, CampaignThatIsNotRunningSendsNothing) {
     Scene scene;
     scene.lane.state = LaneState::paused;
