@@ -179,8 +179,12 @@ core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time no
     planner.set_system(read_system(settings, look_at_arming(), claims_ahead));
     for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, nullptr}, now))
         planner.upsert_mailbox(mailbox);
-    for (const auto& lane : read_lanes(lane_ids, {}, now))
+    for (core::LaneFacts& lane : read_lanes(lane_ids, {}, now)) {
+        // Only a campaign has a zone of its own; of the other lanes the texts speak in the one that campaigns have by
+        // default.
+        if (lane.kind != core::LaneKind::campaign) lane.window.zone = zone(settings.timezone);
         planner.upsert_lane(lane, now);
+    }
     return planner;
 }
 

@@ -41,7 +41,7 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
 #define MAILER_IS_ADOPTED "epoch = ANY (ARRAY(SELECT unnest(a.adopted) FROM mailer.arming a))"
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
-// claim and by the mail room.
+// claim and by the mail room. Bulk is campaigns and notifications; a mail of a required category has none.
 #define MAILER_SUPPRESSION_APPLIES(now)                                              \
     "(s.expires_at IS NULL OR s.expires_at > " now                                   \
     ") AND (s.scope = 'all'"                                                         \
