@@ -214,7 +214,6 @@ CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id
 CREATE UNIQUE INDEX "an address gets a batch's mail once" ON message (batch_id, address_key) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
-CREATE INDEX message_time ON message USING brin (created_at) WITH (autosummarize = on);
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
 COMMENT ON COLUMN message.queued_by IS 'Role that queued; loader and send_if run as this role';
 COMMENT ON COLUMN message.addresses IS 'Envelope recipients (RFC 5321 Mailbox, A-label domain), in order; roles has one letter for each';

@@ -77,7 +77,6 @@ CREATE TABLE notification (
     read_at         timestamptz,
     CONSTRAINT "only unread rows with a collapse_key take more" CHECK (NOT is_open OR collapse_key IS NOT NULL AND read_at IS NULL)
 );
-CREATE INDEX notification_time ON notification USING brin (created_at) WITH (autosummarize = on);
 CREATE INDEX notification_inbox ON notification (user_id, notification_id);
 CREATE INDEX notification_unread ON notification (user_id, notification_id) WHERE read_at IS NULL;
 CREATE UNIQUE INDEX "a collapse_key has one open notification" ON notification (user_id, category, collapse_key) WHERE is_open;
@@ -98,7 +97,6 @@ CREATE TABLE notification_item (
     message_id      bigint,
     CONSTRAINT "collapse_key is 1 to 500 characters" CHECK (length(collapse_key) BETWEEN 1 AND 500)
 ) WITH (fillfactor = 90);
-CREATE INDEX notification_item_time ON notification_item USING brin (created_at) WITH (autosummarize = on);
 CREATE INDEX notification_item_notification ON notification_item (notification_id, item_id) WHERE notification_id IS NOT NULL;
 CREATE INDEX notification_item_message ON notification_item (message_id, item_id) WHERE message_id IS NOT NULL;
 CREATE INDEX notification_item_waiting ON notification_item (user_id, category, mail_group) WHERE mail_group IS NOT NULL AND message_id IS NULL;

@@ -67,7 +67,8 @@ std::string connection_detail(const GateState& state, const std::string& free, c
     const int ahead = std::max(0, state.used.value_or(0) - state.limit.value_or(0));
     if (!state.limit || *state.used < *state.limit) return free;
     std::string text = busy;
-    if (ahead > 0) text += ", and " + std::to_string(ahead) + (ahead == 1 ? " claimed mail waits" : " claimed mails wait");
+    if (ahead > 0)
+        text += ", and " + std::to_string(ahead) + (ahead == 1 ? " claimed mail waits" : " claimed mails wait");
     if (state.is_open) text += ahead > 0 ? "; there is room for more" : "; there is room to claim ahead";
     return text;
 }

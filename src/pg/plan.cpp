@@ -27,8 +27,7 @@ std::vector<std::int64_t> lanes_with_pending() {
 core::LaneQueue read_queue(std::int64_t lane_id, std::int64_t limit) {
     static Statement statement(
         "SELECT message_id, due_at, expires_at, priority FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 "
-        "AND priority = $2 AND " MAILER_IS_ADOPTED
-        " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
+        "AND priority = $2 AND " MAILER_IS_ADOPTED " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
         {INT8OID, INT2OID, INT8OID});
     core::LaneQueue queue;
     queue.lane_id = lane_id;

@@ -90,7 +90,8 @@ void journal_disagreements(FunctionCallInfo fcinfo) {
     const ArmingState arming = look_at_arming();
     const Claims before = look(arming.adopted);
     const worker::JournalView journal = view(arming);
-    if (!journal.is_trusted) return;  // nobody has sent here since the machine started, or the next sender won't believe it
+    if (!journal.is_trusted)
+        return;  // nobody has sent here since the machine started, or the next sender won't believe it
     const Claims after = look(arming.adopted);
 
     for (const auto& [token, claim] : before) {

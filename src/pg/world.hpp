@@ -15,7 +15,7 @@ namespace mailer::pg {
 constexpr int claims_ahead = 5;
 
 struct WorldOptions {
-    int prefetch = 1;  // claims a connection
+    int prefetch = 1;                             // claims a connection
     const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
 };
 

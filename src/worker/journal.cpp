@@ -264,8 +264,8 @@ JournalView view_journal(const std::string& path, const JournalBinding& binding)
         view.is_trusted = true;
         view.made_at = core::from_unix_us(header->made_at);
         SlotHead head;
-        for (std::uint32_t slot = 0;
-             pread(fd, &head, sizeof head, place_of(slot)) == static_cast<ssize_t>(sizeof head); ++slot) {
+        for (std::uint32_t slot = 0; pread(fd, &head, sizeof head, place_of(slot)) == static_cast<ssize_t>(sizeof head);
+             ++slot) {
             if (head.phase != 0) view.tokens.insert(head.token);
         }
     }

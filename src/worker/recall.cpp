@@ -1,7 +1,9 @@
-// What comes back unsent: after a pause, a cancel, a breaker, a change of its mailbox's server, before the sender leaves.
+// What comes back unsent: after a pause, a cancel, a breaker, a change of its mailbox's server, before the sender
+// leaves.
 //
-// Only what is not on the wire; which that is the courier says. It becomes pending again as it was, no attempt consumed,
-// its slot and day's count given back. The tick's transaction may be open, so nothing here may talk to a mail server.
+// Only what is not on the wire; which that is the courier says. It becomes pending again as it was, no attempt
+// consumed, its slot and day's count given back. The tick's transaction may be open, so nothing here may talk to a mail
+// server.
 #include "worker/pump.hpp"
 
 namespace mailer::worker {
