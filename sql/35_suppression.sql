@@ -22,8 +22,8 @@ END;
 $$;
 COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
 'From now on this address gets no mail: what waits for it is cancelled (suppressed) when its turn comes.
-reason: for people. expires_at: NULL is for good. scope: all, bulk (campaigns, and notifications that aren''t required), category:NAME or
-campaign:ID. Suppressing again replaces.
+reason: for people. expires_at: NULL is for good. Suppressing again replaces.
+scope: all, bulk (campaigns, and notifications that aren''t required), category:NAME or campaign:ID.
 Errors: 22023 a bad address or scope.';
 
 CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boolean

@@ -51,7 +51,8 @@ SELECT throws_ok($$SELECT mailer.campaign_start(NULL)$$, '42704', NULL, 'no camp
 SELECT is_empty($$SELECT * FROM mailer.campaign_status(0)$$, 'a campaign that isn''t there has no status');
 
 -- Cancelling settles what is pending, and leaves to the engine what it holds.
-UPDATE mailer.queue_entry SET state = 's', token = 1, mailbox_id = :one, claimed_at = now(), reserved_day = '2030-01-07', campaign_day = '2030-01-07'
+-- A claim from before this database had a journal, so that verify() doesn't look for it there.
+UPDATE mailer.queue_entry SET state = 's', token = 1, mailbox_id = :one, claimed_at = now() - interval '1 hour', reserved_day = '2030-01-07', campaign_day = '2030-01-07'
 WHERE message_id = :cy;
 SELECT mailer.campaign_cancel(:spring, 'enough') \g /dev/null
 SELECT results_eq(format('SELECT message_id, state, reason, settled_by FROM mailer.message_status WHERE campaign_id = %s ORDER BY 1', :spring),
