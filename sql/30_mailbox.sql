@@ -245,7 +245,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
-'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail.
+'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
+what is still connecting to the server of before goes to the new one at once, and only what is on the wire stays.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, from_address, from_name, daily_limit,
 ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default.
 Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
