@@ -17,6 +17,7 @@ extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/procsignal.h"
@@ -126,10 +127,12 @@ void log_error(ErrorData* data) {
 
 std::optional<timer_t> grace_timer;
 
-// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown.
+// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown. It may come while the
+// process is at its end, which has no MyProc any more.
 void on_grace_over(int signal) {
     int const saved_errno = errno;
-    if (is_leaving && MyProc->syncRepState == SYNC_REP_WAITING) die(signal);
+    bool const is_working = is_leaving && !proc_exit_inprogress && MyProc != nullptr;
+    if (is_working && MyProc->syncRepState == SYNC_REP_WAITING) die(signal);
     errno = saved_errno;
 }
 
