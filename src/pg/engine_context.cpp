@@ -127,8 +127,8 @@ void log_error(ErrorData* data) {
 
 std::optional<timer_t> grace_timer;
 
-// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown. It may come while the
-// process is at its end, which has no MyProc any more.
+// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown. It may come while
+// the process is at its end, which has no MyProc any more.
 void on_grace_over(int signal) {
     int const saved_errno = errno;
     bool const is_working = is_leaving && !proc_exit_inprogress && MyProc != nullptr;
