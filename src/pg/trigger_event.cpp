@@ -6,8 +6,10 @@
 
 extern "C" {
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
+#include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -76,6 +78,18 @@ Found find_function(const TriggerData& trigger, const std::string& name) {
     });
 }
 
+// A kept plan may have the function's body in it, planned for somebody who had this right.
+void check_right(Oid function) {
+    call([&] {
+#if PG_VERSION_NUM >= 160000
+        const AclResult right = object_aclcheck(ProcedureRelationId, function, GetUserId(), ACL_EXECUTE);
+#else
+        const AclResult right = pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE);
+#endif
+        if (right != ACLCHECK_OK) aclcheck_error(right, OBJECT_FUNCTION, get_func_name(function));
+    });
+}
+
 void check_result(const SPITupleTable* table, const std::string& name) {
     const TupleDesc shape = table->tupdesc;
     const Oid first = shape->natts > 0 ? getBaseType(TupleDescAttr(shape, 0)->atttypid) : InvalidOid;
@@ -130,6 +144,7 @@ std::vector<BatchItem> call_recipients_function(const TriggerData& trigger, cons
     const std::string sql =
         std::string("SELECT * FROM ") + found.name + (found.argument_count == 1 ? "($1)" : "($1, $2, $3)");
     const Param operation = p_text(row.operation);
+    check_right(found.function);
     SPIPlanPtr const plan = plan_for(sql, found.argument_count);
     call([&] {
         Datum values[] = {row.new_row.datum, row.old_row.datum, operation.value};
