@@ -6,6 +6,7 @@
 #include <queue>
 #include <tuple>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace mailer::core {
@@ -56,8 +57,10 @@ class Run {
 public:
     Run(Planner planner, std::vector<LaneQueue> queues, Time now, const ForecastOptions& options)
         : planner_(std::move(planner)), options_(options), now_(now) {
-        for (LaneQueue& queue : queues)
+        for (LaneQueue& queue : queues) {
             waiting_[queue.lane_id] = Waiting{std::move(queue.waiting)};
+            ends_.insert(queue.ends.begin(), queue.ends.end());
+        }
         for (const std::int64_t lane : planner_.lane_ids())
             planner_.set_pending(lane, waiting_[lane].earliest_due());
         land_what_flies();
@@ -65,7 +68,7 @@ public:
 
     // As the sender's ticks: what has landed is settled first, then all that may go is claimed. A mail that takes no
     // time at all still keeps its mailbox from those that are claimed with it.
-    std::vector<ForecastRow> rows() {
+    Forecast run() {
         for (;;) {
             land(now_);
             while (!is_enough()) {
@@ -73,10 +76,11 @@ public:
                 if (!go) break;
                 send_one(*go);
             }
-            if (is_enough()) return std::move(rows_);
+            if (is_enough()) break;
             if (has_landed(now_)) continue;
-            if (!advance()) return std::move(rows_);
+            if (!advance()) break;
         }
+        return std::move(forecast_);
     }
 
 private:
@@ -129,17 +133,18 @@ private:
             if (judge(*message, now_) == MessageFate::go) {
                 const Reservation taken = planner_.reserve(go.lane_id, go.mailbox_id, *message, now_);
                 if (!options_.only_lane || *options_.only_lane == go.lane_id) {
-                    rows_.push_back({go.lane_id, taken.ordinal, message->id, go.mailbox_id, now_});
+                    forecast_.rows.push_back({go.lane_id, taken.ordinal, message->id, go.mailbox_id, now_});
                 }
                 take_off(taken);
             }
+            forecast_.has_run_out = ends_.contains(message->id);
             lane.pop();
         }
         planner_.set_pending(go.lane_id, lane.earliest_due());
     }
 
     bool is_enough() {
-        if (rows_.size() >= options_.max_rows) return true;
+        if (forecast_.has_run_out || forecast_.rows.size() >= options_.max_rows) return true;
         return options_.only_lane && !waiting_[*options_.only_lane].earliest_due();
     }
 
@@ -157,16 +162,16 @@ private:
     const ForecastOptions& options_;
     Time now_;
     std::unordered_map<std::int64_t, Waiting> waiting_;
-    std::vector<ForecastRow> rows_;
+    std::unordered_set<std::int64_t> ends_;
+    Forecast forecast_;
     std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
     std::uint64_t sequence_ = 0;
 };
 
 }  // namespace
 
-std::vector<ForecastRow> forecast(Planner planner, std::vector<LaneQueue> queues, Time now,
-                                  const ForecastOptions& options) {
-    return Run{std::move(planner), std::move(queues), now, options}.rows();
+Forecast forecast(Planner planner, std::vector<LaneQueue> queues, Time now, const ForecastOptions& options) {
+    return Run{std::move(planner), std::move(queues), now, options}.run();
 }
 
 }  // namespace mailer::core

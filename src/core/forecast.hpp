@@ -16,7 +16,8 @@ namespace mailer::core {
 
 struct LaneQueue {
     std::int64_t lane_id = 0;
-    std::vector<MessageFacts> waiting;  // in any order
+    std::vector<MessageFacts> waiting;    // in any order
+    std::vector<std::int64_t> ends = {};  // ids of those behind which more wait that aren't listed
 };
 
 struct ForecastRow {
@@ -34,8 +35,12 @@ struct ForecastOptions {
     Duration transit{0};                         // from claim to final reply
 };
 
+struct Forecast {
+    std::vector<ForecastRow> rows;
+    bool has_run_out = false;  // it ended where the listed messages end (LaneQueue::ends), and more would follow
+};
+
 // `planner` is a copy that the forecast may use up. Claims in flight in it are taken to end at now + transit.
-std::vector<ForecastRow> forecast(Planner planner, std::vector<LaneQueue> queues, Time now,
-                                  const ForecastOptions& options = {});
+Forecast forecast(Planner planner, std::vector<LaneQueue> queues, Time now, const ForecastOptions& options = {});
 
 }  // namespace mailer::core

@@ -1,19 +1,21 @@
 // Reading the plan; see plan.hpp. Which lanes take part in a forecast is decided here, what may go by core/gate alone.
 #include "pg/plan.hpp"
 
-#include <set>
+#include <algorithm>
 
 #include "pg/clock.hpp"
+#include "pg/plan_queue.hpp"
 #include "pg/zone.hpp"
 
 namespace mailer::pg {
 
 namespace {
 
-constexpr std::int64_t most_rows = 1'000'000;     // of the lane that is asked about
-constexpr std::int64_t most_of_others = 200'000;  // of each lane that shares its mailboxes
+constexpr std::int64_t most_rows = 1'000'000;     // of the lane that is asked about, and of each priority
+constexpr std::int64_t most_of_others = 200'000;  // the same of each lane that shares its mailboxes
 constexpr core::Duration longest_usual_transit = std::chrono::minutes(1);
 constexpr std::int64_t message_depth = 2'000;  // how deep in a lane explain(message) looks for a slot
+constexpr std::int64_t first_depth = 100;      // is enough for most questions; then ten times as deep
 
 Settings settings_of_session() { return settings(); }
 
@@ -22,47 +24,6 @@ std::vector<std::int64_t> lanes_with_pending() {
     for (const auto& hint : earliest_by_lane(nullptr))
         ids.push_back(hint.lane_id);
     return ids;
-}
-
-core::LaneQueue read_queue(std::int64_t lane_id, std::int64_t limit) {
-    static Statement statement(
-        "SELECT message_id, due_at, expires_at, priority FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 "
-        "AND priority = $2 AND " MAILER_IS_ADOPTED " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
-        {INT8OID, INT2OID, INT8OID});
-    core::LaneQueue queue;
-    queue.lane_id = lane_id;
-    for (int priority = 4; priority >= 0; --priority) {
-        const auto left = limit - static_cast<std::int64_t>(queue.waiting.size());
-        if (left <= 0) break;
-        Rows rows = statement.run(
-            {p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), p_bigint(left)}, true);
-        for (std::uint64_t i = 0; i < rows.count(); ++i) {
-            core::MessageFacts facts;
-            facts.id = rows.bigint(i, 1);
-            facts.due_at = *time_at(rows, i, 2);
-            facts.expires_at = time_at(rows, i, 3);
-            facts.priority = static_cast<int>(rows.bigint(i, 4));
-            queue.waiting.push_back(facts);
-        }
-    }
-    return queue;
-}
-
-// Suppressed leads take no slot: the claim cancels them. Asked only when anybody is suppressed at all.
-void mark_suppressed(core::LaneQueue& queue, core::Time now) {
-    static Statement any("SELECT 1 FROM mailer.suppression LIMIT 1", {});
-    static Statement statement(
-        "SELECT m.message_id FROM mailer.suppression s JOIN mailer.message m ON m.address_key = s.address_key AND "
-        "m.lane_id = $1"
-        " WHERE " MAILER_SUPPRESSION_APPLIES("$2"),
-        {INT8OID, TIMESTAMPTZOID});
-    if (any.run({}, true).empty()) return;
-    Rows rows = statement.run({p_bigint(queue.lane_id), p_at(now)}, true);
-    std::set<std::int64_t> suppressed;
-    for (std::uint64_t i = 0; i < rows.count(); ++i)
-        suppressed.insert(rows.bigint(i, 1));
-    for (auto& facts : queue.waiting)
-        facts.is_suppressed = suppressed.contains(facts.id);
 }
 
 // How long a mail takes from its claim to the final reply, as the last ones did: mailbox gaps run from that reply, so
@@ -133,19 +94,30 @@ void check_overrides(Datum overrides) {
                    "mailboxes."});
 }
 
+PlannedLane planned(const core::LaneFacts& lane) {
+    if (lane.kind == core::LaneKind::campaign) return {lane.id, lane.campaign_id};
+    return {lane.id};
+}
+
+// Whose mails take part in a plan.
+struct Competition {
+    core::Planner planner;
+    PlannedLane asked;
+    std::vector<PlannedLane> others = {};
+};
+
 // Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
 // which mailbox a lane gets depends on all of them.
 void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now,
-                     core::Planner& planner, std::vector<core::LaneQueue>& queues) {
+                     Competition& competition) {
     std::vector<std::int64_t> contested = asked.pool;
     for (bool is_growing = true; is_growing;) {
         is_growing = false;
         for (core::LaneFacts& lane : lanes) {
             if (lane.id == asked.id || lane.state != core::LaneState::running || !share(lane.pool, contested)) continue;
             contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
-            planner.upsert_lane(lane, now);
-            queues.push_back(read_queue(lane.id, most_of_others));
-            mark_suppressed(queues.back(), now);
+            competition.planner.upsert_lane(lane, now);
+            competition.others.push_back(planned(lane));
             lane.pool.clear();  // it is in
             is_growing = true;
         }
@@ -153,15 +125,29 @@ void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& 
 }
 
 // Without claims ahead: a mail is foretold for when a connection is there to take it.
-core::Planner read_competition(core::LaneFacts& asked, core::Time now, std::vector<core::LaneQueue>& queues) {
+Competition read_competition(const core::LaneFacts& asked, core::Time now) {
     const Settings settings = settings_of_session();
-    core::Planner planner;
-    planner.set_system(read_system(settings, look_at_arming(), 1));
+    Competition competition{{}, planned(asked)};
+    competition.planner.set_system(read_system(settings, look_at_arming(), 1));
     for (const auto& mailbox : read_mailboxes(settings, {}, now))
-        planner.upsert_mailbox(mailbox);
-    planner.upsert_lane(asked, now);
-    add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, planner, queues);
-    return planner;
+        competition.planner.upsert_mailbox(mailbox);
+    competition.planner.upsert_lane(asked, now);
+    add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, competition);
+    return competition;
+}
+
+// The plan as far as the first `depth` messages of each lane and priority tell it. From the full depth on it goes past
+// the end of a lane that is deeper still.
+core::Forecast forecast_to(const Competition& competition, std::int64_t depth, core::Time now,
+                           const core::ForecastOptions& options) {
+    std::vector<core::LaneQueue> queues;
+    for (const PlannedLane& lane : competition.others) {
+        queues.push_back(read_queue(lane, std::min(depth, most_of_others), now));
+        if (depth >= most_of_others) queues.back().ends.clear();
+    }
+    queues.push_back(read_queue(competition.asked, depth, now));
+    if (depth >= most_rows) queues.back().ends.clear();
+    return core::forecast(competition.planner, std::move(queues), now, options);
 }
 
 }  // namespace
@@ -199,27 +185,24 @@ std::int64_t lane_of_campaign(std::int64_t campaign_id) {
 
 // The slot of one message: the plan up to its place, when that isn't too deep in the lane.
 MessageForecast forecast_of(const worker::Candidate& candidate, core::Time now) {
+    const std::string too_deep = "not within the next " + std::to_string(message_depth) + " mails of its lane";
+    const std::int64_t before = count_before(candidate.lane_id, candidate.facts, message_depth);
+    if (before == message_depth) return {std::nullopt, too_deep};
     const std::int64_t lanes[] = {candidate.lane_id};
-    std::vector<core::LaneFacts> facts = read_lanes(lanes, {}, now);
+    const std::vector<core::LaneFacts> facts = read_lanes(lanes, {}, now);
     if (facts.empty()) return {std::nullopt, "its lane is gone"};
-    std::vector<core::LaneQueue> queues;
-    core::Planner planner = read_competition(facts.front(), now, queues);
-    core::LaneQueue own = read_queue(candidate.lane_id, message_depth);
-    mark_suppressed(own, now);
-    const bool is_near =
-        std::any_of(own.waiting.begin(), own.waiting.end(), [&](const auto& m) { return m.id == candidate.facts.id; });
-    queues.push_back(std::move(own));
+    const Competition competition = read_competition(facts.front(), now);
     core::ForecastOptions options;
     options.only_lane = candidate.lane_id;
     options.transit = usual_transit();
-    std::optional<core::Time> last;
-    for (const auto& row : core::forecast(std::move(planner), std::move(queues), now, options)) {
-        if (row.message_id == candidate.facts.id) return {row.slot_at, "goes then, if nothing disturbs the plan"};
-        last = row.slot_at;
+    for (std::int64_t depth = std::max(first_depth, before + 1);; depth = std::min(10 * depth, message_depth)) {
+        const core::Forecast plan = forecast_to(competition, depth, now, options);
+        for (const core::ForecastRow& row : plan.rows) {
+            if (row.message_id == candidate.facts.id) return {row.slot_at, "goes then, if nothing disturbs the plan"};
+        }
+        if (!plan.has_run_out) return {std::nullopt, "no slot as things are: see the shut gates"};
+        if (depth >= message_depth) return {std::nullopt, too_deep + " and those that share its mailboxes"};
     }
-    if (!is_near && last)
-        return {std::nullopt, "not within the next " + std::to_string(message_depth) + " mails of its lane"};
-    return {std::nullopt, "no slot as things are: see the shut gates"};
 }
 
 CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, std::optional<std::int64_t> max_rows,
@@ -231,16 +214,18 @@ CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, st
     apply(lane, overrides);
     if (lane.state == core::LaneState::completed || lane.state == core::LaneState::cancelled) return {};
     lane.state = core::LaneState::running;
-    std::vector<core::LaneQueue> queues;
-    CampaignForecast result{read_competition(lane, now, queues), {}};
-    core::LaneQueue own = read_queue(lane.id, most_rows);
-    mark_suppressed(own, now);
-    queues.push_back(std::move(own));
+    const Competition competition = read_competition(lane, now);
     core::ForecastOptions options;
     options.only_lane = lane.id;
     options.transit = usual_transit();
     if (max_rows) options.max_rows = static_cast<std::size_t>(std::max<std::int64_t>(0, *max_rows));
-    result.rows = core::forecast(result.planner, std::move(queues), now, options);
+    CampaignForecast result{competition.planner, {}};
+    const std::int64_t first = max_rows ? first_depth + std::max<std::int64_t>(0, *max_rows) : most_rows;
+    for (std::int64_t depth = first;; depth *= 10) {
+        core::Forecast plan = forecast_to(competition, depth, now, options);
+        result.rows = std::move(plan.rows);
+        if (!plan.has_run_out || result.rows.size() >= options.max_rows) break;
+    }
     return result;
 }
 

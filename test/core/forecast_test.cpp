@@ -22,7 +22,8 @@ struct Outlook {
     MailboxFacts& mailbox() { return mailboxes.front(); }
     MessageFacts& message(std::size_t i) { return queues.front().waiting.at(i); }
 
-    std::vector<ForecastRow> rows() const {
+    std::vector<ForecastRow> rows() const { return whole().rows; }
+    Forecast whole() const {
         Planner planner;
         planner.set_system(system);
         for (const auto& m : mailboxes)
@@ -50,6 +51,27 @@ TEST(Forecast, FollowsTheGapInTheOrderOfTheQueue) {
               "104@01-05 10:00, 101@01-05 10:01:30, 102@01-05 10:03, 103@01-05 10:04:30, 105@01-05 10:06");
     EXPECT_EQ(outlook.rows()[4].ordinal, 5);
     EXPECT_EQ(outlook.rows()[4].lane_id, 7);
+}
+
+TEST(Forecast, EndsWhereTheListedMessagesEndAndSaysSo) {
+    Outlook outlook;
+    EXPECT_FALSE(outlook.whole().has_run_out);
+    outlook.queues.front().ends = {102};
+    EXPECT_EQ(outlook.text(), "101@01-05 10:00, 102@01-05 10:01:30");
+    EXPECT_TRUE(outlook.whole().has_run_out);
+}
+
+TEST(Forecast, AnOtherLaneThatRunsOutEndsItForAll) {
+    Outlook outlook;
+    LaneFacts other = outlook.lane();
+    other.id = 8;
+    other.campaign_id = 8;
+    outlook.lanes.push_back(other);
+    outlook.queues.push_back({8, leads(201, 1, kMondayMorning - hours{1}), {201}});
+    outlook.options.only_lane = 7;
+    const Forecast plan = outlook.whole();
+    EXPECT_TRUE(plan.has_run_out);
+    EXPECT_LT(plan.rows.size(), 5U);
 }
 
 TEST(Forecast, JitterMovesEachSlotAsItWillBeDrawn) {

@@ -239,7 +239,7 @@ TEST(PlannerYear, ForecastComesTrueToTheMicrosecondAlsoAcrossRestarts) {
         World world = random_world(random, false);
         const Duration transit = std::chrono::milliseconds{random.of<int>({0, 300, 40'000})};
         const Time end = kNewYear + hours{24 * 365};
-        const auto rows = forecast(world.planner, world.queues, kNewYear, {.until = end, .transit = transit});
+        const auto rows = forecast(world.planner, world.queues, kNewYear, {.until = end, .transit = transit}).rows;
         Simulation simulation{std::move(world.planner), world.queues, kNewYear, seed};
         simulation.transit = transit;
         simulation.restart_one_in = 10;
@@ -264,7 +264,7 @@ TEST(PlannerYear, ForecastComesTrueToTheSecondWithAWorkerThatIsLate) {
         World world = random_world(random, false, false);
         const Time end = kNewYear + hours{24 * 365};
         std::map<std::int64_t, std::vector<Time>> planned, seen;
-        for (const auto& row : forecast(world.planner, world.queues, kNewYear, {.until = end})) {
+        for (const auto& row : forecast(world.planner, world.queues, kNewYear, {.until = end}).rows) {
             planned[row.lane_id].push_back(row.slot_at);
         }
         Simulation simulation{std::move(world.planner), world.queues, kNewYear, seed};
