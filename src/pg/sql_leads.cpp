@@ -22,19 +22,25 @@ std::vector<Lead> read_leads(const RawValue& recipients, const RawValue& variabl
     return leads;
 }
 
+std::int64_t known(std::optional<std::int64_t> value, const char* parameter) {
+    if (!value) refuse_null(parameter);
+    return *value;
+}
+
 // Gives {queued, failed, id of the first that is new or 0}.
 Datum store(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     Leads leads;
-    leads.campaign_id = arguments.bigint().value();
-    leads.lane_id = arguments.bigint().value();
+    leads.campaign_id = known(arguments.bigint(), "campaign_id");
+    leads.lane_id = known(arguments.bigint(), "lane_id");
     leads.request.queued_by = arguments.text().view;
     leads.request.template_name = arguments.text();
     leads.domain = arguments.text().view;
-    leads.epoch = arguments.bigint().value();
-    leads.request.due_at = arguments.time().value();
+    leads.epoch = known(arguments.bigint(), "epoch");
+    leads.request.due_at = known(arguments.time(), "due_at");
     leads.request.now = transaction_now();
     const RawValue recipients = arguments.raw();
+    if (!recipients) refuse_null("recipients");
     const RawValue variables = arguments.raw();
     leads.items = read_leads(recipients, variables, arguments.raw());
     const Datum none = call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); });

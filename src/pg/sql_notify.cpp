@@ -61,6 +61,7 @@ Datum header_to(FunctionCallInfo fcinfo) {
 Datum collapsed_one(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     const RawValue variables = arguments.raw();
+    if (!variables) refuse_null("variables");
     const TextValue actor = arguments.text();
     const TextValue actor_id = arguments.text();
     return variables_of_one(variables, actor, actor_id, arguments.time().value_or(0)).datum;

@@ -23,6 +23,7 @@ void TableWatch::invalidated(Datum, Oid relation) {
 }
 
 bool TableWatch::also(Oid index) noexcept {
+    if (concerns(index)) return true;
     if (index_count_ == most_indexes) return false;
     indexes_[index_count_++] = index;
     return true;

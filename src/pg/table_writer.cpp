@@ -49,7 +49,8 @@ TableShape::TableShape(const char* table, std::initializer_list<const char*> col
 
 // What was prepared for the table's earlier shape is dropped. May ereport.
 bool TableShape::refresh() {
-    if (!watch_.is_news()) return is_plain_;
+    if (!watch_.is_news() && is_known_) return is_plain_;
+    is_known_ = false;
     if (estate_ != nullptr) FreeExecutorState(std::exchange(estate_, nullptr));
     constraints_ = nullptr;
     MemoryContext caller = MemoryContextSwitchTo(CacheMemoryContext);
@@ -60,13 +61,15 @@ bool TableShape::refresh() {
     is_plain_ = false;
     is_plain_ = resolve_columns(relation) && resolve_indexes(relation);
     table_close(relation, NoLock);
+    is_known_ = true;
     return is_plain_;
 }
 
 // Plain: no column that the caller would have to know, and nothing that fires.
 bool TableShape::resolve_columns(Relation relation) {
     const Form_pg_class facts = relation->rd_rel;
-    if (facts->relkind != RELKIND_RELATION || facts->relhastriggers || facts->relrowsecurity || facts->relispartition)
+    if (facts->relkind != RELKIND_RELATION || facts->relhastriggers || facts->relhasrules || facts->relrowsecurity ||
+        facts->relispartition)
         return false;
     std::array<bool, MaxTupleAttributeNumber> is_known{};
     for (int c = 0; c < count_; ++c) {
@@ -119,13 +122,15 @@ bool TableShape::resolve_index(Relation index) {
 
 TableWriter::TableWriter(TableShape& shape) : shape_(shape), exceptions_(std::uncaught_exceptions()) {}
 
-TableWriter::~TableWriter() {
+TableWriter::~TableWriter() noexcept(false) {
+    if (relation_ == nullptr) return;
+    shape_.is_in_use_ = false;
     // After an error the transaction's abort releases all of this.
     if (std::uncaught_exceptions() == exceptions_) finish();
 }
 
 bool TableWriter::open() {
-    if (!is_supported) return false;
+    if (!is_supported || shape_.is_in_use_) return false;
     return call([&] {
         if (!shape_.refresh()) return false;
         relation_ = table_open(shape_.watch_.oid(), RowExclusiveLock);
@@ -139,6 +144,7 @@ bool TableWriter::open() {
         constraints_of(target_) = shape_.constraints_;
         slot_ = MakeSingleTupleTableSlot(RelationGetDescr(relation_), &TTSOpsVirtual);
         slot_->tts_tableOid = shape_.watch_.oid();
+        shape_.is_in_use_ = true;
         return true;
     });
 }
@@ -227,6 +233,7 @@ void TableWriter::finish() {
     if (relation_ == nullptr) return;
     call([&] {
         flush();
+        shape_.is_in_use_ = false;
         for (TupleTableSlot* slot : slots_)
             ExecDropSingleTupleTableSlot(slot);
         slots_.clear();

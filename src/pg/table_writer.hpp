@@ -50,7 +50,9 @@ private:
     std::array<const char*, most_columns> columns_{};
     int count_ = 0;
 
+    bool is_known_ = false;  // false: deriving failed half way
     bool is_plain_ = false;
+    bool is_in_use_ = false;                 // by a writer that is open
     std::array<int, most_columns> place_{};  // of each column in the tuple, from 0
     EState* estate_ = nullptr;               // owns what is prepared
     ExprState** constraints_ = nullptr;
@@ -59,15 +61,16 @@ private:
 };
 
 // Inserts while it lives; the lock stays until the transaction ends. The rows become visible to the transaction's next
-// command: finish() counts it up.
+// command: finish() counts it up. One at a time for a table: a trigger or a constraint of the owner's may queue a mail
+// while one is open, and that one takes an INSERT, for the two would share the memory of their expressions.
 class TableWriter {
 public:
     explicit TableWriter(TableShape& shape);
-    ~TableWriter();
+    ~TableWriter() noexcept(false);  // finish() may ereport
     TableWriter(const TableWriter&) = delete;
     TableWriter& operator=(const TableWriter&) = delete;
 
-    bool open();                                 // false: not a plain table; use an INSERT
+    bool open();                                 // false: not a plain table, or in use; take an INSERT
     void insert(std::span<const Param> values);  // of the shape's first columns; the others are NULL
     // The same for one of many rows: they are written a page at a time, at the latest by finish().
     void append(std::span<const Param> values);

@@ -1,0 +1,65 @@
+-- Functions called where nobody expects it: by constraints and triggers that the owner added to the tables which mail is
+-- written straight into, while that mail is still being written; and with NULL for everything.
+BEGIN;
+SELECT no_plan();
+SET client_min_messages = warning;
+SELECT mailer.mailbox_create('one', 'smtp.example.com', from_address => 'one@example.com') \g /dev/null
+
+-- The left side is computed before the right side queues mails, and compared afterwards.
+CREATE FUNCTION copies(key text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    IF key LIKE 'outer%' THEN
+        PERFORM mailer.enqueue('inner' || i || '@example.com', repeat('s', 200), repeat('b', 2000)) FROM generate_series(1, 3) i;
+    END IF;
+    RETURN key || ' has a copy';
+END;
+$$;
+ALTER TABLE mailer.message ADD CONSTRAINT "has copies" CHECK (address_key || ' has a copy' = copies(address_key));
+SELECT lives_ok($$SELECT mailer.enqueue('first@example.com', 'S', 'B')$$, 'a constraint that calls a function is prepared');
+SELECT lives_ok($$SELECT mailer.enqueue('outer@example.com', 'S', 'B')$$, 'a constraint may queue mail');
+SELECT lives_ok($$SELECT mailer.enqueue_batch(ARRAY(SELECT 'outer' || i || '@example.com' FROM generate_series(1, 100) i), 'S', 'B')$$,
+    'for each mail of a batch too');
+ALTER TABLE mailer.message DROP CONSTRAINT "has copies";
+SELECT results_eq($$SELECT regexp_replace(address_key, '\d*@.*', '') AS who, count(*) FROM mailer.message GROUP BY 1 ORDER BY 1$$,
+    $$VALUES ('first', 1::bigint), ('inner', 303), ('outer', 101)$$, 'all of them are there');
+
+-- What is known of a table is derived anew when that changes: not while a batch is being written with it.
+CREATE FUNCTION tell_the_admin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    ANALYZE mailer.message;
+    ANALYZE mailer.queue_entry;
+    PERFORM mailer.enqueue('admin@example.com', 'A mail has failed', 'B');
+    RETURN NULL;
+END;
+$$;
+CREATE TRIGGER tell_the_admin AFTER INSERT ON mailer.outcome FOR EACH ROW EXECUTE FUNCTION tell_the_admin();
+SELECT lives_ok($$SELECT mailer.enqueue_batch(ARRAY(SELECT CASE WHEN i % 50 = 0 THEN 'bad' || i ELSE 'user' || i || '@example.com' END
+    FROM generate_series(1, 200) i), 'S', 'B')$$, 'a trigger may queue mail in the middle of a batch');
+DROP TRIGGER tell_the_admin ON mailer.outcome;
+SELECT is((SELECT count(*) FROM mailer.message WHERE address_key = 'admin@example.com'), 4::bigint, 'and does');
+
+CREATE TABLE told (queued bigint);
+CREATE RULE tell AS ON INSERT TO mailer.tally_delta DO ALSO INSERT INTO told VALUES (NEW.queued);
+SELECT mailer.enqueue('ruled@example.com', 'S', 'B') \g /dev/null
+SELECT is((SELECT sum(queued) FROM told), 1::numeric, 'a rule is obeyed');
+DROP RULE tell ON mailer.tally_delta;
+
+SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
+
+-- Whoever may call a function of the library may pass NULL for everything, and gets an answer or an error.
+CREATE FUNCTION answer_to_null(function oid) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE (SELECT format('SELECT %s(%s)', p.oid::regproc, string_agg('NULL::' || format_type(t.type, NULL), ', ' ORDER BY t.n))
+             FROM pg_proc p, unnest(p.proargtypes::oid[]) WITH ORDINALITY t(type, n) WHERE p.oid = function GROUP BY p.oid);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END;
+$$;
+SELECT isnt(answer_to_null(p.oid), 'XX000', format('%s takes or refuses NULL', p.oid::regprocedure))
+FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+WHERE p.pronamespace = 'mailer'::regnamespace AND l.lanname = 'c' AND NOT p.proisstrict AND p.pronargs > 0 AND p.prokind = 'f';
+SELECT throws_ok($$SELECT mailer._store_leads(1, 1, 'x', NULL, NULL, 1, now(), NULL, NULL, NULL)$$, '22004', NULL, 'no array of leads is refused');
+
+SELECT * FROM finish();
+ROLLBACK;
