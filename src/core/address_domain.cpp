@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <idn2.h>
 
+#include <cstdint>
 #include <memory>
 #include <new>
 

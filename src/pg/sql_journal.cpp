@@ -20,9 +20,9 @@
 extern "C" {
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/snapmgr.h"
-#include "utils/wait_event.h"
 }
 
 namespace mailer::pg {
