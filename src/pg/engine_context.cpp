@@ -227,7 +227,8 @@ EngineContext::Interruptible::Interruptible() noexcept {
 
 EngineContext::Interruptible::~Interruptible() {
     is_interruptible = 0;
-    if (is_leaving) QueryCancelPending = false;  // meant for the function, not for the settle that follows
+    // Meant for the function, not for the settle that follows; a session's user may mean all of it.
+    if (is_leaving || MyBackendType == B_BG_WORKER) QueryCancelPending = false;
 }
 
 void absorb_error(const PgError& error) noexcept {
