@@ -151,12 +151,13 @@ std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadR
     row.envelope = &recipient.envelope;
     row.variables = merged(own);
     if (!request_.attachments.empty()) row.attachments_of = first_id_;
-    row.is_keyed = is_first && request_.idempotency_key;
+    row.is_keyed = row.may_exist = is_first && request_.idempotency_key;
     row.content_hash = content_hash_;
     while (!writer.add_message(row)) {
         // The other one has committed (the insert waited for it), unless it was purged in between.
         if (const auto earlier = find_by_key(request_.idempotency_key, content_hash_))
             return earlier->batch_id.value_or(0);
+        row.may_exist = false;  // or is unique by an index that isn't ours: now it says so
     }
     const bool is_own_copy = row.variables.datum != own.datum && row.variables.datum != request_.variables.datum;
     if (is_own_copy) pfree(DatumGetPointer(row.variables.datum));

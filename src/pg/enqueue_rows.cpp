@@ -59,21 +59,24 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             request.category.param()};
 }
 
-// False: the idempotency key is taken, or the lead is in its campaign already. Other keys are unique by construction.
-bool insert_message(const MessageValues& values) {
-    static Statement insert(
-        "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, campaign_id, kind,"
-        " addresses, roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, "
-        "body_html, template,"
-        " variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if,"
-        " idempotency_key, content_hash, category)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"
-        " $23, $24, $25, $26, $27, $28, $29, $30)"
-        " ON CONFLICT DO NOTHING",
-        {INT8OID, TIMESTAMPTZOID, TEXTOID,        INT8OID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,
-         TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID,
-         INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID});
-    return insert.run(std::span<const Param>(values)).count() == 1;
+#define INSERT_MESSAGE                                                                                                \
+    "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, campaign_id, kind, addresses," \
+    " roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html,"        \
+    " template, variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if,"   \
+    " idempotency_key, content_hash, category)"                                                                       \
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"   \
+    " $23, $24, $25, $26, $27, $28, $29, $30)"
+
+// False: a unique index has such a row already. Which one isn't told, for with its name an index that is being built
+// anew beside it (REINDEX CONCURRENTLY) would be an error.
+bool insert_message(const MessageValues& values, bool may_exist) {
+    static constexpr std::initializer_list<Oid> types = {
+        INT8OID, TIMESTAMPTZOID, TEXTOID,        INT8OID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,
+        TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID,
+        INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID};
+    static Statement insert(INSERT_MESSAGE, types);
+    static Statement insert_if_new(INSERT_MESSAGE " ON CONFLICT DO NOTHING", types);
+    return (may_exist ? insert_if_new : insert).run(std::span<const Param>(values)).count() == 1;
 }
 
 // ── queue_entry ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,7 +143,7 @@ void MailWriter::put(TableWriter& table, std::span<const Param> values) {
 bool MailWriter::add_message(const MessageRow& row) {
     const Scratch scratch;
     const MessageValues values = values_of(row, request_);
-    if (!is_direct_ || row.is_keyed || row.may_exist) return insert_message(values);
+    if (!is_direct_ || row.may_exist) return insert_message(values, row.may_exist);
     put(messages_, values);
     return true;
 }

@@ -23,7 +23,7 @@ struct MessageRow {
     bool is_keyed = false;  // carries the request's idempotency key
     std::string_view content_hash = {};
     TextValue external_id = {};  // in place of the request's
-    bool may_exist = false;      // a lead that may be in its campaign already
+    bool may_exist = false;      // another mail may have the key, or be that lead, which is then no error
 };
 
 // Whom a count is for, beside the database.

@@ -100,13 +100,14 @@ std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, 
     row.envelope = &envelope;
     row.variables = request.variables;
     if (!request.attachments.empty()) row.attachments_of = id;
-    row.is_keyed = bool{request.idempotency_key};
+    row.is_keyed = row.may_exist = bool{request.idempotency_key};
     row.content_hash = content_hash;
 
     MailWriter writer(request, destination.epoch);
     while (!writer.add_message(row)) {
         // The other one has committed (the insert waited for it), unless it was purged in between.
         if (const auto earlier = find_by_key(request.idempotency_key, content_hash)) return earlier->message_id;
+        row.may_exist = false;  // or is unique by an index that isn't ours: now it says so
     }
     writer.add_to_queue(id, destination.stream_lane);
     writer.add_count({}, 1, 0);

@@ -66,6 +66,13 @@ private:
         return !find.run({p_bigint(leads_.campaign_id)}).empty();
     }
 
+    bool is_in(const std::string& key) const {
+        static Statement find(
+            "SELECT FROM mailer.message m WHERE m.campaign_id = $1 AND m.address_key OPERATOR(pg_catalog.=) $2",
+            {INT8OID, TEXTOID});
+        return !find.run({p_bigint(leads_.campaign_id), p_text(key)}).empty();
+    }
+
     void add(std::span<const Lead> items, bool may_exist) {
         std::vector<ReadLead> leads;
         leads.reserve(items.size());
@@ -103,7 +110,11 @@ private:
         row.variables = item.variables ? item.variables : leads_.request.variables;
         row.external_id = item.external_id;
         row.may_exist = !has_many_;
-        if (!writer_.add_message(row)) return;
+        if (!writer_.add_message(row)) {
+            if (is_in(lead.envelope.key)) return;
+            row.may_exist = false;  // unique by an index that isn't ours, which says so now
+            writer_.add_message(row);
+        }
         if (stored_.first_id == 0) stored_.first_id = id;
         if (lead.error) {
             writer_.add_failure(id, *lead.error);

@@ -1,5 +1,5 @@
 -- Functions called where nobody expects it: by constraints and triggers that the owner added to the tables which mail is
--- written straight into, while that mail is still being written; and with NULL for everything.
+-- written straight into, while that mail is still being written; beside an index of his; and with NULL for everything.
 BEGIN;
 SELECT no_plan();
 SET client_min_messages = warning;
@@ -43,6 +43,20 @@ CREATE RULE tell AS ON INSERT TO mailer.tally_delta DO ALSO INSERT INTO told VAL
 SELECT mailer.enqueue('ruled@example.com', 'S', 'B') \g /dev/null
 SELECT is((SELECT sum(queued) FROM told), 1::numeric, 'a rule is obeyed');
 DROP RULE tell ON mailer.tally_delta;
+
+-- An idempotency key and a lead may be there already, and that is no error; what else is unique is none of theirs.
+CREATE UNIQUE INDEX once ON mailer.message (external_id);
+SELECT mailer.enqueue('taken@example.com', 'S', 'B', external_id => 'order 1') \g /dev/null
+SELECT mailer.template_set('hello', 'Hello', 'B') \g /dev/null
+SELECT mailer.campaign_create('spring', 'hello') AS spring \gset
+SET LOCAL statement_timeout = '30s';
+SELECT throws_ok(s, '23505', NULL, s) FROM unnest(ARRAY[
+    $$SELECT mailer.enqueue('x@example.com', 'S', 'B', external_id => 'order 1')$$,
+    $$SELECT mailer.enqueue('x@example.com', 'S', 'B', external_id => 'order 1', idempotency_key => 'a key')$$,
+    $$SELECT mailer.enqueue_batch('{x@example.com}', 'S', 'B', external_id => 'order 1', idempotency_key => 'a key')$$,
+    format($$SELECT mailer.campaign_add(%s, 'x@example.com', external_id => 'order 1')$$, :spring)]) s;
+RESET statement_timeout;
+DROP INDEX mailer.once;
 
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
 
