@@ -133,6 +133,12 @@ private:
     StoredLeads stored_;
 };
 
+// By the index that makes a lead unique, or by one that is being built in its place (REINDEX CONCURRENTLY). What else
+// is unique would be so the next time too.
+bool is_lead_taken(const Caught& error) {
+    return error.sqlstate == "23505" && error.constraint.starts_with("a lead gets a campaign's mail once");
+}
+
 }  // namespace
 
 StoredLeads store_leads(const Leads& leads) {
@@ -142,7 +148,7 @@ StoredLeads store_leads(const Leads& leads) {
         StoredLeads stored;
         const std::optional<Caught> error = attempt([&] { stored = LeadStore(leads).run(); });
         if (!error) return stored;
-        const bool is_taken = error->sqlstate == "23505";
+        const bool is_taken = is_lead_taken(*error);
         if (is_taken && IsolationUsesXactSnapshot())
             refuse("could not serialize access due to concurrent update",
                    "Another transaction has added one of these leads.", "Do the transaction again.", "40001");

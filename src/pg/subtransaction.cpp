@@ -12,7 +12,7 @@ std::string text_or_empty(const char* text) { return text == nullptr ? std::stri
 
 Caught copy_of(const ErrorData& error) {
     return {unpack_sql_state(error.sqlerrcode), text_or_empty(error.message), text_or_empty(error.detail),
-            text_or_empty(error.hint), text_or_empty(error.context)};
+            text_or_empty(error.hint),          text_or_empty(error.context), text_or_empty(error.constraint_name)};
 }
 
 // Runs the work; an empty SQLSTATE says that it succeeded.
@@ -24,11 +24,11 @@ Caught run(const std::function<void()>& work) {
         return copy_of(*error.data());
     } catch (const Refusal& refusal) {
         const core::Error& error = refusal.error();
-        return {error.sqlstate, error.message, error.detail, error.hint, {}};
+        return {error.sqlstate, error.message, error.detail, error.hint, {}, {}};
     } catch (const std::bad_alloc&) {
-        return {"53200", "out of memory", {}, {}, {}};
+        return {"53200", "out of memory", {}, {}, {}, {}};
     } catch (const std::exception& error) {
-        return {"XX000", error.what(), {}, {}, {}};
+        return {"XX000", error.what(), {}, {}, {}, {}};
     }
 }
 

@@ -16,6 +16,7 @@ struct Caught {
     std::string detail = {};
     std::string hint = {};
     std::string context = {};
+    std::string constraint = {};
 };
 
 // Nothing when `work` succeeded (and its subtransaction was released).

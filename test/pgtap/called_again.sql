@@ -1,6 +1,6 @@
 -- Functions called where nobody expects it: by constraints and triggers that the owner added to the tables which mail is
 -- written straight into, while that mail is still being written; beside an index of his; and with NULL for everything.
-BEGIN;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT no_plan();
 SET client_min_messages = warning;
 SELECT mailer.mailbox_create('one', 'smtp.example.com', from_address => 'one@example.com') \g /dev/null
@@ -54,7 +54,9 @@ SELECT throws_ok(s, '23505', NULL, s) FROM unnest(ARRAY[
     $$SELECT mailer.enqueue('x@example.com', 'S', 'B', external_id => 'order 1')$$,
     $$SELECT mailer.enqueue('x@example.com', 'S', 'B', external_id => 'order 1', idempotency_key => 'a key')$$,
     $$SELECT mailer.enqueue_batch('{x@example.com}', 'S', 'B', external_id => 'order 1', idempotency_key => 'a key')$$,
-    format($$SELECT mailer.campaign_add(%s, 'x@example.com', external_id => 'order 1')$$, :spring)]) s;
+    format($$SELECT mailer.campaign_add(%s, 'x@example.com', external_id => 'order 1')$$, :spring),
+    format($$SELECT mailer.campaign_add_many(%s, ARRAY(SELECT 'x' || i || '@example.com' FROM generate_series(1, 100) i), NULL,
+        ARRAY(SELECT 'order ' || i FROM generate_series(1, 100) i))$$, :spring)]) s;
 RESET statement_timeout;
 DROP INDEX mailer.once;
 
