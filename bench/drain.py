@@ -2,7 +2,7 @@
 """Drains durable rows into a sink, in turn with smtp-source into the same sink, and prints medians and their ratio.
 
     bench/drain.py [--messages 20000] [--connections 50] [--rounds 5] [--delay-ms 0]
-                   [--pending 0] [--finished 0] [--hold-snapshot]
+                   [--pending 0] [--finished 0] [--hold-snapshot] [--filled]
 
 --delay-ms puts a proxy with that one-way delay before the sink; --pending and --finished fill the queue and the
 history first; --hold-snapshot keeps an old transaction open all the while. The cluster is private, fsync and
@@ -38,13 +38,15 @@ def wait_for_port(port):
 
 
 def prepare(args, port):
-    psql("CREATE EXTENSION IF NOT EXISTS mailer")
-    psql(f"""SELECT mailer.mailbox_create('relay', '127.0.0.1', {port}, from_address := 'bench@example.com', tls := 'none',
-             max_connections := {args.connections});
-             SELECT mailer.mailbox_alter('relay', '{{"max_per_connection": 1000000}}');
+    if not args.filled:
+        psql(f"""CREATE EXTENSION IF NOT EXISTS mailer;
+                 SELECT mailer.mailbox_create('relay', '127.0.0.1', {port}, from_address := 'bench@example.com', tls := 'none')""")
+    psql(f"""SELECT mailer.mailbox_alter('relay', '{{"port": {port}, "max_connections": {args.connections},
+                                                     "max_per_connection": 1000000}}');
              SELECT mailer.template_set('bench', 'Hello {{{{name}}}}',
                  repeat('The quick brown fox {{{{name}}}} jumps over the lazy dog and runs away again, ok' || E'\\n', 26));""")
-    history.fill(args.pending, args.finished, port)
+    if not args.filled:
+        history.fill(args.pending, args.finished, port)
 
 
 def drain(args):
@@ -111,6 +113,7 @@ def main():
     parser.add_argument("--pending", type=int, default=0)
     parser.add_argument("--finished", type=int, default=0)
     parser.add_argument("--hold-snapshot", action="store_true")
+    parser.add_argument("--filled", action="store_true", help="the cluster of $MAILER_CLUSTER was filled by bench/history.py")
     args = parser.parse_args()
     if "MAILER_CLUSTER" not in os.environ:
         if not shutil.which("smtp-sink"):
