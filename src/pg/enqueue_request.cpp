@@ -13,19 +13,23 @@ extern "C" {
 }
 
 namespace mailer::pg {
+
+void check_key_length(const char* parameter, std::string_view key) {
+    constexpr std::size_t longest_key = 500;  // octets; keys are indexed
+    if (key.size() <= longest_key) return;
+    refuse(std::string(parameter) + " is too long",
+           "It has " + std::to_string(key.size()) + " octets; " + std::to_string(longest_key) + " are allowed.",
+           "Use a short identifier, or a hash of what you have.");
+}
+
 namespace {
 
-constexpr std::size_t longest_key = 500;  // octets; keys are indexed
 constexpr std::size_t most_headers = 100;
 
 void check_key(const char* parameter, const TextValue& key) {
     if (!key) return;
     if (key.view.empty()) refuse(std::string(parameter) + " must not be empty", {}, "Leave it out, or pass NULL.");
-    if (key.view.size() > longest_key)
-        refuse(
-            std::string(parameter) + " is too long",
-            "It has " + std::to_string(key.view.size()) + " octets; " + std::to_string(longest_key) + " are allowed.",
-            "Use a short identifier, or a hash of what you have.");
+    check_key_length(parameter, key.view);
 }
 
 std::vector<core::Address> read_addresses(const char* parameter, const TextValue& list) {

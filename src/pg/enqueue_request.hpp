@@ -74,6 +74,9 @@ std::string canonical_jsonb(const RawValue& jsonb);
 // SHA-256, 32 octets.
 std::string sha256(std::string_view text);
 
+// Refuses a key (idempotency_key, external_id, thread_key) that no index would take.
+void check_key_length(const char* parameter, std::string_view key);
+
 // Looks up a late-bound function as the caller and gives its qualified name.
 // `result` is the type that it must return.
 std::string resolve_late_bound(std::string_view parameter, const TextValue& name, Oid result);

@@ -18,6 +18,7 @@ std::vector<Lead> read_leads(const RawValue& recipients, const RawValue& variabl
         if (!names.nulls[i]) lead.recipient = detoasted_text(names.values[i]).view;
         if (i < own.count) lead.variables = {own.nulls[i], own.values[i]};
         if (i < ids.count && !ids.nulls[i]) lead.external_id = detoasted_text(ids.values[i]);
+        if (lead.external_id) check_key_length("external_id", lead.external_id.view);
     }
     return leads;
 }

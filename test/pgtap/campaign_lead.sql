@@ -35,6 +35,7 @@ SELECT is(mailer.campaign_add_many(:spring, ARRAY['fay@example.com'], ARRAY['{"n
 SELECT is((SELECT variables FROM mailer.message WHERE campaign_id = :spring AND address_key = 'fay@example.com'), '{"name": "Fay"}'::jsonb, 'each with its lead');
 SELECT throws_ok(format('SELECT mailer.campaign_add_many(%s, ''{a@b.c,d@b.c}'', ARRAY[''{}''::jsonb])', :spring), '2202E', NULL, 'arrays are of one length');
 SELECT throws_ok(format('SELECT mailer.campaign_add_many(%s, ''{a@b.c}'', ARRAY[''3''::jsonb])', :spring), '22023', NULL, 'each of variables is an object');
+SELECT throws_ok(format('SELECT mailer.campaign_add(%s, ''x@b.c'', external_id => repeat(''x'', 501))', :spring), '22023', 'external_id is too long', 'an external id is short');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
 
 SELECT mailer.campaign_create('later', 'hello', starts_at => now() + interval '1 day') AS later \gset
