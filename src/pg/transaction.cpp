@@ -2,6 +2,8 @@
 #include "pg/transaction.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "pg/pins.hpp"
 
