@@ -3,20 +3,14 @@
 
     bench/idle.py [--seconds 190] [--pending 100000]
 
-The queue holds mails for next month, a running campaign whose window is shut, and finished ones; nothing is due. Statements
+The queue holds mails for next month and a running campaign that starts later; nothing is due. Statements
 are counted by pg_stat_statements (every statement that the worker runs, those inside functions too), wake-ups are the
 context switches that the kernel counts. The limit is one indexed query a minute. Private cluster.
 """
-import argparse, os, re, subprocess, sys, time
+import argparse, os, re, sys, time
+from history import psql  # beside this file
 
 top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def psql(sql):
-    out = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-F", "\t"], input=sql, capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(out.stderr)
-    return out.stdout.strip()
 
 
 def look(pid):

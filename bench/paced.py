@@ -8,7 +8,8 @@ its slots are known beforehand: start + n × gap. A mail's lateness is counted t
 connection is part of it. The limit is 100 ms. Private cluster, fsync on; the worker's share of a core is its user and
 system time while the slots of the measured seconds are sent.
 """
-import argparse, asyncio, os, subprocess, sys, threading, time
+import argparse, asyncio, os, sys, threading, time
+from history import psql  # beside this file
 
 top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -50,13 +51,6 @@ class Sink(threading.Thread):
                     self.seen[line.partition(b"<")[2].partition(b">")[0].decode()] = mail_at
                 writer.write(b"250 ok\r\n")
         writer.close()
-
-
-def psql(sql):
-    out = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-F", "\t"], input=sql, capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(out.stderr)
-    return out.stdout.strip()
 
 
 def cpu_seconds(pid):
