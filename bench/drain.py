@@ -13,6 +13,7 @@ import argparse, os, re, shutil, socket, statistics, subprocess, sys, tempfile, 
 import history  # beside this file
 
 top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+warm_up = 20000  # messages
 
 
 def free_port():
@@ -49,10 +50,10 @@ def prepare(args, port):
         history.fill(args.pending, args.finished, port)
 
 
-def drain(args):
+def drain(messages):
     psql("SELECT mailer.pause('bench')")
     first = int(psql("SELECT last_value FROM mailer.message_id_seq"))
-    psql(f"""SELECT mailer.enqueue_batch(array(SELECT 'u' || i || '@example.com' FROM generate_series(1, {args.messages}) i),
+    psql(f"""SELECT mailer.enqueue_batch(array(SELECT 'u' || i || '@example.com' FROM generate_series(1, {messages}) i),
              template := 'bench', variables := '{{"name": "Ada"}}')""")
     psql("CHECKPOINT")
     psql("SELECT mailer.resume()")
@@ -95,10 +96,10 @@ def measure(args):
             holder.stdin.write("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT txid_current();\n")
             holder.stdin.flush()
             children.append(holder)
-        drain(args)  # connections are open and plans made
+        drain(min(args.messages, warm_up))  # connections are open and plans made
         ours, theirs = [], []
         for _ in range(args.rounds):
-            ours.append(drain(args))
+            ours.append(drain(args.messages))
             theirs.append(peer(args, port))
             print(f"mailer {ours[-1]:9.0f}/s   smtp-source {theirs[-1]:9.0f}/s   ratio {ours[-1] / theirs[-1]:.2f}", flush=True)
         pid = psql("SELECT pid FROM mailer.worker_status")

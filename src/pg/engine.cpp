@@ -51,7 +51,7 @@ public:
           transactions_(is_session_),
           queue_(transactions_, accounts_, claims_ahead),
           late_bound_(context, is_session_),
-          mail_room_(transactions_, accounts_, late_bound_) {}
+          mail_room_(context, transactions_, accounts_, late_bound_) {}
 
     std::int64_t run();
 

@@ -1,13 +1,5 @@
 // Waiting, leaving and reporting for the engine; see engine.hpp.
-//
-// SIGTERM in a worker doesn't end it on the spot, as `die` would: mails whose final dot is on the wire would become
-// unconfirmed. It raises a flag that should_stop() shows, and cancels the statement of a user's function if one runs.
-// Only who is asked again after the grace is over dies like any backend. A session in CALL mailer.run does the same,
-// for as long as it lasts; `die` has its way when all is settled.
 #include "pg/worker_signals.hpp"
-
-#include <climits>
-#include <ctime>
 
 #include "pg/engine.hpp"
 #include "pg/settings.hpp"
@@ -16,12 +8,8 @@
 extern "C" {
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
-#include "replication/syncrep.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/proc.h"
 #include "storage/procsignal.h"
-#include "tcop/tcopprot.h"
 #if PG_VERSION_NUM >= 140000
 #include "utils/wait_event.h"
 #endif
@@ -33,13 +21,8 @@ namespace {
 
 // DDL must take less than a second with the worker busy, so for it dots in flight get less than usual.
 constexpr core::Duration grace_for_ddl = std::chrono::milliseconds{400};
-constexpr int second_ask_kills_after_s = 2;
-constexpr long look_again_ms = 200;
 constexpr core::Duration longest_sleep = std::chrono::minutes{10};
 
-volatile sig_atomic_t is_leaving = 0;
-volatile sig_atomic_t is_interruptible = 0;
-volatile time_t leaving_since = 0;
 bool is_statement_cancelled = false;  // in a session: the request was used up by one of our statements
 
 std::uint32_t wait_event() {
@@ -50,17 +33,6 @@ std::uint32_t wait_event() {
 #else
     return PG_WAIT_EXTENSION;
 #endif
-}
-
-void cancel_statement() noexcept {
-    QueryCancelPending = true;
-    InterruptPending = true;
-}
-
-// As `die` does.
-void end_session() noexcept {
-    ProcDiePending = true;
-    InterruptPending = true;
 }
 
 long to_milliseconds(core::Duration d) {
@@ -125,60 +97,11 @@ void log_error(ErrorData* data) {
     PG_END_TRY();
 }
 
-std::optional<timer_t> grace_timer;
-
-// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown. It may come while
-// the process is at its end, which has no MyProc any more.
-void on_grace_over(int signal) {
-    int const saved_errno = errno;
-    bool const is_working = is_leaving && !proc_exit_inprogress && MyProc != nullptr;
-    if (is_working && MyProc->syncRepState == SYNC_REP_WAITING) die(signal);
-    errno = saved_errno;
-}
-
-void start_grace_timer() noexcept {
-    if (!grace_timer) return;
-    long const ms = std::max(1L, to_milliseconds(shutdown_grace()));
-    itimerspec spec{};
-    spec.it_value = {ms / 1000, ms % 1000 * 1000000};
-    spec.it_interval.tv_nsec = look_again_ms * 1000000;
-    (void)timer_settime(*grace_timer, 0, &spec, nullptr);
-}
-
 }  // namespace
-
-void prepare_to_leave() noexcept {
-    if (!grace_timer) {
-        sigevent event{};
-        event.sigev_notify = SIGEV_SIGNAL;
-        event.sigev_signo = SIGUSR2;
-        timer_t timer;
-        if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) grace_timer = timer;
-    }
-    pqsignal(SIGUSR2, on_grace_over);
-    pqsignal(SIGTERM, on_leave_signal);
-}
-
-void on_leave_signal(int) {
-    int const saved_errno = errno;
-    time_t const now = time(nullptr);
-    if (!is_leaving) {
-        is_leaving = 1;
-        leaving_since = now;
-        start_grace_timer();
-    } else if (now - leaving_since >= second_ask_kills_after_s) {
-        die(SIGTERM);
-    }
-    if (is_interruptible) cancel_statement();
-    SetLatch(MyLatch);
-    errno = saved_errno;
-}
-
-bool is_worker_leaving() noexcept { return is_leaving != 0 || must_stay_away(); }
 
 bool EngineContext::should_stop() noexcept {
     if (host_ == Host::worker) return is_worker_leaving();
-    if (QueryCancelPending || is_statement_cancelled) cancelled_ = true;
+    if (QueryCancelPending || is_statement_cancelled || is_session_cancelled()) cancelled_ = true;
     QueryCancelPending = false;  // else it would hit the statements that settle; raise_interrupts has it again
     return cancelled_ || ProcDiePending || is_worker_leaving();
 }
@@ -200,35 +123,10 @@ void EngineContext::raise_interrupts() {
     bool const is_cancelled = cancelled_;
     is_statement_cancelled = cancelled_ = false;
     call([=] {
-        if (is_leaving) end_session();
+        if (is_asked_to_end()) end_session();
         if (is_cancelled && !ProcDiePending) cancel_statement();
         CHECK_FOR_INTERRUPTS();
     });
-}
-
-SessionSignals::SessionSignals() noexcept {
-    is_leaving = 0;
-    prepare_to_leave();
-}
-
-SessionSignals::~SessionSignals() {
-    pqsignal(SIGTERM, die);
-    if (is_leaving) end_session();
-    is_leaving = 0;
-    itimerspec const none{};
-    if (grace_timer) (void)timer_settime(*grace_timer, 0, &none, nullptr);
-    pqsignal(SIGUSR2, SIG_IGN);
-}
-
-EngineContext::Interruptible::Interruptible() noexcept {
-    is_interruptible = 1;
-    if (is_leaving) cancel_statement();  // asked just before
-}
-
-EngineContext::Interruptible::~Interruptible() {
-    is_interruptible = 0;
-    // Meant for the function, not for the settle that follows; a session's user may mean all of it.
-    if (is_leaving || MyBackendType == B_BG_WORKER) QueryCancelPending = false;
 }
 
 void absorb_error(const PgError& error) noexcept {

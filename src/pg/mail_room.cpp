@@ -73,6 +73,9 @@ void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Ti
 }
 
 Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
+    // What is asked to leave sends nothing more. It may also be that the claim's commit was not to wait for a standby
+    // any longer: then none knows of the claim, and what it sent would go again after a promotion.
+    if (context_.should_stop()) return fault(Prepared::Kind::interrupted, "", "the sender was asked to leave");
     auto it = fetched_.find(ticket.row.facts.id);
     const Account* account = accounts_.find(ticket.reservation.mailbox_id);
     if (it == fetched_.end() || account == nullptr)

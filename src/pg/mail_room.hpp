@@ -15,8 +15,8 @@ namespace mailer::pg {
 
 class PgMailRoom final : public worker::MailRoom {
 public:
-    PgMailRoom(Transactions& transactions, Accounts& accounts, LateBound& late_bound)
-        : transactions_(transactions), accounts_(accounts), late_bound_(late_bound) {}
+    PgMailRoom(EngineContext& context, Transactions& transactions, Accounts& accounts, LateBound& late_bound)
+        : context_(context), transactions_(transactions), accounts_(accounts), late_bound_(late_bound) {}
 
     void configure(const Settings& settings);
     void fetch(std::span<const worker::Ticket> tickets) override;
@@ -34,6 +34,7 @@ private:
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
     void address(const Fetched& fetched, worker::Prepared& prepared) const;
 
+    EngineContext& context_;
     Transactions& transactions_;
     Accounts& accounts_;
     std::optional<std::int64_t> attachments_of_;  // whose attachments_ are

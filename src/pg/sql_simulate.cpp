@@ -95,7 +95,7 @@ void Simulation::start(Time now) {
     p.retry.max_age = s.max_age;
     p.sweep_interval = sweep_interval_;
     queue_ = std::make_unique<SimulatedQueue>(transactions_, accounts_, claims_ahead);
-    mail_room_ = std::make_unique<PgMailRoom>(transactions_, accounts_, late_bound_);
+    mail_room_ = std::make_unique<PgMailRoom>(context_, transactions_, accounts_, late_bound_);
     queue_->configure(s);
     mail_room_->configure(s);
     pump_ = std::make_unique<worker::Pump>(*queue_, *mail_room_, courier_, journal_, token_);
@@ -118,7 +118,7 @@ void Simulation::run(Time from, Time until, const Options& options) {
     Time now = from, last = from;
     int rounds = 0;
     while (now <= until) {
-        call([] { CHECK_FOR_INTERRUPTS(); });
+        context_.raise_interrupts();
         if (one_in(options.restart_one_in)) crash(options);
         if (!pump_) start(now);
         pump_->tick(now);

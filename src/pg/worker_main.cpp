@@ -15,7 +15,6 @@
 #include "pg/worker_signals.hpp"
 
 #include <cerrno>
-#include <csignal>
 
 extern "C" {
 #include "commands/dbcommands.h"
@@ -36,24 +35,6 @@ namespace {
 constexpr int first_pause_ms = 1000;
 constexpr int longest_pause_ms = 60000;
 constexpr int calm_after_ms = 60000;  // a run that lasted this long wasn't the same trouble
-
-// Nobody cancels a worker: while a commit waits for a synchronous standby, that would make it count as done, and a
-// claim that no standby knows would go on the wire. Time limits (mailer.loader_timeout, lock_timeout) come as a SIGINT
-// too, but one that the process sends to itself.
-void on_cancel_signal(int signal, siginfo_t* info, void*) {
-    int const saved_errno = errno;
-    if (info->si_pid == MyProcPid) StatementCancelHandler(signal);
-    errno = saved_errno;
-}
-
-// pqsignal() doesn't tell who sent.
-void heed_own_cancels_only() {
-    struct sigaction action {};
-    action.sa_sigaction = on_cancel_signal;
-    action.sa_flags = SA_RESTART | SA_SIGINFO;
-    sigemptyset(&action.sa_mask);
-    if (sigaction(SIGINT, &action, nullptr) != 0) elog(FATAL, "could not set the handler of SIGINT");
-}
 
 Leave how_it_leaves = Leave::unexpected;
 std::optional<SenderLock> sender_lock;  // for the life of the process

@@ -1,4 +1,4 @@
-// How a sender is asked to leave, for worker_main.cpp and sql_run.cpp. The engine sees it as
+// How a sender is asked to leave, for worker_main.cpp, sql_run.cpp and engine_context.cpp. The engine sees it as
 // EngineContext::should_stop().
 #pragma once
 
@@ -6,11 +6,17 @@
 
 namespace mailer::pg {
 
-void on_leave_signal(int signal);   // SIGTERM's handler once the worker is connected
-void prepare_to_leave() noexcept;   // makes it that handler, and sees to it that no standby is waited for then
+void heed_own_cancels_only();       // of a worker, from its start
+void prepare_to_leave() noexcept;   // SIGTERM asks to leave from now on, and no standby is waited for after the grace
 bool is_worker_leaving() noexcept;  // asked by signal, by DDL or for a restart
+bool is_asked_to_end() noexcept;    // by signal
+bool is_session_cancelled() noexcept;  // the command, also when a wait for a standby has used the request up
 
-// While one lives, SIGTERM asks the session's engine to leave, as it does a worker's; what dies of it dies afterwards.
+void cancel_statement() noexcept;  // at the next CHECK_FOR_INTERRUPTS
+void end_session() noexcept;       // the same, as `die` does
+
+// While one lives, SIGTERM asks the session's engine to leave, as it does a worker's, and so does a cancel; what dies of
+// it dies afterwards.
 class SessionSignals {
 public:
     SessionSignals() noexcept;

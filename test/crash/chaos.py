@@ -260,15 +260,17 @@ class Chaos:
         return self.timed(lambda: self.control("stop", "fast"))
 
     def terminate(self):
-        pid = until(60, self.sender_pid, "there is a sender")
-        return self.timed(lambda: sql(f"SELECT pg_terminate_backend({pid}, 10000)"))
+        return self.ask_to_end("pg_terminate_backend", "")
 
     def cancel(self):
+        return self.ask_to_end("pg_cancel_backend", "AND state = 'active'")
+
+    def ask_to_end(self, function, still):
         pid = until(60, self.sender_pid, "there is a sender")
         def is_over():
-            rows = sql(f"SELECT FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'")
+            rows = sql(f"SELECT FROM pg_stat_activity WHERE pid = {pid} {still}")
             return rows is not None and not rows
-        return self.timed(lambda: sql(f"SELECT pg_cancel_backend({pid})") and until(20, is_over, "the cancelled session ends"))
+        return self.timed(lambda: sql(f"SELECT {function}({pid})") and until(20, is_over, "the sender that was asked to end is gone"))
 
     @staticmethod
     def timed(action):
