@@ -1,5 +1,5 @@
-// What the engine stores beside the messages: day counters, slots, breakers, missed slots, finished campaigns, counts,
-// events; see queue.hpp.
+// What the engine stores beside the messages: breakers, missed slots, finished campaigns, counts, events; see
+// queue.hpp. What every tick writes is in queue_hot_rows.cpp.
 #include "pg/clock.hpp"
 #include "pg/queue.hpp"
 
@@ -7,102 +7,7 @@ namespace mailer::pg {
 
 using core::Time;
 
-// ── Counters of days ─────────────────────────────────────────────────────────────────────────────────────────────
-
-void PgQueue::store_days(std::span<const worker::DayDelta> mailbox_days,
-                         std::span<const worker::DayDelta> campaign_days) {
-    // Upwards with the limit of now, which the table's CHECK holds the count to; downwards without asking.
-    static Statement mailbox(
-        "INSERT INTO mailer.mailbox_day AS d (mailbox_id, day, used, warmup, day_limit)"
-        " SELECT id, date '2000-01-01' + day, used, warmup, day_limit FROM unnest($1, $2, $3, $4, $5) AS n(id, day, "
-        "used, warmup, day_limit)"
-        "  WHERE used > 0"
-        " ON CONFLICT (mailbox_id, day) DO UPDATE SET used = d.used + excluded.used, warmup = d.warmup + "
-        "excluded.warmup,"
-        "     day_limit = excluded.day_limit",
-        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
-    static Statement mailbox_back(
-        "UPDATE mailer.mailbox_day d SET used = greatest(0, d.used + n.used), warmup = greatest(0, d.warmup + n.warmup)"
-        "  FROM unnest($1, $2, $3, $4) AS n(id, day, used, warmup)"
-        " WHERE d.mailbox_id = n.id AND d.day = date '2000-01-01' + n.day AND n.used <= 0 AND (n.used < 0 OR n.warmup "
-        "<> 0)",
-        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
-    static Statement campaign(
-        "INSERT INTO mailer.campaign_day AS d (campaign_id, day, used, day_limit)"
-        " SELECT id, date '2000-01-01' + day, used, day_limit FROM unnest($1, $2, $3, $4) AS n(id, day, used, "
-        "day_limit) WHERE used > 0"
-        " ON CONFLICT (campaign_id, day) DO UPDATE SET used = d.used + excluded.used, day_limit = excluded.day_limit",
-        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
-    static Statement campaign_back(
-        "UPDATE mailer.campaign_day d SET used = greatest(0, d.used + n.used) FROM unnest($1, $2, $3) AS n(id, day, "
-        "used)"
-        " WHERE d.campaign_id = n.id AND d.day = date '2000-01-01' + n.day AND n.used < 0",
-        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
-    struct Arrays {
-        std::vector<std::int64_t> id;
-        std::vector<std::int32_t> day, used, warmup;
-        std::vector<std::optional<std::int32_t>> limit;
-        explicit Arrays(std::span<const worker::DayDelta> deltas) {
-            for (const auto& d : deltas) {
-                id.push_back(d.id);
-                day.push_back(day_to_pg(d.day));
-                used.push_back(d.used);
-                warmup.push_back(d.warmup);
-                limit.push_back(d.day_limit);
-            }
-        }
-    };
-    if (!mailbox_days.empty()) {
-        Arrays a(mailbox_days);
-        mailbox.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.warmup), p_ints(a.limit)});
-        mailbox_back.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.warmup)});
-    }
-    if (!campaign_days.empty()) {
-        Arrays a(campaign_days);
-        campaign.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.limit)});
-        campaign_back.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used)});
-    }
-}
-
-// ── Slots, gaps, breakers ────────────────────────────────────────────────────────────────────────────────────────
-
-void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
-    static Statement statement(
-        "INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal, plan_key)"
-        " SELECT * FROM unnest($1, $2, $3, $4, $5) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key)"
-        " ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from, next_ordinal = "
-        "excluded.next_ordinal,"
-        "     plan_key = excluded.plan_key",
-        {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID});
-    std::vector<std::int64_t> ids, ordinals;
-    std::vector<std::optional<std::int64_t>> next, from, keys;
-    auto maybe = [](const std::optional<Time>& t) { return t ? std::optional(to_pg(*t)) : std::nullopt; };
-    for (const core::LaneFacts* lane : lanes) {
-        const bool is_campaign = lane->kind == core::LaneKind::campaign;
-        ids.push_back(lane->id);
-        next.push_back(maybe(is_campaign ? lane->next_slot_at : lane->next_at));
-        from.push_back(maybe(is_campaign ? lane->gap_from : std::nullopt));
-        ordinals.push_back(lane->next_ordinal);
-        keys.push_back(is_campaign ? std::optional(plan_key(*lane)) : std::nullopt);
-    }
-    statement.run({p_bigints(ids), p_times(next), p_times(from), p_bigints(ordinals), p_bigints(keys)});
-}
-
-void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) {
-    static Statement statement(
-        "INSERT INTO mailer.mailbox_state AS s (mailbox_id, next_at, last_used_at)"
-        " SELECT * FROM unnest($1, $2, $3) AS n(mailbox_id, next_at, last_used_at)"
-        " ON CONFLICT (mailbox_id) DO UPDATE SET next_at = excluded.next_at, last_used_at = excluded.last_used_at",
-        {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID});
-    std::vector<std::int64_t> ids;
-    std::vector<std::optional<std::int64_t>> next, used;
-    for (const core::MailboxFacts* m : mailboxes) {
-        ids.push_back(m->id);
-        next.push_back(m->next_at ? std::optional(to_pg(*m->next_at)) : std::nullopt);
-        used.push_back(m->last_used_at ? std::optional(to_pg(*m->last_used_at)) : std::nullopt);
-    }
-    statement.run({p_bigints(ids), p_times(next), p_times(used)});
-}
+// ── Breakers, missed slots ─────────────────────────────────────────────────────────────────────────────────
 
 int PgQueue::breaker_failures(std::int64_t mailbox_id) {
     auto it = failures_.find(mailbox_id);

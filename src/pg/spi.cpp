@@ -63,6 +63,7 @@ constexpr ElementType bool_element{BOOLARRAYOID, BOOLOID, 1, true, TYPALIGN_CHAR
 constexpr ElementType time_element{TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE};
 constexpr ElementType text_element{TEXTARRAYOID, TEXTOID, -1, false, TYPALIGN_INT};
 constexpr ElementType bytea_element{BYTEAARRAYOID, BYTEAOID, -1, false, TYPALIGN_INT};
+constexpr ElementType tid_element{TIDARRAYOID, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT};
 
 template <class Value, class IsNull>
 Param make_array(std::size_t n, const ElementType& type, Value value, IsNull is_null) {
@@ -127,6 +128,12 @@ Param p_times(std::span<const std::optional<std::int64_t>> v) {
 Param p_texts(std::span<const std::optional<std::string>> v) {
     return make_array(
         v.size(), text_element, [&](std::size_t i) { return make_varlena(*v[i]); },
+        [&](std::size_t i) { return !v[i]; });
+}
+
+Param p_tids(std::span<const std::optional<ItemPointerData>> v) {
+    return make_array(
+        v.size(), tid_element, [&](std::size_t i) { return PointerGetDatum(&*v[i]); },
         [&](std::size_t i) { return !v[i]; });
 }
 
@@ -223,6 +230,11 @@ std::vector<std::int64_t> Rows::bigints(std::uint64_t row, int column) const {
         if (!nulls[i]) out.push_back(DatumGetInt64(values[i]));
     }
     return out;
+}
+
+ItemPointerData Rows::place(std::uint64_t row, int column) const {
+    bool null = false;
+    return *reinterpret_cast<ItemPointer>(DatumGetPointer(datum(row, column, &null)));
 }
 
 // ── Statements ───────────────────────────────────────────────────────────────────────────────────────────────────

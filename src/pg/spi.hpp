@@ -58,6 +58,7 @@ Param p_times(std::span<const std::optional<std::int64_t>> v);
 Param p_texts(std::span<const std::optional<std::string>> v);
 Param p_bools(const std::vector<bool>& v);
 Param p_byteas(std::span<const std::string> v);
+Param p_tids(std::span<const std::optional<ItemPointerData>> v);
 
 // What a statement returned. Columns count from 1. Getters throw PgError only when detoasting fails.
 class Rows {
@@ -76,6 +77,7 @@ public:
     std::optional<std::string> maybe_text(std::uint64_t row, int column) const;
     std::vector<std::string> texts(std::uint64_t row, int column) const;     // text[]
     std::vector<std::int64_t> bigints(std::uint64_t row, int column) const;  // bigint[]
+    ItemPointerData place(std::uint64_t row, int column) const;              // tid; must not be NULL
 
 private:
     Oid type(int column) const;
