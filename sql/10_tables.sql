@@ -180,7 +180,7 @@ CREATE TABLE message (
     kind              "char" NOT NULL DEFAULT 'n',
     addresses         text[] NOT NULL,
     roles             text NOT NULL,
-    address_key       text NOT NULL,
+    address_key       text COLLATE "C" NOT NULL,
     header_to         text NOT NULL,
     header_cc         text,
     reply_to          text,
@@ -211,7 +211,7 @@ CREATE TABLE message (
 ALTER SEQUENCE message_id_seq OWNED BY message.message_id;
 CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id, address_key) WHERE campaign_id IS NOT NULL;
-CREATE UNIQUE INDEX "an address gets a batch's mail once" ON message (batch_id, address_key) WHERE batch_id IS NOT NULL;
+CREATE INDEX message_batch ON message (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
@@ -418,7 +418,7 @@ COMMENT ON TABLE missed_slot_log IS 'Slots that passed unused, by interval and r
 -- ── Suppression, capture, counts ───────────────────────────────────────────────────────────────────────────────────
 
 CREATE TABLE suppression (
-    address_key text NOT NULL,
+    address_key text COLLATE "C" NOT NULL,
     scope       text NOT NULL DEFAULT 'all',
     address     text NOT NULL,
     reason      text,

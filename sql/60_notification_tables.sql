@@ -13,7 +13,7 @@
 CREATE TABLE contact (
     user_id     text PRIMARY KEY,
     address     text,
-    address_key text,
+    address_key text COLLATE "C",
     name        text,
     timezone    text,
     locale      text,

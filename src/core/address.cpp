@@ -81,12 +81,16 @@ std::string Address::mailbox() const {
 bool Address::needs_smtputf8() const noexcept { return !is_ascii(local); }
 
 Status check_address(const Address& address) {
-    if (auto error = check_local(address)) return error;
     const auto domain = normalise_domain(address.domain);
     if (!domain) return domain.error();
     if (*domain != address.domain)
         return refusal("the domain isn't in wire form", "It is " + quoted_for_error(address.domain) +
                                                             " and should be " + quoted_for_error(*domain) + ".");
+    return check_beside_domain(address);
+}
+
+Status check_beside_domain(const Address& address) {
+    if (auto error = check_local(address)) return error;
     const std::size_t octets = address.mailbox().size();
     const std::size_t local_octets = octets - address.domain.size() - 1;
     if (local_octets > kMaxLocal)

@@ -39,6 +39,9 @@ Result<Address> parse_address(std::string_view text);
 // Whether this Address, however it was made, may go into an envelope and a header.
 Status check_address(const Address& address);
 
+// The same of one whose domain is from normalise_domain(), which isn't looked at again.
+Status check_beside_domain(const Address& address);
+
 // The domain as the wire wants it: A-labels, lower case (IDNA2008 with UTS 46 mapping); a literal is checked and kept.
 Result<std::string> normalise_domain(std::string_view domain);
 

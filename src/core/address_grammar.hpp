@@ -2,6 +2,7 @@
 // ASCII counts as atext (RFC 6532 3.2); whether a given character is welcome is decided by check_address().
 #pragma once
 
+#include <array>
 #include <string_view>
 
 namespace mailer::core {
@@ -10,10 +11,16 @@ constexpr bool is_alphanumeric(char c) noexcept {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-constexpr bool is_atext(char c) noexcept {
-    if (is_alphanumeric(c) || static_cast<unsigned char>(c) >= 0x80) return true;
-    return c != '\0' && std::string_view("!#$%&'*+-/=?^_`{|}~").find(c) != std::string_view::npos;
-}
+constexpr std::array<bool, 256> atext_table = [] {
+    std::array<bool, 256> table{};
+    for (std::size_t c = 0; c < table.size(); ++c)
+        table[c] = c >= 0x80 || is_alphanumeric(static_cast<char>(c));
+    for (const char c : std::string_view("!#$%&'*+-/=?^_`{|}~"))
+        table[static_cast<unsigned char>(c)] = true;
+    return table;
+}();
+
+constexpr bool is_atext(char c) noexcept { return atext_table[static_cast<unsigned char>(c)]; }
 
 // atext with single dots inside: what a local part may look like without quotes.
 constexpr bool is_dot_atom(std::string_view text) noexcept {

@@ -99,8 +99,9 @@ bool AddressListParser::words(std::vector<Word>& out) {
             if (!quoted_string(word.text)) return false;
         } else {
             while (!at_end() && (is_atext(text_[at_]) || text_[at_] == '.'))
-                word.text += text_[at_++];
-            if (word.text.empty()) return true;
+                ++at_;
+            if (at_ == word.start) return true;
+            word.text = text_.substr(word.start, at_ - word.start);
         }
         out.push_back(std::move(word));
     }
@@ -125,7 +126,7 @@ bool AddressListParser::address_spec(const Word& local, std::string name) {
     auto domain = normalise_domain(text_.substr(start, at_ - start));
     if (domain) {
         found_.push_back({std::move(name), local.text, std::move(domain).value()});
-        if (auto error = check_address(found_.back())) error_ = std::move(error);
+        if (auto error = check_beside_domain(found_.back())) error_ = std::move(error);
     } else {
         error_ = domain.error();
     }

@@ -17,19 +17,18 @@ public:
 
     // True when the key is new. The text is copied.
     bool insert(std::string_view key);
+    // That this key will be inserted soon: fetches its place from memory meanwhile.
+    void expect(std::string_view key) const noexcept;
     std::size_t size() const { return count_; }
 
 private:
-    struct Entry {
-        std::uint64_t hash = 0;  // of a free place 0, of a used one odd
-        std::size_t offset = 0;
-        std::size_t length = 0;
-    };
-
     void resize(std::size_t places);
+    std::string_view text_at(std::uint64_t entry) const;
 
-    std::string texts_;
-    std::vector<Entry> table_;  // open addressing; a power of two, at most half full
+    std::string texts_;  // each behind its length
+    // Open addressing; a power of two, at most half full. A used place has the text's offset, plus one, in its low 40
+    // bits and a part of its hash above them: what misses the processor's cache is as small as can be.
+    std::vector<std::uint64_t> table_;
     std::size_t count_ = 0;
 };
 

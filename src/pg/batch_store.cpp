@@ -32,22 +32,23 @@ struct ReadRecipient {
     std::optional<std::string> error = {};
 };
 
-// Reads recipients one after the other, leaving out addresses that came before.
+// Reads recipients one after the other, and tells which addresses came before.
 class Reader {
 public:
     Reader(const Request& request, std::size_t count) : request_(request), seen_(count) {}
 
-    std::optional<ReadRecipient> read(std::string_view text) {
+    ReadRecipient read(std::string_view text) const {
         const std::string_view recipient = trimmed(text);
         core::Result<core::Envelope> envelope = envelope_of(recipient);
         ReadRecipient out =
             envelope ? ReadRecipient{std::move(envelope).value(), {}} : bad(recipient, envelope.error());
-        if (!seen_.insert(out.envelope.key)) return std::nullopt;
+        seen_.expect(out.envelope.key);
         return out;
     }
+    bool is_new(const ReadRecipient& recipient) { return seen_.insert(recipient.envelope.key); }
 
 private:
-    core::Result<core::Envelope> envelope_of(std::string_view recipient) {
+    core::Result<core::Envelope> envelope_of(std::string_view recipient) const {
         core::Result<std::vector<core::Address>> to = core::parse_address_list(recipient);
         if (!to) return to.error();
         return core::make_envelope(*to, request_.cc, request_.bcc);
@@ -105,10 +106,12 @@ private:
     std::optional<std::int64_t> add_mails() {
         Reader reader(request_, batch_.items.size());
         MailWriter writer(request_, destination_.epoch, batch_.items.size() > 1);
-        for (const BatchItem& item : batch_.items) {
-            const std::optional<ReadRecipient> recipient = reader.read(item.recipient);
-            if (!recipient) continue;
-            if (const auto earlier = add_mail(writer, *recipient, item.variables)) return earlier;
+        ReadRecipient next = batch_.items.empty() ? ReadRecipient{} : reader.read(batch_.items.front().recipient);
+        for (std::size_t i = 0; i < batch_.items.size(); ++i) {
+            const ReadRecipient recipient = std::move(next);
+            if (i + 1 < batch_.items.size()) next = reader.read(batch_.items[i + 1].recipient);  // one ahead: expect()
+            if (!reader.is_new(recipient)) continue;
+            if (const auto earlier = add_mail(writer, recipient, batch_.items[i].variables)) return earlier;
         }
         writer.add_count({.batch_id = batch_id_}, queued_, failed_);
         writer.finish();

@@ -104,15 +104,12 @@ TableShape& tally_shape() {
 // What one row needs in passing is given back before the next.
 class Scratch {
 public:
-    Scratch()
-        : context_(
-              call([] { return AllocSetContextCreate(CurrentMemoryContext, "mailer row", ALLOCSET_DEFAULT_SIZES); })),
-          caller_(MemoryContextSwitchTo(context_)),
-          exceptions_(std::uncaught_exceptions()) {}
+    explicit Scratch(MemoryContext context)
+        : context_(context), caller_(MemoryContextSwitchTo(context)), exceptions_(std::uncaught_exceptions()) {}
     ~Scratch() {
         if (std::uncaught_exceptions() > exceptions_) return;  // an error's text may lie here
         MemoryContextSwitchTo(caller_);
-        MemoryContextDelete(context_);
+        MemoryContextReset(context_);
     }
     Scratch(const Scratch&) = delete;
     Scratch& operator=(const Scratch&) = delete;
@@ -129,6 +126,8 @@ MailWriter::MailWriter(const Request& request, std::int64_t epoch, bool has_many
     : request_(request),
       epoch_(epoch),
       has_many_(has_many),
+      row_memory_(
+          call([] { return AllocSetContextCreate(CurrentMemoryContext, "mailer row", ALLOCSET_DEFAULT_SIZES); })),
       messages_(message_shape()),
       queue_(queue_shape()),
       is_direct_(messages_.open() && queue_.open()) {}
@@ -141,7 +140,7 @@ void MailWriter::put(TableWriter& table, std::span<const Param> values) {
 }
 
 bool MailWriter::add_message(const MessageRow& row) {
-    const Scratch scratch;
+    const Scratch scratch(row_memory_);
     const MessageValues values = values_of(row, request_);
     if (!is_direct_ || row.may_exist) return insert_message(values, row.may_exist);
     put(messages_, values);
@@ -170,7 +169,7 @@ void MailWriter::add_failure(std::int64_t message_id, const std::string& error) 
         "INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)"
         " VALUES ($1, 'f', 'invalid_address', $2, $3)",
         {INT8OID, TIMESTAMPTZOID, TEXTOID});
-    const Scratch scratch;
+    const Scratch scratch(row_memory_);
     insert.run({p_bigint(message_id), p_time(request_.now), p_text(std::string_view(error))});
 }
 

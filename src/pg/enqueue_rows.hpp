@@ -49,6 +49,7 @@ private:
     const Request& request_;
     std::int64_t epoch_;
     bool has_many_;
+    MemoryContext row_memory_;  // goes with the caller's
     TableWriter messages_;
     TableWriter queue_;
     bool is_direct_;

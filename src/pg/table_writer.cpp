@@ -1,6 +1,8 @@
 // See table_writer.hpp. The steps of ExecInsert() for a plain table, in its order: constraints, heap, indexes.
 #include "pg/table_writer.hpp"
 
+#include <algorithm>
+
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -36,6 +38,14 @@ void insert_entry(Relation index, Datum* values, bool* nulls, ItemPointer place,
 #else
     index_insert(index, values, nulls, place, table, check, info);
 #endif
+}
+
+// The column of `WHERE column IS NOT NULL`, which is most of what our indexes ask for and is seen at a glance.
+AttrNumber column_wanted_by(List* predicate) {
+    if (list_length(predicate) != 1 || !IsA(linitial(predicate), NullTest)) return 0;
+    const auto* test = static_cast<NullTest*>(linitial(predicate));
+    if (test->nulltesttype != IS_NOT_NULL || test->argisrow || !IsA(test->arg, Var)) return 0;
+    return std::max<AttrNumber>(0, reinterpret_cast<Var*>(test->arg)->varattno);
 }
 
 }  // namespace
@@ -111,10 +121,12 @@ bool TableShape::resolve_index(Relation index) {
         return false;
     MemoryContext caller = MemoryContextSwitchTo(estate_->es_query_cxt);
     IndexInfo* info = BuildIndexInfo(index);
-    ExprState* predicate = info->ii_Predicate == NIL ? nullptr : ExecPrepareQual(info->ii_Predicate, estate_);
+    const AttrNumber not_null = column_wanted_by(info->ii_Predicate);
+    const bool is_evaluated = info->ii_Predicate != NIL && not_null == 0;
+    ExprState* predicate = is_evaluated ? ExecPrepareQual(info->ii_Predicate, estate_) : nullptr;
     MemoryContextSwitchTo(caller);
     if (info->ii_ExclusionOps != nullptr) return false;
-    indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, index->rd_index->indisunique};
+    indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, not_null, index->rd_index->indisunique};
     return true;
 }
 
@@ -187,6 +199,7 @@ void TableWriter::insert_index_entries(std::span<TupleTableSlot* const> rows) {
         const TableShape::Index& index = shape_.indexes_[i];
         for (TupleTableSlot* row : rows) {
             context->ecxt_scantuple = row;
+            if (index.not_null > 0 && slot_attisnull(row, index.not_null)) continue;
             if (index.predicate != nullptr && !ExecQual(index.predicate, context)) continue;
             if (indexes_[i] == nullptr) indexes_[i] = index_open(index.oid, RowExclusiveLock);
             FormIndexDatum(index.info, row, shape_.estate_, values, nulls);

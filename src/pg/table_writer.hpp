@@ -37,7 +37,8 @@ private:
     struct Index {
         Oid oid;
         IndexInfo* info;
-        ExprState* predicate;  // null: every row has an entry
+        ExprState* predicate;  // null: every row has an entry, or those where this column isn't NULL
+        AttrNumber not_null;   // 0: none
         bool is_unique;
     };
 
