@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# What queueing costs: mailer.enqueue and enqueue_batch against plain inserts of the same rows.
+# What queueing costs: enqueue, enqueue_batch and campaign_add_many against plain inserts of the same rows.
 #
 #   bench/enqueue.sh [SECONDS]     in a private cluster with fsync on; 10 seconds a measurement
 #
 # Every transaction is the application's: it inserts a ticket, and then either inserts the mail into a plain table with
 # the columns and constraints of mailer.message and one index, or calls mailer.enqueue. Measured are the transactions
-# a second at 1 and 8 clients, the time of the statement alone, and the backend's CPU time for it, which is what
-# repeats on a busy machine. The batch is 100,000 recipients in one call, against INSERT … SELECT into a copy of the
-# message table with one index, and into copies of both tables with all their indexes.
+# a second at 1 and 8 clients and the time of the statement alone, parsed each time and prepared, and the backend's CPU
+# time for it, which is what repeats on a busy machine. The batch and the campaign are 100,000 recipients in one call,
+# against INSERT … SELECT into a copy of the message table with one index, and into copies of both tables with all their
+# indexes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-10}
@@ -35,13 +36,14 @@ for kind in plain enqueue; do
     printf 'BEGIN;\nINSERT INTO ticket (title) VALUES (%s);\n%s;\nCOMMIT;\n' "'It broke'" "${!kind}" >"$work/$kind.sql"
 done
 
-for clients in 1 8; do
+for how in "1 simple" "8 simple" "1 prepared" "8 prepared"; do
+    read -r clients protocol <<<"$how"
     for kind in plain enqueue plain enqueue; do
         sql -c CHECKPOINT
-        pgbench -n -r -c "$clients" -j 2 -T "$seconds" -f "$work/$kind.sql" >"$work/out" 2>&1
+        pgbench -n -r -M "$protocol" -c "$clients" -j 2 -T "$seconds" -f "$work/$kind.sql" >"$work/out" 2>&1
         tps=$(awk '/^tps/ { print $3 }' "$work/out")
         statement=$(awk '/INSERT INTO plain|mailer.enqueue/ { ms = $1 } END { print ms }' "$work/out")
-        printf '%d clients  %-8s %7.0f transactions/s  statement %.3f ms\n' "$clients" "$kind" "$tps" "$statement"
+        printf '%d clients, %-8s  %-8s %7.0f transactions/s  statement %.3f ms\n' "$clients" "$protocol" "$kind" "$tps" "$statement"
     done
 done
 
@@ -76,8 +78,10 @@ DO $$
 DECLARE since bigint; started timestamptz; recipients text[] := (SELECT array_agg(recipient ORDER BY n) FROM rows_of_batch);
     subject CONSTANT text := 'Ticket 156 was opened';
     body CONSTANT text := 'Hello Ada, there is a new ticket. Please have a look at it.';
+    campaign bigint;
 BEGIN
-    FOR round IN 1..3 LOOP
+    PERFORM mailer.template_set('ticket', subject, body);
+    FOR round IN 1..5 LOOP
         TRUNCATE plain, message_copy, queue_copy;
         since := cpu_ns(); started := clock_timestamp();
         INSERT INTO plain (queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
@@ -94,6 +98,11 @@ BEGIN
         since := cpu_ns(); started := clock_timestamp();
         PERFORM mailer.enqueue_batch(recipients, subject, body);
         PERFORM report('mailer.enqueue_batch', since, started);
+
+        campaign := mailer.campaign_create('campaign ' || round, 'ticket', ARRAY['box']);
+        since := cpu_ns(); started := clock_timestamp();
+        PERFORM mailer.campaign_add_many(campaign, recipients);
+        PERFORM report('mailer.campaign_add_many', since, started);
     END LOOP;
 END $$;
 SQL

@@ -80,6 +80,7 @@ private:
             leads.push_back(read(item.recipient));
         if (may_exist) find_existing(leads);
         for (std::size_t i = 0; i < items.size(); ++i) {
+            if (i + 1 < items.size()) seen_.expect(leads[i + 1].envelope.key);
             if (seen_.insert(leads[i].envelope.key)) add(items[i], leads[i]);
         }
     }

@@ -184,7 +184,10 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
          "     next_ordinal = excluded.next_ordinal, plan_key = excluded.plan_key RETURNING s.lane_id, 0, s.ctid",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID}}};
     table.write(
-        std::vector(lanes.begin(), lanes.end()), [](const core::LaneFacts* lane) { return Key{lane->id, 0}; },
+        std::vector(lanes.begin(), lanes.end()),
+        [](const core::LaneFacts* lane) {
+            return Key{lane->id, 0};
+        },
         [](const std::vector<const core::LaneFacts*>& items) {
             std::vector<std::int64_t> ids, ordinals;
             std::vector<std::optional<std::int64_t>> next, from, keys;
@@ -213,7 +216,10 @@ void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailbox
          " RETURNING s.mailbox_id, 0, s.ctid",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}}};
     table.write(
-        std::vector(mailboxes.begin(), mailboxes.end()), [](const core::MailboxFacts* m) { return Key{m->id, 0}; },
+        std::vector(mailboxes.begin(), mailboxes.end()),
+        [](const core::MailboxFacts* m) {
+            return Key{m->id, 0};
+        },
         [](const std::vector<const core::MailboxFacts*>& items) {
             std::vector<std::int64_t> ids;
             std::vector<std::optional<std::int64_t>> next, used;

@@ -40,6 +40,22 @@ void insert_entry(Relation index, Datum* values, bool* nulls, ItemPointer place,
 #endif
 }
 
+bool is_over_texts(Relation index) {
+    for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); ++i) {
+        if (TupleDescAttr(RelationGetDescr(index), i)->atttypid == TEXTOID) return true;
+    }
+    return false;
+}
+
+Tuplesortstate* begin_sort(Relation table, Relation index) {
+    // Not for it to tell what is there twice: the index does, in its own words.
+#if PG_VERSION_NUM >= 150000
+    return tuplesort_begin_index_btree(table, index, false, false, work_mem, nullptr, TUPLESORT_NONE);
+#else
+    return tuplesort_begin_index_btree(table, index, false, work_mem, nullptr, false);
+#endif
+}
+
 // The column of `WHERE column IS NOT NULL`, which is most of what our indexes ask for and is seen at a glance.
 AttrNumber column_wanted_by(List* predicate) {
     if (list_length(predicate) != 1 || !IsA(linitial(predicate), NullTest)) return 0;
@@ -126,7 +142,8 @@ bool TableShape::resolve_index(Relation index) {
     ExprState* predicate = is_evaluated ? ExecPrepareQual(info->ii_Predicate, estate_) : nullptr;
     MemoryContextSwitchTo(caller);
     if (info->ii_ExclusionOps != nullptr) return false;
-    indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, not_null, index->rd_index->indisunique};
+    indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, not_null, index->rd_index->indisunique,
+                                is_over_texts(index)};
     return true;
 }
 
@@ -165,8 +182,7 @@ bool TableWriter::open() {
 void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
     ExecClearTuple(slot);
     const int natts = RelationGetDescr(relation_)->natts;
-    for (int i = 0; i < natts; ++i)
-        slot->tts_isnull[i] = true;
+    memset(slot->tts_isnull, true, static_cast<std::size_t>(natts));
     for (std::size_t c = 0; c < values.size(); ++c) {
         const int place = shape_.place_[c];
         slot->tts_values[place] = values[c].value;
@@ -184,14 +200,14 @@ void TableWriter::insert(std::span<const Param> values) {
         fill(slot_, values);
         MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
         table_tuple_insert(relation_, slot_, GetCurrentCommandId(true), 0, nullptr);
-        insert_index_entries({&slot_, 1});
+        insert_index_entries({&slot_, 1}, false);
         MemoryContextSwitchTo(caller);
         ResetPerTupleExprContext(shape_.estate_);
     });
 }
 
 // As ExecInsertIndexTuples(), one index after the other.
-void TableWriter::insert_index_entries(std::span<TupleTableSlot* const> rows) {
+void TableWriter::insert_index_entries(std::span<TupleTableSlot* const> rows, bool has_more) {
     Datum values[INDEX_MAX_KEYS];
     bool nulls[INDEX_MAX_KEYS];
     ExprContext* context = GetPerTupleExprContext(shape_.estate_);
@@ -203,11 +219,41 @@ void TableWriter::insert_index_entries(std::span<TupleTableSlot* const> rows) {
             if (index.predicate != nullptr && !ExecQual(index.predicate, context)) continue;
             if (indexes_[i] == nullptr) indexes_[i] = index_open(index.oid, RowExclusiveLock);
             FormIndexDatum(index.info, row, shape_.estate_, values, nulls);
+            if (has_more && index.is_scattered) {
+                sort_later(i, values, nulls, &row->tts_tid);
+                continue;
+            }
             insert_entry(indexes_[i], values, nulls, &row->tts_tid, relation_,
                          index.is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, index.info);
         }
     }
     context->ecxt_scantuple = nullptr;
+}
+
+void TableWriter::sort_later(std::size_t index, Datum* values, bool* nulls, ItemPointer place) {
+    if (sorts_[index] == nullptr) {
+        MemoryContext caller = MemoryContextSwitchTo(slot_->tts_mcxt);
+        sorts_[index] = begin_sort(relation_, indexes_[index]);
+        MemoryContextSwitchTo(caller);
+    }
+    tuplesort_putindextuplevalues(sorts_[index], indexes_[index], place, values, nulls);
+}
+
+void TableWriter::insert_sorted(std::size_t index) {
+    Datum values[INDEX_MAX_KEYS];
+    bool nulls[INDEX_MAX_KEYS];
+    const TableShape::Index& shape = shape_.indexes_[index];
+    tuplesort_performsort(sorts_[index]);
+    while (IndexTuple entry = tuplesort_getindextuple(sorts_[index], true)) {
+        CHECK_FOR_INTERRUPTS();
+        index_deform_tuple(entry, RelationGetDescr(indexes_[index]), values, nulls);
+        MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
+        insert_entry(indexes_[index], values, nulls, &entry->t_tid, relation_,
+                     shape.is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, shape.info);
+        MemoryContextSwitchTo(caller);
+        ResetPerTupleExprContext(shape_.estate_);
+    }
+    tuplesort_end(std::exchange(sorts_[index], nullptr));
 }
 
 void TableWriter::append(std::span<const Param> values) {
@@ -234,7 +280,7 @@ void TableWriter::flush() {
     if (waiting_ == 0) return;
     MemoryContext caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(shape_.estate_));
     table_multi_insert(relation_, slots_.data(), static_cast<int>(waiting_), GetCurrentCommandId(true), 0, nullptr);
-    insert_index_entries({slots_.data(), waiting_});
+    insert_index_entries({slots_.data(), waiting_}, true);
     for (std::size_t i = 0; i < waiting_; ++i)
         ExecClearTuple(slots_[i]);
     MemoryContextSwitchTo(caller);
@@ -246,6 +292,9 @@ void TableWriter::finish() {
     if (relation_ == nullptr) return;
     call([&] {
         flush();
+        for (std::size_t i = 0; i < shape_.index_count_; ++i) {
+            if (sorts_[i] != nullptr) insert_sorted(i);
+        }
         shape_.is_in_use_ = false;
         for (TupleTableSlot* slot : slots_)
             ExecDropSingleTupleTableSlot(slot);

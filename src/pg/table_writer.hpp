@@ -20,6 +20,7 @@
 extern "C" {
 #include "nodes/execnodes.h"
 #include "utils/relcache.h"
+#include "utils/tuplesort.h"
 }
 
 namespace mailer::pg {
@@ -40,6 +41,7 @@ private:
         ExprState* predicate;  // null: every row has an entry, or those where this column isn't NULL
         AttrNumber not_null;   // 0: none
         bool is_unique;
+        bool is_scattered;  // rows come in another order than its own
     };
 
     bool refresh();
@@ -73,19 +75,23 @@ public:
 
     bool open();                                 // false: not a plain table, or in use; take an INSERT
     void insert(std::span<const Param> values);  // of the shape's first columns; the others are NULL
-    // The same for one of many rows: they are written a page at a time, at the latest by finish().
+    // The same for one of many rows: they are written a page at a time, at the latest by finish(). Entries of indexes
+    // over texts wait for finish(), which puts them in in their own order: that takes half as long.
     void append(std::span<const Param> values);
     void finish();
 
 private:
     void fill(TupleTableSlot* slot, std::span<const Param> values);
     void flush();
-    void insert_index_entries(std::span<TupleTableSlot* const> rows);
+    void insert_index_entries(std::span<TupleTableSlot* const> rows, bool has_more);
+    void sort_later(std::size_t index, Datum* values, bool* nulls, ItemPointer place);
+    void insert_sorted(std::size_t index);
 
     TableShape& shape_;
     int exceptions_;
     Relation relation_ = nullptr;
-    std::array<Relation, TableWatch::most_indexes> indexes_{};  // those that were needed so far
+    std::array<Relation, TableWatch::most_indexes> indexes_{};       // those that were needed so far
+    std::array<Tuplesortstate*, TableWatch::most_indexes> sorts_{};  // and the entries that wait
     ResultRelInfo* target_ = nullptr;
     TupleTableSlot* slot_ = nullptr;
 

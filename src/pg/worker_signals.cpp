@@ -1,4 +1,5 @@
-// SIGTERM, SIGINT and the grace; see worker_signals.hpp. What is here runs in signal handlers: flags and a latch, no more.
+// SIGTERM, SIGINT and the grace; see worker_signals.hpp. What is here runs in signal handlers: flags and a latch, no
+// more.
 //
 // SIGTERM in a worker doesn't end it on the spot, as `die` would: mails whose final dot is on the wire would become
 // unconfirmed. It raises a flag that should_stop() shows, and cancels the statement of a user's function if one runs.

@@ -15,8 +15,8 @@ bool is_session_cancelled() noexcept;  // the command, also when a wait for a st
 void cancel_statement() noexcept;  // at the next CHECK_FOR_INTERRUPTS
 void end_session() noexcept;       // the same, as `die` does
 
-// While one lives, SIGTERM asks the session's engine to leave, as it does a worker's, and so does a cancel; what dies of
-// it dies afterwards.
+// While one lives, SIGTERM asks the session's engine to leave, as it does a worker's, and so does a cancel; what dies
+// of it dies afterwards.
 class SessionSignals {
 public:
     SessionSignals() noexcept;

@@ -88,14 +88,16 @@ SELECT is(mailer.campaign_add_many(:autumn,
     20002::bigint, 'of many, each new one counts once');
 SELECT results_eq(format('SELECT state, reason, count(*) FROM mailer.message_status WHERE campaign_id = %s GROUP BY 1, 2 ORDER BY 1', :autumn),
     $$VALUES ('failed', 'invalid_address', 2::bigint), ('pending', NULL, 20001)$$, 'bad ones have failed, the others wait');
-SELECT results_eq(format($$SELECT recipient, m.address_key, m.header_to, m.variables, s.external_id
+SELECT results_eq(format($$SELECT recipient, m.address_key COLLATE "default", m.header_to, m.variables, s.external_id
         FROM mailer.message_status s JOIN mailer.message m USING (message_id) WHERE m.campaign_id = %s AND m.address_key = 'u7@example.com'$$, :autumn),
     $$VALUES ('u7@example.com', 'u7@example.com', 'User 7 <u7@example.com>', '{"n": 7}'::jsonb, 'crm 7')$$, 'with what was said of them first');
 SELECT ok(bool_and(message_id > before), 'in the order of the array')
 FROM (SELECT message_id, lag(message_id) OVER (ORDER BY (variables ->> 'n')::int) AS before
       FROM mailer.message WHERE campaign_id = :autumn AND variables ? 'n') x WHERE before IS NOT NULL;
+SELECT seq_scan AS scans FROM pg_stat_xact_all_tables WHERE relid = 'mailer.message'::regclass \gset
 SELECT is(mailer.campaign_add_many(:autumn, ARRAY(SELECT 'u' || i || '@example.com' FROM generate_series(19000, 20100) i)), 100::bigint,
     'added again, only new ones get in');
+SELECT is((SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relid = 'mailer.message'::regclass), :scans::bigint, 'and the table was not read through for it');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'and every invariant holds');
 
 SELECT * FROM finish();
