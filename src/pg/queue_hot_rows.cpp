@@ -101,26 +101,26 @@ std::optional<std::int64_t> maybe(const std::optional<core::Time>& t) {
 // ── Counters of days ─────────────────────────────────────────────────────────────────────────────────────────────
 // Upwards with the limit of now, which the table's CHECK holds the count to; downwards without asking.
 
-#define DAY "date '2000-01-01'"
+#define MAILER_DAY_ZERO "date '2000-01-01'"
 
 void store_mailbox_days(std::span<const worker::DayDelta> days) {
     static HotTable table{
         {"UPDATE mailer.mailbox_day d SET used = d.used + n.used, warmup = d.warmup + n.warmup, day_limit = n.day_limit"
          "  FROM unnest($1, $2, $3, $4, $5, $6) AS n(id, day, used, warmup, day_limit, place)"
-         " WHERE d.ctid = n.place AND d.mailbox_id + 0 = n.id AND d.day + 0 = " DAY " + n.day"
-         " RETURNING d.mailbox_id, d.day - " DAY ", d.ctid",
+         " WHERE d.ctid = n.place AND d.mailbox_id + 0 = n.id AND d.day + 0 = " MAILER_DAY_ZERO " + n.day"
+         " RETURNING d.mailbox_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
         {"INSERT INTO mailer.mailbox_day AS d (mailbox_id, day, used, warmup, day_limit)"
-         " SELECT id, " DAY " + day, used, warmup, day_limit FROM unnest($1, $2, $3, $4, $5)"
+         " SELECT id, " MAILER_DAY_ZERO " + day, used, warmup, day_limit FROM unnest($1, $2, $3, $4, $5)"
          "   AS n(id, day, used, warmup, day_limit)"
          " ON CONFLICT (mailbox_id, day) DO UPDATE SET used = d.used + excluded.used,"
          "     warmup = d.warmup + excluded.warmup, day_limit = excluded.day_limit"
-         " RETURNING d.mailbox_id, d.day - " DAY ", d.ctid",
+         " RETURNING d.mailbox_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
     static Statement give_back(
         "UPDATE mailer.mailbox_day d SET used = greatest(0, d.used + n.used), warmup = greatest(0, d.warmup + n.warmup)"
         "  FROM unnest($1, $2, $3, $4) AS n(id, day, used, warmup)"
-        " WHERE d.mailbox_id = n.id AND d.day = " DAY " + n.day AND (n.used < 0 OR n.warmup <> 0)",
+        " WHERE d.mailbox_id = n.id AND d.day = " MAILER_DAY_ZERO " + n.day AND (n.used < 0 OR n.warmup <> 0)",
         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
     const auto [up, back] = split(days);
     table.write(up, key_of_day, [](const std::vector<worker::DayDelta>& deltas) {
@@ -136,18 +136,19 @@ void store_campaign_days(std::span<const worker::DayDelta> days) {
     static HotTable table{
         {"UPDATE mailer.campaign_day d SET used = d.used + n.used, day_limit = n.day_limit"
          "  FROM unnest($1, $2, $3, $4, $5) AS n(id, day, used, day_limit, place)"
-         " WHERE d.ctid = n.place AND d.campaign_id + 0 = n.id AND d.day + 0 = " DAY " + n.day"
-         " RETURNING d.campaign_id, d.day - " DAY ", d.ctid",
+         " WHERE d.ctid = n.place AND d.campaign_id + 0 = n.id AND d.day + 0 = " MAILER_DAY_ZERO " + n.day"
+         " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
         {"INSERT INTO mailer.campaign_day AS d (campaign_id, day, used, day_limit)"
-         " SELECT id, " DAY " + day, used, day_limit FROM unnest($1, $2, $3, $4) AS n(id, day, used, day_limit)"
+         " SELECT id, " MAILER_DAY_ZERO
+         " + day, used, day_limit FROM unnest($1, $2, $3, $4) AS n(id, day, used, day_limit)"
          " ON CONFLICT (campaign_id, day) DO UPDATE SET used = d.used + excluded.used, day_limit = excluded.day_limit"
-         " RETURNING d.campaign_id, d.day - " DAY ", d.ctid",
+         " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
     static Statement give_back(
         "UPDATE mailer.campaign_day d SET used = greatest(0, d.used + n.used)"
         "  FROM unnest($1, $2, $3) AS n(id, day, used)"
-        " WHERE d.campaign_id = n.id AND d.day = " DAY " + n.day AND n.used < 0",
+        " WHERE d.campaign_id = n.id AND d.day = " MAILER_DAY_ZERO " + n.day AND n.used < 0",
         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
     const auto [up, back] = split(days);
     table.write(up, key_of_day, [](const std::vector<worker::DayDelta>& deltas) {
@@ -159,7 +160,7 @@ void store_campaign_days(std::span<const worker::DayDelta> days) {
     give_back.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used)});
 }
 
-#undef DAY
+#undef MAILER_DAY_ZERO
 
 }  // namespace
 
