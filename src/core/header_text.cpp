@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstdio>
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 namespace {
 
@@ -84,9 +86,7 @@ std::size_t character_number(std::string_view text, std::size_t offset) noexcept
 
 std::string quoted_for_error(std::string_view text) {
     constexpr std::size_t kMost = 100;
-    std::size_t end = std::min(text.size(), kMost);
-    while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
-        --end;
+    const std::size_t end = whole_characters(text, kMost).size();
     // An Error's text reaches PostgreSQL, which takes only valid UTF-8.
     const bool is_valid = !first_invalid_utf8(text.substr(0, end));
     std::string out = "\"";

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "core/octets.hpp"
 #include "core/template.hpp"
 
 namespace mailer::core {
@@ -28,14 +29,8 @@ std::string_view trim(std::string_view s) {
 std::string quoted(std::string_view s) {
     constexpr std::size_t enough = 60;
     std::string out = "\"";
-    out += s.substr(0, enough);
-    if (s.size() > enough) {
-        // Never end in the middle of a character.
-        while (out.size() > 1 && (static_cast<unsigned char>(out.back()) & 0xC0) == 0x80)
-            out.pop_back();
-        if (static_cast<unsigned char>(out.back()) >= 0xC0) out.pop_back();
-        out += "...";
-    }
+    out += whole_characters(s, enough);
+    if (s.size() > enough) out += "...";
     return out += '"';
 }
 

@@ -13,6 +13,8 @@ void refuse(std::string message, std::string detail, std::string hint, std::stri
 
 void refuse_null(const char* parameter) { refuse(std::string(parameter) + " must not be NULL", {}, {}, "22004"); }
 
+Param p_jsonb(const RawValue& v) { return p_datum(JSONBOID, v.datum, v.is_null); }
+
 TextValue detoasted_text(Datum value) {
     auto* plain = call([&] { return PG_DETOAST_DATUM_PACKED(value); });
     return {false, PointerGetDatum(plain), {VARDATA_ANY(plain), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(plain))}};

@@ -28,6 +28,8 @@ struct RawValue {
     explicit operator bool() const noexcept { return !is_null; }
 };
 
+Param p_jsonb(const RawValue& v);
+
 struct ArrayElements {
     int count = 0;
     Datum* values = nullptr;

@@ -1,21 +1,13 @@
 // See bad_recipient.hpp.
 #include "pg/bad_recipient.hpp"
 
+#include "core/octets.hpp"
 #include "pg/enqueue_request.hpp"
 
 namespace mailer::pg {
 namespace {
 
 constexpr std::size_t longest_raw_key = 1000;  // octets
-
-std::string hexadecimal(std::string_view octets) {
-    std::string out;
-    for (const char c : octets) {
-        out += "0123456789abcdef"[static_cast<unsigned char>(c) >> 4];
-        out += "0123456789abcdef"[static_cast<unsigned char>(c) & 15];
-    }
-    return out;
-}
 
 }  // namespace
 
@@ -35,16 +27,12 @@ std::string printable(std::string_view text) {
         out += is_control ? ' ' : c;
     }
     if (out.empty()) return "(empty)";
-    if (out.size() <= longest_raw_key) return out;
-    std::size_t end = longest_raw_key;
-    while (end > 0 && (static_cast<unsigned char>(out[end]) & 0xC0) == 0x80)
-        --end;
-    out.resize(end);
+    out.resize(core::whole_characters(out, longest_raw_key).size());
     return out;
 }
 
 std::string invalid_key(std::string_view text) {
-    return "invalid:" + (text.size() <= longest_raw_key ? std::string(text) : hexadecimal(sha256(text)));
+    return "invalid:" + (text.size() <= longest_raw_key ? std::string(text) : core::hexadecimal(sha256(text)));
 }
 
 }  // namespace mailer::pg

@@ -12,19 +12,11 @@
 #include "pg/wake.hpp"
 
 extern "C" {
-#include "catalog/namespace.h"
-#include "commands/sequence.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 }
 
 namespace mailer::pg {
 namespace {
-
-std::int64_t next_of(const char* sequence) {
-    return call(
-        [&] { return nextval_internal(get_relname_relid(sequence, get_namespace_oid("mailer", false)), false); });
-}
 
 // One recipient, read: whom the mail goes to, or why to nobody.
 struct ReadRecipient {
@@ -83,8 +75,8 @@ public:
             if (const auto earlier = find_by_key(request_.idempotency_key, content_hash_))
                 return earlier->batch_id.value_or(0);
         }
-        batch_id_ = next_of("batch_entry_batch_id_seq");
-        lane_id_ = batch_.gap ? next_of("lane_lane_id_seq") : destination_.stream_lane;
+        batch_id_ = next_value("batch_entry_batch_id_seq");
+        lane_id_ = batch_.gap ? next_value("lane_lane_id_seq") : destination_.stream_lane;
         if (const auto earlier = add_mails()) return *earlier;
         finish();
         return batch_id_;

@@ -8,6 +8,8 @@
 
 namespace mailer::pg {
 
+constexpr std::size_t longest_label = 500;  // octets; labels are indexed
+
 struct BatchItem {
     std::string_view recipient = {};  // as the caller wrote it; NULL is the empty string
     RawValue variables = {};          // merged over the request's

@@ -6,7 +6,6 @@ namespace {
 
 Param p_char(char c) { return p_datum(CHAROID, CharGetDatum(c)); }
 Param p_small(int v) { return p_datum(INT2OID, Int16GetDatum(static_cast<std::int16_t>(v))); }
-Param p_jsonb(const RawValue& v) { return p_datum(JSONBOID, v.datum, v.is_null); }
 Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) : p_text(std::string_view(text)); }
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,22 +3,25 @@
 
 #include <algorithm>
 
+#include "core/octets.hpp"
 #include "pg/enqueue_attachments.hpp"
 #include "pg/enqueue_rows.hpp"
 #include "pg/wake.hpp"
 
 extern "C" {
-#include "catalog/namespace.h"
 #include "commands/sequence.h"
-#include "utils/lsyscache.h"
 }
 
 namespace mailer::pg {
 
+std::int64_t next_value(const char* sequence) {
+    return call([&] { return nextval_internal(oid_of_relation(sequence), false); });
+}
+
 std::vector<std::int64_t> next_message_ids(std::size_t count) {
     std::vector<std::int64_t> ids(count);
     call([&] {
-        const Oid sequence = get_relname_relid("message_id_seq", get_namespace_oid("mailer", false));
+        const Oid sequence = oid_of_relation("message_id_seq");
         for (std::size_t i = 0; i < count; ++i)
             ids[i] = nextval_internal(sequence, false);
     });
@@ -42,11 +45,7 @@ std::string draw_random(std::size_t octets) {
 
 std::string make_message_id(std::int64_t id, std::string_view random, std::string_view domain) {
     std::string out = "<" + std::to_string(id) + ".";
-    for (const char c : random) {
-        const auto octet = static_cast<unsigned char>(c);
-        out += "0123456789abcdef"[octet >> 4];
-        out += "0123456789abcdef"[octet & 15];
-    }
+    out += core::hexadecimal(random);
     out += '@';
     out += domain;
     out += '>';

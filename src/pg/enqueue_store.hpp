@@ -23,6 +23,7 @@ Destination destination_of_lane(std::int64_t lane_id);
 
 // The next `count` message ids.
 std::vector<std::int64_t> next_message_ids(std::size_t count);
+std::int64_t next_value(const char* sequence);  // of the extension, without its schema
 
 // A Message-ID that nobody can guess, so that nobody can forge a reply to it. `random`: 8 octets.
 constexpr std::size_t random_octets = 8;

@@ -1,18 +1,16 @@
 // The copying and raising behind the two doors; see guard.hpp. Nothing here may allocate C++ memory.
 #include "pg/guard.hpp"
 
+#include "core/octets.hpp"
+
 namespace mailer::pg::detail {
 
 namespace {
 
 void copy(char (&to)[1024], std::string_view from) noexcept {
-    std::size_t n = std::min(from.size(), sizeof to - 1);
-    if (n < from.size()) {
-        while (n > 0 && (static_cast<unsigned char>(from[n]) & 0xC0) == 0x80)
-            --n;  // no half UTF-8 character
-    }
-    std::copy_n(from.data(), n, to);
-    to[n] = '\0';
+    const std::string_view text = core::whole_characters(from, sizeof to - 1);
+    std::copy_n(text.data(), text.size(), to);
+    to[text.size()] = '\0';
 }
 
 int sqlstate_of(const std::string& text) noexcept {

@@ -2,14 +2,13 @@
 // numbered in sql/62_notify.sql: N1 is open_notification's.
 #include "pg/notification.hpp"
 
-#include "pg/enqueue_request.hpp"
+#include "pg/enqueue_store.hpp"
 #include "pg/jsonb_value.hpp"
 #include "pg/table_reader.hpp"
 #include "pg/table_writer.hpp"
 
 extern "C" {
 #include "commands/async.h"
-#include "commands/sequence.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/fmgrprotos.h"
@@ -18,12 +17,6 @@ extern "C" {
 
 namespace mailer::pg {
 namespace {
-
-std::int64_t next_of(const char* sequence) {
-    return call([&] { return nextval_internal(oid_of_relation(sequence), false); });
-}
-
-Param p_jsonb(const RawValue& v) { return p_datum(JSONBOID, v.datum, v.is_null); }
 
 // ── What can't be taken ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -63,7 +56,7 @@ std::int64_t insert_single(const TextValue& user, const TextValue& category, std
         "INSERT INTO mailer.notification (notification_id, user_id, category, is_open, created_at)"
         " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5)",
         {INT8OID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID});
-    const std::int64_t id = next_of("notification_notification_id_seq");
+    const std::int64_t id = next_value("notification_notification_id_seq");
     const std::array<Param, 5> values = {p_bigint(id), user.param(), category.param(), p_bool(false), p_time(at)};
     TableWriter writer(shape);
     if (writer.open()) {
@@ -135,7 +128,7 @@ void insert_item(const std::optional<std::int64_t>& inbox_id, const Notification
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         {INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID});
     const bool is_own = mail.group == core::MailGroup::none;
-    const std::array<Param, 11> values = {p_bigint(next_of("notification_item_item_id_seq")),
+    const std::array<Param, 11> values = {p_bigint(next_value("notification_item_item_id_seq")),
                                           p_bigint(inbox_id),
                                           notification.user.param(),
                                           notification.category.param(),

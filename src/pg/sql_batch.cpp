@@ -6,8 +6,6 @@
 namespace mailer::pg {
 namespace {
 
-constexpr std::size_t longest_label = 500;  // octets; labels are indexed
-
 // One item a recipient, with its variables where some are given.
 std::vector<BatchItem> read_items(const RawValue& recipients, const RawValue& variables) {
     if (!recipients) refuse_null("recipients");

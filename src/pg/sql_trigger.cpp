@@ -3,6 +3,7 @@
 // The walk: read the row and call the recipients function as the user who changed it; as the owner, queue one batch.
 // The right to do this came with the right to create the trigger (EXECUTE on this function); the user who fires it
 // needs none. What becomes of a failure is run_harmless's.
+#include "core/octets.hpp"
 #include "pg/harmless_trigger.hpp"
 #include "pg/identity.hpp"
 #include "pg/trigger_event.hpp"
@@ -17,7 +18,6 @@ namespace {
 constexpr const char* usage =
     "CREATE TRIGGER … AFTER INSERT … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('template', "
     "'recipients_function')";
-constexpr std::size_t longest_label = 500;  // octets; labels are indexed
 
 RawValue parse_gap(const std::string& text) {
     if (text.empty()) return {};
@@ -30,14 +30,6 @@ RawValue parse_gap(const std::string& text) {
     return checked_gap(gap);
 }
 
-void shorten(std::string& label) {
-    if (label.size() <= longest_label) return;
-    std::size_t end = longest_label;
-    while (end > 0 && (static_cast<unsigned char>(label[end]) & 0xC0) == 0x80)
-        --end;
-    label.resize(end);
-}
-
 void notify(FunctionCallInfo fcinfo, const TriggerData& trigger) {
     const TriggerArguments arguments = read_trigger_arguments(*trigger.tg_trigger);
     Spi spi;
@@ -48,9 +40,8 @@ void notify(FunctionCallInfo fcinfo, const TriggerData& trigger) {
     check_items(batch.items);
     batch.gap = parse_gap(arguments.gap);
     if (!arguments.label.empty()) {
-        std::string label = render_label(arguments.label, row);
-        shorten(label);
-        batch.label = text_value(label);
+        const std::string label = render_label(arguments.label, row);
+        batch.label = text_value(core::whole_characters(label, longest_label));
     }
     Request& request = batch.request;
     request.queued_by = current_role();

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "core/octets.hpp"
+
 namespace mailer::worker {
 
 namespace {
@@ -73,9 +75,7 @@ public:
         at_ += sizeof v;
     }
     void text(const std::string& v, std::size_t limit) {
-        std::size_t n = std::min(v.size(), limit);
-        while (n > 0 && n < v.size() && (static_cast<unsigned char>(v[n]) & 0xC0) == 0x80)
-            --n;
+        std::size_t n = core::whole_characters(v, limit).size();
         if (at_ + 2 + n > to_.size()) n = 0;
         number(static_cast<std::uint16_t>(n));
         if (is_full_) return;

@@ -1,0 +1,26 @@
+// Octets as digits, and texts that end with a whole character.
+#include "core/octets.hpp"
+
+#include <gtest/gtest.h>
+
+using mailer::core::hexadecimal;
+using mailer::core::whole_characters;
+
+TEST(Octets, AreTwoLowerCaseDigitsEach) {
+    EXPECT_EQ(hexadecimal(std::string_view("\x00\x0f\xa0\xff", 4)), "000fa0ff");
+    EXPECT_EQ(hexadecimal(""), "");
+}
+
+TEST(Octets, ATextThatFitsIsNotCut) {
+    EXPECT_EQ(whole_characters("grażyna", 8), "grażyna");
+    EXPECT_EQ(whole_characters("", 0), "");
+}
+
+TEST(Octets, ATextIsCutBeforeTheCharacterThatDoesNotFit) {
+    EXPECT_EQ(whole_characters("grażyna", 5), "graż");
+    EXPECT_EQ(whole_characters("grażyna", 4), "gra");
+    EXPECT_EQ(whole_characters("ż", 1), "");
+    EXPECT_EQ(whole_characters("🐘🐘", 7), "🐘");
+}
+
+TEST(Octets, WhatIsNoUtf8IsCutAllTheSame) { EXPECT_EQ(whole_characters("\x80\x80\x80", 2), ""); }
