@@ -206,7 +206,7 @@ CREATE TABLE message (
     CONSTRAINT "there are 1 to 100 recipients" CHECK (cardinality(addresses) BETWEEN 1 AND 100),
     CONSTRAINT "every address has a role: t to, c cc, b bcc" CHECK (length(roles) = cardinality(addresses) AND roles ~ '^[tcb]+$'),
     CONSTRAINT "a key has the hash of what it stands for" CHECK ((idempotency_key IS NULL) = (content_hash IS NULL)),
-    CONSTRAINT "a message is of a campaign or of a batch, not of both" CHECK (num_nonnulls(campaign_id, batch_id) <= 1)
+    CONSTRAINT "a message is of a campaign or of a batch, not of both" CHECK (campaign_id IS NULL OR batch_id IS NULL)
 );
 ALTER SEQUENCE message_id_seq OWNED BY message.message_id;
 CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key) WHERE idempotency_key IS NOT NULL;
@@ -257,7 +257,8 @@ CREATE TABLE queue_entry (
     CONSTRAINT "priority is 0 to 4" CHECK (priority BETWEEN 0 AND 4),
     CONSTRAINT "counts are not negative" CHECK (attempt_count >= 0 AND try_count >= attempt_count AND crash_count >= 0),
     CONSTRAINT "a row is claimed iff it has a token, a mailbox, a time and a reserved day" CHECK (
-        (state = 's') = (token IS NOT NULL) AND num_nulls(token, mailbox_id, claimed_at, reserved_day) IN (0, 4))
+        (state = 's') = (token IS NOT NULL) AND (token IS NULL) = (mailbox_id IS NULL)
+        AND (token IS NULL) = (claimed_at IS NULL) AND (token IS NULL) = (reserved_day IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
         autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_scale_factor = 0.2);
 CREATE INDEX queue_entry_ready ON queue_entry (lane_id, priority, due_at, message_id) WHERE state = 'p';

@@ -7,6 +7,7 @@
 #include <unictype.h>
 #include <unistr.h>
 
+#include <algorithm>
 #include <cstdint>
 
 #include "core/address_grammar.hpp"
@@ -25,6 +26,22 @@ void append_quoted(std::string& out, std::string_view text) {
         out += c;
     }
     out += '"';
+}
+
+// Of a local part, quoted where it must be.
+std::size_t wire_octets(std::string_view local) {
+    if (is_dot_atom(local)) return local.size();
+    const auto escaped = std::count_if(local.begin(), local.end(), [](char c) { return c == '"' || c == '\\'; });
+    return local.size() + static_cast<std::size_t>(escaped) + 2;
+}
+
+void append_mailbox(std::string& out, const Address& address) {
+    if (is_dot_atom(address.local))
+        out += address.local;
+    else
+        append_quoted(out, address.local);
+    out += '@';
+    out += address.domain;
 }
 
 // The first character that nobody sees but the server: blanks beyond ASCII, zero-width marks, bidi controls. In a local
@@ -69,12 +86,7 @@ Status check_local(const Address& address) {
 std::string Address::mailbox() const {
     std::string out;
     out.reserve(local.size() + domain.size() + 4);
-    if (is_dot_atom(local))
-        out += local;
-    else
-        append_quoted(out, local);
-    out += '@';
-    out += domain;
+    append_mailbox(out, *this);
     return out;
 }
 
@@ -91,8 +103,8 @@ Status check_address(const Address& address) {
 
 Status check_beside_domain(const Address& address) {
     if (auto error = check_local(address)) return error;
-    const std::size_t octets = address.mailbox().size();
-    const std::size_t local_octets = octets - address.domain.size() - 1;
+    const std::size_t local_octets = wire_octets(address.local);
+    const std::size_t octets = local_octets + 1 + address.domain.size();
     if (local_octets > kMaxLocal)
         return refusal(
             "the part before \"@\" is too long",
@@ -108,14 +120,18 @@ Status check_beside_domain(const Address& address) {
 }
 
 std::string format_address(const Address& address) {
-    if (address.name.empty()) return address.mailbox();
     std::string out;
+    out.reserve(address.name.size() + address.local.size() + address.domain.size() + 8);
+    if (address.name.empty()) {
+        append_mailbox(out, address);
+        return out;
+    }
     if (is_phrase(address.name))
         out += address.name;
     else
         append_quoted(out, address.name);
     out += " <";
-    out += address.mailbox();
+    append_mailbox(out, address);
     out += '>';
     return out;
 }

@@ -11,6 +11,8 @@
 namespace mailer::core {
 namespace {
 
+constexpr std::size_t usual_words = 4;  // of a name, at the most
+
 struct Word {
     std::string text;
     std::size_t start;
@@ -36,7 +38,7 @@ private:
     bool element(bool in_group);
     bool group(std::size_t start, bool in_group);
     bool address_spec(const Word& local, std::string name);
-    bool angle(std::string name);
+    bool angle(std::string name, std::vector<Word>& local);  // uses the memory of `local`
     bool words(std::vector<Word>& out);
     bool quoted_string(std::string& out);
     bool skip_blanks();
@@ -140,9 +142,9 @@ bool AddressListParser::address_spec(const Word& local, std::string name) {
     return true;
 }
 
-bool AddressListParser::angle(std::string name) {
+bool AddressListParser::angle(std::string name, std::vector<Word>& local) {
     const std::size_t opened = at_++;
-    std::vector<Word> local;
+    local.clear();
     if (!words(local)) return false;
     if (local.empty() && peek() == '@')
         return fail(at_, "nothing stands before \"@\"", "Source routes (<@relay:user@host>) are not supported.");
@@ -176,6 +178,7 @@ bool AddressListParser::element(bool in_group) {
     if (!skip_blanks()) return false;
     const std::size_t start = at_;
     std::vector<Word> before;
+    before.reserve(usual_words);
     if (!words(before)) return false;
     if (peek() == '<') {
         std::string name;
@@ -183,7 +186,7 @@ bool AddressListParser::element(bool in_group) {
             if (!name.empty()) name += ' ';
             name += word.text;
         }
-        return angle(std::move(name)) && separator(in_group);
+        return angle(std::move(name), before) && separator(in_group);
     }
     if (before.empty()) {
         if (at_end() || peek() == ',') return fail(start, "an empty element in the list", "Remove the extra comma.");

@@ -12,11 +12,12 @@ public:
     void add(const std::vector<Address>& list, char role, std::string* header) {
         for (const Address& address : list) {
             std::string key = address_key(address);
-            // A list is short: at most max_recipients are kept, so a linear search is
-            // the cheapest.
-            if (std::find(keys_.begin(), keys_.end(), key) != keys_.end()) continue;
+            if (is_known(key)) continue;
             if (++count_ > max_recipients) continue;
-            keys_.push_back(std::move(key));
+            if (count_ == 1)
+                envelope_.key = std::move(key);
+            else
+                more_keys_.push_back(std::move(key));
             envelope_.addresses.push_back(address.mailbox());
             envelope_.roles.push_back(role);
             if (header == nullptr) continue;
@@ -33,15 +34,20 @@ public:
                              " are the most that every mail server takes.",
                          "Send one mail to each with mailer.enqueue_batch()."};
         }
-        envelope_.key = std::move(keys_.front());
         return std::move(envelope_);
     }
 
     Envelope& envelope() { return envelope_; }
 
 private:
+    // A list is short: at most max_recipients are kept, so a linear search is the cheapest.
+    bool is_known(const std::string& key) const {
+        if (count_ == 0) return false;
+        return key == envelope_.key || std::find(more_keys_.begin(), more_keys_.end(), key) != more_keys_.end();
+    }
+
     Envelope envelope_;
-    std::vector<std::string> keys_;
+    std::vector<std::string> more_keys_;  // of the second and later ones
     std::size_t count_ = 0;
 };
 
