@@ -50,6 +50,15 @@ def prepare(args, port):
         history.fill(args.pending, args.finished, port)
 
 
+def worker():
+    return psql("SELECT pid FROM mailer.worker_status")
+
+
+def processor_seconds(pid):
+    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def drain(messages):
     psql("SELECT mailer.pause('bench')")
     first = int(psql("SELECT last_value FROM mailer.message_id_seq"))
@@ -97,15 +106,17 @@ def measure(args):
             holder.stdin.flush()
             children.append(holder)
         drain(min(args.messages, warm_up))  # connections are open and plans made
-        ours, theirs = [], []
+        ours, theirs, costs, pid = [], [], [], worker()
         for _ in range(args.rounds):
+            before = processor_seconds(pid)
             ours.append(drain(args.messages))
+            costs.append((processor_seconds(pid) - before) / args.messages * 1e6)
             theirs.append(peer(args, port))
             print(f"mailer {ours[-1]:9.0f}/s   smtp-source {theirs[-1]:9.0f}/s   ratio {ours[-1] / theirs[-1]:.2f}", flush=True)
-        pid = psql("SELECT pid FROM mailer.worker_status")
         memory = re.search(r"RssAnon:\s+(\d+)", open(f"/proc/{pid}/status").read())
         print(f"median: mailer {statistics.median(ours):.0f}/s, smtp-source {statistics.median(theirs):.0f}/s, "
-              f"ratio {statistics.median(a / b for a, b in zip(ours, theirs)):.2f}; worker's own memory {int(memory[1]) // 1024} MB")
+              f"ratio {statistics.median(a / b for a, b in zip(ours, theirs)):.2f}; worker's processor time "
+              f"{statistics.median(costs):.1f} us a mail, own memory {int(memory[1]) // 1024} MB")
     finally:
         for child in reversed(children):
             child.terminate()
