@@ -24,39 +24,60 @@ void set_user_settings() {
         (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-void start(bool is_session) {
-    if (is_session) {
-        if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) elog(ERROR, "SPI_connect_ext failed");
+// A session's statement_timeout means all of its command. The function's limit takes its timer meanwhile.
+class SessionLimit {
+public:
+    SessionLimit() noexcept
+        : is_set_(get_timeout_active(STATEMENT_TIMEOUT)),
+          at_(is_set_ ? get_timeout_finish_time(STATEMENT_TIMEOUT) : DT_NOEND) {}
+    ~SessionLimit() {
+        if (is_set_) enable_timeout_at(STATEMENT_TIMEOUT, at_);  // at once, if that is over
+    }
+    SessionLimit(const SessionLimit&) = delete;
+    SessionLimit& operator=(const SessionLimit&) = delete;
+
+    bool is_over() const noexcept { return is_set_ && GetCurrentTimestamp() >= at_; }
+    core::Duration at_most(core::Duration limit) const noexcept {
+        const core::Duration rest{is_set_ ? at_ - GetCurrentTimestamp() : limit.count()};
+        return std::clamp(rest, std::min(limit, core::Duration(std::chrono::milliseconds(1))), limit);
+    }
+
+private:
+    bool is_set_;
+    TimestampTz at_;
+};
+
+}  // namespace
+
+void LateBound::start() {
+    if (is_session_) {
+        XactIsoLevel = XACT_READ_COMMITTED;
+        frame_.enter();
     } else {
         SetCurrentStatementStartTimestamp();
         StartTransactionCommand();
+        XactIsoLevel = XACT_READ_COMMITTED;
         if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
     }
-    XactIsoLevel = XACT_READ_COMMITTED;
     PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-void finish(bool is_session) {
+void LateBound::finish() {
     if (ActiveSnapshotSet()) PopActiveSnapshot();
-    if (is_session) {
-        SPI_commit();
-        SPI_finish();
+    if (is_session_) {
+        frame_.commit();
     } else {
         SPI_finish();
         CommitTransactionCommand();
     }
 }
 
-void roll_back(bool is_session) {
-    if (is_session) {
-        SPI_rollback();
-        SPI_finish();
-    } else {
+void LateBound::roll_back() {
+    if (is_session_)
+        frame_.abort();
+    else
         AbortCurrentTransaction();
-    }
 }
-
-}  // namespace
 
 LateBound::Answer LateBound::ask(const std::string& function, std::int64_t message_id, const std::string& variables,
                                  const std::string& role, core::Duration limit, core::Time now) {
@@ -81,9 +102,10 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
     int caller_context = 0;
     GetUserIdAndSecContext(&caller, &caller_context);
     MemoryContext const outer = CurrentMemoryContext;
+    const SessionLimit of_session;
     try {
         EngineContext::Interruptible interruptible;
-        call_as(wanted, function, message_id, variables, role, limit, answer);
+        call_as(wanted, function, message_id, variables, role, of_session.at_most(limit), answer);
         answer.is_ok = true;
         breaker.timeouts = 0;
     } catch (const PgError& error) {
@@ -91,8 +113,8 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         answer.fault = "function " + function + ": " + error.what();
         disable_timeout(STATEMENT_TIMEOUT, false);
         SetUserIdAndSecContext(caller, caller_context);
-        call([this] { roll_back(is_session_); });
-        answer.is_interrupted = is_cancelled && context_.should_stop();
+        call([this] { roll_back(); });
+        answer.is_interrupted = is_cancelled && (of_session.is_over() || context_.should_stop());
         if (is_cancelled && !answer.is_interrupted) {
             answer.fault = "function " + function + " took longer than mailer.loader_timeout";
             ++breaker.timeouts;
@@ -103,7 +125,7 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         answer.fault = "function " + function + ": " + error.what();
         disable_timeout(STATEMENT_TIMEOUT, false);
         SetUserIdAndSecContext(caller, caller_context);
-        call([this] { roll_back(is_session_); });
+        call([this] { roll_back(); });
     }
     MemoryContextSwitchTo(outer);
     return answer;
@@ -112,7 +134,7 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
 void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t message_id,
                         const std::string& variables, const std::string& role, core::Duration limit, Answer& answer) {
     const std::string sql = "SELECT " + function + "($1, $2)";
-    call([this] { start(is_session_); });
+    call([this] { start(); });
     // Inside the transaction: one that is lost takes its nest level along.
     const int guc_level = NewGUCNestLevel();
     Oid user = call([&] { return get_role_oid(role.c_str(), true); });
@@ -153,7 +175,7 @@ void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t
     }
     call([this, guc_level] {
         AtEOXact_GUC(false, guc_level);
-        finish(is_session_);
+        finish();
     });
 }
 

@@ -9,6 +9,7 @@
 #include "core/time.hpp"
 #include "core/value.hpp"
 #include "pg/engine.hpp"
+#include "pg/transaction.hpp"
 
 namespace mailer::pg {
 
@@ -38,12 +39,17 @@ private:
     void call_as(Wanted wanted, const std::string& function, std::int64_t message_id, const std::string& variables,
                  const std::string& role, core::Duration limit, Answer& answer);
 
+    void start();
+    void finish();
+    void roll_back();
+
     struct Breaker {
         int timeouts = 0;
         core::Time open_until{};
     };
     EngineContext& context_;
     bool is_session_;
+    SessionFrame frame_;
     std::map<std::string, Breaker> breakers_;
 };
 

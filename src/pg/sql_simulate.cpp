@@ -136,6 +136,7 @@ void Simulation::run(Time from, Time until, const Options& options) {
         if (rounds > most_rounds_at_one_time)
             throw Refusal({"XX000", "the sender turns round and round at " + utc_text(now)});
     }
+    context_.raise_interrupts();  // what the last tick took up
     store_delivered();
 }
 

@@ -11,6 +11,7 @@ extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -112,6 +113,32 @@ Oid extension_owner() {
     return call([] { return look_up_owner(); });
 }
 
+void SessionFrame::enter() {
+    level_ = GetCurrentTransactionNestLevel();
+    owner_ = CurrentResourceOwner;
+    if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) elog(ERROR, "SPI_connect_ext failed");
+    MemoryContext const context = CurrentMemoryContext;
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(context);
+}
+
+void SessionFrame::commit() {
+    ReleaseCurrentSubTransaction();
+    CurrentResourceOwner = owner_;
+    SPI_commit();
+    SPI_finish();
+}
+
+void SessionFrame::abort() {
+    // None is left when it was the commit that failed; owner_ isn't there any more then.
+    while (GetCurrentTransactionNestLevel() > level_) {
+        RollbackAndReleaseCurrentSubTransaction();
+        CurrentResourceOwner = owner_;
+    }
+    SPI_rollback();
+    SPI_finish();
+}
+
 void Transactions::begin() {
     call([this] {
         if (!is_session_) {
@@ -121,7 +148,7 @@ void Transactions::begin() {
         is_open_ = true;
         GetUserIdAndSecContext(&caller_, &caller_context_);
         if (is_session_) {
-            if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT) elog(ERROR, "SPI_connect_ext failed");
+            frame_.enter();
             SetUserIdAndSecContext(look_up_owner(), caller_context_ | SECURITY_LOCAL_USERID_CHANGE);
             pin_transaction();
         } else if (SPI_connect() != SPI_OK_CONNECT) {
@@ -139,8 +166,7 @@ void Transactions::commit() {
         if (ActiveSnapshotSet()) PopActiveSnapshot();
         if (is_session_) {
             SetUserIdAndSecContext(caller_, caller_context_);
-            SPI_commit();
-            SPI_finish();
+            frame_.commit();
         } else {
             SPI_finish();
             CommitTransactionCommand();
@@ -159,8 +185,7 @@ void Transactions::abort() noexcept {
         call([this] {
             if (is_session_) {
                 SetUserIdAndSecContext(caller_, caller_context_);
-                SPI_rollback();
-                SPI_finish();
+                frame_.abort();
             } else {
                 AbortCurrentTransaction();
             }

@@ -8,6 +8,20 @@
 
 namespace mailer::pg {
 
+// In a session, Spi's connections, snapshots and portals of a function that failed are still there when its error has
+// reached us, and SPI_rollback refuses them. So what may fail runs in a subtransaction, whose end takes them along.
+class SessionFrame {
+public:
+    // These run within call().
+    void enter();   // an Spi connection that may commit, and the subtransaction
+    void commit();  // of all of it; leaves the connection
+    void abort();   // the same after an error, wherever that came from
+
+private:
+    int level_ = 0;
+    ResourceOwner owner_ = nullptr;
+};
+
 class Transactions {
 public:
     explicit Transactions(bool is_session) : is_session_(is_session) {}
@@ -20,6 +34,7 @@ public:
 private:
     bool is_session_;
     bool is_open_ = false;
+    SessionFrame frame_ = {};
     Oid caller_ = InvalidOid;
     int caller_context_ = 0;
 };
