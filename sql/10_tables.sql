@@ -217,7 +217,7 @@ CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHE
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
 COMMENT ON COLUMN message.queued_by IS 'Role that queued; loader and send_if run as this role';
 COMMENT ON COLUMN message.addresses IS 'Envelope recipients (RFC 5321 Mailbox, A-label domain), in order; roles has one letter for each';
-COMMENT ON COLUMN message.address_key IS 'Identity of the first recipient (mailer._address_key), for uniqueness and suppression';
+COMMENT ON COLUMN message.address_key IS 'Identity of the first recipient (mailer._address_key), for uniqueness and suppression; compared by octets, whatever the locale';
 COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable over retries, restarts and mailboxes';
 COMMENT ON COLUMN message.attachments_of IS 'Message whose rows in message_attachment go along (a batch stores its attachments once); NULL is none';
 COMMENT ON COLUMN message.category IS 'Notification category, when mailer.notify() made the mail: scopes unsubscribing';
