@@ -20,6 +20,9 @@ struct Error {
     std::string message;
     std::string detail = {};
     std::string hint = {};
+
+    // In one line, for a ledger or a log.
+    std::string text() const { return detail.empty() ? message : message + ": " + detail; }
 };
 
 template <class T>

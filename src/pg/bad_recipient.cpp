@@ -31,8 +31,13 @@ std::string printable(std::string_view text) {
     return out;
 }
 
-std::string invalid_key(std::string_view text) {
-    return "invalid:" + (text.size() <= longest_raw_key ? std::string(text) : core::hexadecimal(sha256(text)));
+core::Envelope bad_envelope(std::string_view text) {
+    core::Envelope out;
+    out.header_to = printable(text);
+    out.addresses.push_back(out.header_to);
+    out.roles = "t";
+    out.key = "invalid:" + (text.size() <= longest_raw_key ? std::string(text) : core::hexadecimal(sha256(text)));
+    return out;
 }
 
 }  // namespace mailer::pg

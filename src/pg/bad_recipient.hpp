@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/envelope.hpp"
+
 namespace mailer::pg {
 
 // Without the blanks around it.
@@ -13,7 +15,8 @@ std::string_view trimmed(std::string_view text);
 // In one line, cut to 1,000 octets between characters; "(empty)" for nothing.
 std::string printable(std::string_view text);
 
-// In place of an address key: one for each text, short enough for the unique indexes.
-std::string invalid_key(std::string_view text);
+// The recipient of a mail that can't be sent. In place of an address key it has one for each text, short enough for the
+// unique indexes.
+core::Envelope bad_envelope(std::string_view text);
 
 }  // namespace mailer::pg

@@ -32,8 +32,8 @@ public:
     ReadRecipient read(std::string_view text) const {
         const std::string_view recipient = trimmed(text);
         core::Result<core::Envelope> envelope = envelope_of(recipient);
-        ReadRecipient out =
-            envelope ? ReadRecipient{std::move(envelope).value(), {}} : bad(recipient, envelope.error());
+        ReadRecipient out = envelope ? ReadRecipient{std::move(envelope).value(), {}}
+                                     : ReadRecipient{bad_envelope(recipient), envelope.error().text()};
         seen_.expect(out.envelope.key);
         return out;
     }
@@ -44,16 +44,6 @@ private:
         core::Result<std::vector<core::Address>> to = core::parse_address_list(recipient);
         if (!to) return to.error();
         return core::make_envelope(*to, request_.cc, request_.bcc);
-    }
-
-    static ReadRecipient bad(std::string_view recipient, const core::Error& error) {
-        ReadRecipient out;
-        out.envelope.addresses.push_back(printable(recipient));
-        out.envelope.roles = "t";
-        out.envelope.key = invalid_key(recipient);
-        out.envelope.header_to = out.envelope.addresses.front();
-        out.error = error.detail.empty() ? error.message : error.message + ": " + error.detail;
-        return out;
     }
 
     const Request& request_;

@@ -26,18 +26,12 @@ struct ReadLead {
 ReadLead read(std::string_view recipient) {
     const std::string_view raw = trimmed(recipient);
     const core::Result<core::Address> address = core::parse_address(raw);
+    if (!address) return {bad_envelope(raw), address.error().text()};
     ReadLead out;
     out.envelope.roles = "t";
     out.envelope.header_to = printable(raw);
-    if (address) {
-        out.envelope.addresses.push_back(address->mailbox());
-        out.envelope.key = core::address_key(*address);
-    } else {
-        const core::Error& error = address.error();
-        out.envelope.addresses.push_back(out.envelope.header_to);
-        out.envelope.key = invalid_key(raw);
-        out.error = error.detail.empty() ? error.message : error.message + ": " + error.detail;
-    }
+    out.envelope.addresses.push_back(address->mailbox());
+    out.envelope.key = core::address_key(*address);
     return out;
 }
 

@@ -23,10 +23,6 @@ Prepared fault(Prepared::Kind kind, std::string reason, std::string detail) {
     return p;
 }
 
-std::string words(const core::Error& error) {
-    return error.detail.empty() ? error.message : error.message + ": " + error.detail;
-}
-
 }  // namespace
 
 void PgMailRoom::configure(const Settings& settings) {
@@ -128,7 +124,7 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
         return fault(Prepared::Kind::cancelled, "suppressed", "every recipient is suppressed");
     auto composed = compose_message(fetched.message, {account.from_address, account.from_name},
                                     const_cast<TemplateCache&>(templates_), variables, content_);
-    if (!composed.ok()) return fault(Prepared::Kind::failed, "render_error", words(composed.error()));
+    if (!composed.ok()) return fault(Prepared::Kind::failed, "render_error", composed.error().text());
     prepared.sender = account.from_address;
     prepared.is_8bit = composed->is_8bit;
     prepared.needs_smtputf8 = composed->needs_smtputf8;

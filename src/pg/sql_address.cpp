@@ -43,7 +43,7 @@ Datum parse_address(FunctionCallInfo fcinfo) {
             put(values[1], nulls[1], core::address_key(*address));
         } else {
             const core::Error& error = address.error();
-            put(values[2], nulls[2], error.detail.empty() ? error.message : error.message + ": " + error.detail);
+            put(values[2], nulls[2], error.text());
         }
     }
     return call([&] { return HeapTupleGetDatum(heap_form_tuple(shape, values, nulls)); });
