@@ -78,7 +78,7 @@ Woken wait_plainly(bool is_worker, int epoll_fd, long timeout_ms) {
 
 // In a worker the log shows an ERROR with all it has to say; a session's client must not get an error in mid-command.
 void log_error(ErrorData* data) {
-    if (MyBackendType != B_BG_WORKER) {
+    if (is_in_session()) {
         ereport(
             WARNING,
             (errcode(data->sqlerrcode), errmsg_internal("%s", data->message ? data->message : "unknown error"),
@@ -131,7 +131,7 @@ void EngineContext::raise_interrupts() {
 
 void absorb_error(const PgError& error) noexcept {
     ErrorData* const data = error.data();
-    if (MyBackendType != B_BG_WORKER && data->sqlerrcode == ERRCODE_QUERY_CANCELED) is_statement_cancelled = true;
+    if (is_in_session() && data->sqlerrcode == ERRCODE_QUERY_CANCELED) is_statement_cancelled = true;
     report_error(GetCurrentTimestamp(), error.what());
     try {
         call([=] { log_error(data); });
@@ -145,7 +145,7 @@ void absorb_error(const std::exception& error) noexcept {
     report_error(GetCurrentTimestamp(), error.what());
     const char* const message = error.what();
     try {
-        call([=] { ereport(MyBackendType == B_BG_WORKER ? LOG : WARNING, (errmsg_internal("mailer: %s", message))); });
+        call([=] { ereport(is_in_session() ? WARNING : LOG, (errmsg_internal("mailer: %s", message))); });
     } catch (...) {
     }
 }

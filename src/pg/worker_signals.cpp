@@ -11,8 +11,8 @@
 // for the wait leaves no trace of it, and nothing that this commit claimed is sent (PgMailRoom::prepare).
 #include "pg/worker_signals.hpp"
 
-#include <csignal>
 #include <ctime>
+#include <type_traits>
 
 #include "pg/engine.hpp"
 #include "pg/settings.hpp"
@@ -34,6 +34,7 @@ namespace {
 constexpr int second_ask_kills_after_s = 2;
 constexpr long look_again_ms = 200;
 
+volatile sig_atomic_t is_session = 0;
 volatile sig_atomic_t is_leaving = 0;
 volatile sig_atomic_t is_cancelled = 0;
 volatile sig_atomic_t is_interruptible = 0;
@@ -86,7 +87,6 @@ void on_leave_signal(int) {
 void on_cancel_signal(int signal, siginfo_t* info, void*) {
     int const saved_errno = errno;
     bool const is_own = info->si_pid == MyProcPid;
-    bool const is_session = MyBackendType != B_BG_WORKER;
     bool const is_small_limit = is_own && (is_interruptible || get_timeout_indicator(LOCK_TIMEOUT, false));
     if (is_session && !is_small_limit && !is_cancelled) {
         is_cancelled = 1;
@@ -96,22 +96,22 @@ void on_cancel_signal(int signal, siginfo_t* info, void*) {
     errno = saved_errno;
 }
 
-// pqsignal() doesn't tell who sent.
-bool heed_cancels() noexcept {
+// Not by pqsignal(): it doesn't tell who sent, and has no way back to what was there before.
+template <class Handler>
+void handle(int signal, Handler handler, struct sigaction* before) noexcept {
     struct sigaction action {};
-    action.sa_sigaction = on_cancel_signal;
-    action.sa_flags = SA_RESTART | SA_SIGINFO;
+    action.sa_flags = SA_RESTART;
+    if constexpr (std::is_same_v<Handler, decltype(&on_cancel_signal)>) {
+        action.sa_sigaction = handler;
+        action.sa_flags |= SA_SIGINFO;
+    } else {
+        action.sa_handler = handler;
+    }
     sigemptyset(&action.sa_mask);
-    return sigaction(SIGINT, &action, nullptr) == 0;
+    (void)sigaction(signal, &action, before);  // fails for signals that there aren't
 }
 
-}  // namespace
-
-void heed_own_cancels_only() {
-    if (!heed_cancels()) elog(FATAL, "could not set the handler of SIGINT");
-}
-
-void prepare_to_leave() noexcept {
+void make_grace_timer() noexcept {
     if (!grace_timer) {
         sigevent event{};
         event.sigev_notify = SIGEV_SIGNAL;
@@ -119,10 +119,19 @@ void prepare_to_leave() noexcept {
         timer_t timer;
         if (timer_create(CLOCK_MONOTONIC, &event, &timer) == 0) grace_timer = timer;
     }
-    pqsignal(SIGUSR2, on_grace_over);
-    pqsignal(SIGTERM, on_leave_signal);
 }
 
+}  // namespace
+
+void heed_own_cancels_only() noexcept { handle(SIGINT, &on_cancel_signal, nullptr); }
+
+void prepare_to_leave() noexcept {
+    make_grace_timer();
+    handle(SIGUSR2, &on_grace_over, nullptr);
+    handle(SIGTERM, &on_leave_signal, nullptr);
+}
+
+bool is_in_session() noexcept { return is_session != 0 || MyBackendType != B_BG_WORKER; }
 bool is_worker_leaving() noexcept { return is_leaving != 0 || must_stay_away(); }
 bool is_asked_to_end() noexcept { return is_leaving != 0; }
 bool is_session_cancelled() noexcept { return is_cancelled != 0; }
@@ -138,20 +147,24 @@ void end_session() noexcept {
 }
 
 SessionSignals::SessionSignals() noexcept {
+    is_session = 1;
     is_leaving = 0;
     is_cancelled = 0;
-    prepare_to_leave();
-    (void)heed_cancels();
+    make_grace_timer();
+    handle(SIGUSR2, &on_grace_over, &grace_before_);
+    handle(SIGTERM, &on_leave_signal, &leave_before_);
+    handle(SIGINT, &on_cancel_signal, &cancel_before_);
 }
 
 SessionSignals::~SessionSignals() {
-    pqsignal(SIGTERM, die);
-    pqsignal(SIGINT, StatementCancelHandler);
+    (void)sigaction(SIGINT, &cancel_before_, nullptr);
+    (void)sigaction(SIGTERM, &leave_before_, nullptr);
+    set_grace_timer(0, 0);
+    (void)sigaction(SIGUSR2, &grace_before_, nullptr);
     if (is_leaving) end_session();
     is_leaving = 0;
     is_cancelled = 0;
-    set_grace_timer(0, 0);
-    pqsignal(SIGUSR2, SIG_IGN);
+    is_session = 0;
 }
 
 EngineContext::Interruptible::Interruptible() noexcept {
@@ -162,7 +175,7 @@ EngineContext::Interruptible::Interruptible() noexcept {
 EngineContext::Interruptible::~Interruptible() {
     is_interruptible = 0;
     // Meant for the function, not for the settle that follows; a session's user may mean all of it.
-    if (is_leaving || MyBackendType == B_BG_WORKER) QueryCancelPending = false;
+    if (is_leaving || !is_in_session()) QueryCancelPending = false;
 }
 
 }  // namespace mailer::pg

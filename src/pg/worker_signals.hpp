@@ -2,14 +2,19 @@
 // EngineContext::should_stop().
 #pragma once
 
+#include <csignal>
+
 #include "pg/pg.hpp"
 
 namespace mailer::pg {
 
-void heed_own_cancels_only();       // of a worker, from its start
-void prepare_to_leave() noexcept;   // SIGTERM asks to leave from now on, and no standby is waited for after the grace
-bool is_worker_leaving() noexcept;  // asked by signal, by DDL or for a restart
-bool is_asked_to_end() noexcept;    // by signal
+// Of the worker.
+void heed_own_cancels_only() noexcept;  // from its start
+void prepare_to_leave() noexcept;       // SIGTERM asks to leave from now on; no standby is waited for after the grace
+
+bool is_in_session() noexcept;         // which may be in a background worker, of pg_cron
+bool is_worker_leaving() noexcept;     // asked by signal, by DDL or for a restart
+bool is_asked_to_end() noexcept;       // by signal
 bool is_session_cancelled() noexcept;  // the command, also when a wait for a standby has used the request up
 
 void cancel_statement() noexcept;  // at the next CHECK_FOR_INTERRUPTS
@@ -23,6 +28,11 @@ public:
     ~SessionSignals();
     SessionSignals(const SessionSignals&) = delete;
     SessionSignals& operator=(const SessionSignals&) = delete;
+
+private:
+    struct sigaction cancel_before_ = {};
+    struct sigaction leave_before_ = {};
+    struct sigaction grace_before_ = {};
 };
 
 }  // namespace mailer::pg
