@@ -20,6 +20,9 @@ import time
 
 import ledger
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from waiting import until
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETUP = """
 SELECT mailer.mailbox_create('box' || n, 'localhost', {port}, 'box' || n || '@example.com', tls => 'none',
@@ -29,7 +32,7 @@ SELECT mailer.template_set('lead', 'Hello {{{{n}}}}', 'Dear {{{{n}}}}');
 SELECT mailer.campaign_create('leads', 'lead', window_start => '00:00', window_end => '00:00',
     allowed_days => '{{MON,TUE,WED,THU,FRI,SAT,SUN}}', gap => '40 ms', jitter => 0.5);
 CREATE FUNCTION slow_load(message_id bigint, variables jsonb) RETURNS jsonb LANGUAGE sql AS
-    $$ SELECT variables || jsonb_build_object('n', message_id) FROM pg_sleep(0.003) $$;  -- nap: a loader takes its time
+    $$ SELECT variables || jsonb_build_object('n', message_id) FROM (SELECT count(*) FROM generate_series(1, 20000)) AS work $$;
 CREATE FUNCTION says_no(message_id bigint, variables jsonb) RETURNS boolean LANGUAGE sql AS 'SELECT false';
 """
 # A share of everything, each mail under a key of its own. An address says what the witness does with it (recorder.py).
@@ -58,8 +61,9 @@ SESSION = f"SELECT pid FROM pg_stat_activity WHERE query = $${RUN}$$ AND state =
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE backend_type <> 'mailer worker' AND pid <> pg_backend_pid() AND query NOT LIKE 'CALL %'"
 
 
-def pause(seconds):
-    time.sleep(seconds)  # nap: the moment of a kill is random, and a server that is down tells nobody when it is up
+def at_random(seconds):
+    """Lets a random time pass: nothing is waited for, the moment of a kill is what the dice say."""
+    time.sleep(seconds)  # nap: a random moment, not a wait
 
 
 def sql(text, limit=60):
@@ -73,15 +77,6 @@ def sql(text, limit=60):
     if done.returncode != 2 and not any(w in done.stderr for w in ("connection", "terminating", "shutting down", "starting up", "recovery")):
         raise SystemExit(f"chaos: {text.strip()[:200]} …: {done.stderr}")
     return None
-
-
-def until(seconds, question, what):
-    end = time.monotonic() + seconds
-    while not (answer := question()):
-        if time.monotonic() > end:
-            raise SystemExit(f"chaos: not within {seconds} s: {what}")
-        pause(0.02)
-    return answer
 
 
 class Feeder(threading.Thread):
@@ -204,19 +199,19 @@ class Chaos:
         if self.random.random() < 0.85:  # else the next kill may hit the recovery from the last
             enough = self.record.read() + self.random.randint(1, 40)
             until(120, lambda: self.record.read() >= enough, "mails go out again")
-        pause(self.random.uniform(0, 0.4))
+        at_random(self.random.uniform(0, 0.4))
         if not self.kills:  # each kind once, whatever the dice say
             self.first = self.random.sample(list(self.KINDS), len(self.KINDS))
         kind = self.first.pop() if self.first else self.random.choices(*zip(*self.KINDS.items()))[0]
         is_stopped = self.random.random() < 0.15
         if is_stopped:
             self.witness.send_signal(signal.SIGSTOP)
-            pause(self.random.uniform(0, 0.4))
+            at_random(self.random.uniform(0, 0.4))
         self.kills.append(ledger.Kill(kind, getattr(self, kind)(), kind in ("fast", "terminate", "cancel"), is_stopped))
         if self.options.verbose:
             print(f"{len(self.kills)}: {kind}{' with the witness stopped' if is_stopped else ''}, {self.record.accepted} accepted", flush=True)
         if is_stopped:
-            pause(self.random.uniform(0, 0.4))
+            at_random(self.random.uniform(0, 0.4))
             self.witness.send_signal(signal.SIGCONT)
         if kind in ("postmaster", "fast", "immediate"):
             until(60, lambda: self.control("start"), "the server starts again")

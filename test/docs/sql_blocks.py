@@ -6,19 +6,14 @@ A block that can't run on its own (a signature, a fragment) says so: ```sql no-r
 a comment that readers don't see, on a line of its own: <!-- until: SQL condition --> waits for it, half a minute at most.
 """
 import re
+import shlex
 import sys
 
+# Waited for by test/docs/until, beside the session; psql goes on whatever became of that, so the session looks once more.
 UNTIL = """\
-DO $until$
-DECLARE
-    until CONSTANT timestamptz := clock_timestamp() + interval '30 s';
-BEGIN
-    WHILE (%s) IS NOT TRUE LOOP
-        IF clock_timestamp() > until THEN
-            RAISE EXCEPTION 'not within 30 s: %%', $condition$%s$condition$;
-        END IF;
-        PERFORM pg_sleep(0.02);  -- nap: between two looks at the condition
-    END LOOP;
+\\! test/docs/until %s
+DO $until$ BEGIN
+    IF (%s) IS NOT TRUE THEN RAISE EXCEPTION 'not within 30 s: %%', $condition$%s$condition$; END IF;
 END $until$;"""
 
 path = sys.argv[1]
@@ -37,4 +32,4 @@ for number, line in enumerate(open(path, encoding="utf-8"), 1):
         print(line, end="")
     elif until and not inside:
         print(f"\\echo {path}:{number}")
-        print(UNTIL % (until.group(1), until.group(1)))
+        print(UNTIL % (shlex.quote(until.group(1)), until.group(1), until.group(1)))

@@ -18,6 +18,9 @@ import urllib.request
 
 from check_readers import attachment, input_for_cli, mail
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import waiting
+
 # Symbols of either filter that speak of the construction; those that don't mean a fault follow.
 FAULTS = re.compile(r"MIME|MISSING|INVALID|MALFORM|BROKEN|BAD_|FORGED|ILLEGAL|UNPARS|EXCESS|DATE_|MSGID|MID_|ENCOD|8BIT|"
                     r"HEADER|CTYPE|CHARSET|BOUNDARY|PARTS_DIFFER|R_SUSPICIOUS|EMPTY_")
@@ -107,15 +110,14 @@ def by_rspamd(files, folder, port):
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         url = "http://127.0.0.1:%d" % port
-        deadline = time.monotonic() + 60
-        while True:
+
+        def listens():
+            assert server.poll() is None, "rspamd ended"
             try:
-                urllib.request.urlopen(url + "/ping", timeout=5).read()
-                break
+                return urllib.request.urlopen(url + "/ping", timeout=5).read()
             except OSError:
-                if time.monotonic() > deadline or server.poll() is not None:
-                    raise
-                time.sleep(0.2)  # nap: rspamd tells nobody when it listens
+                return None
+        waiting.until(60, listens, "rspamd listens")
         for file in files:
             answer = json.load(urllib.request.urlopen(url + "/checkv2", data=file.read_bytes(), timeout=30))
             yield file, list(answer["symbols"])

@@ -1,0 +1,16 @@
+"""For tests in Python: waiting for a condition, with a limit, and never just for time to pass (as test/waiting does in bash)."""
+import os
+import select
+import time
+
+never, _keeps_it_open = os.pipe()  # nothing is ever written to it
+
+
+def until(seconds, question, what):
+    """The first answer that is true; ends the program when there is none in time."""
+    end = time.monotonic() + seconds
+    while not (answer := question()):
+        if time.monotonic() > end:
+            raise SystemExit(f"not within {seconds} s: {what}")
+        select.select([never], [], [], 0.02)
+    return answer
