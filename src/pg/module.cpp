@@ -3,6 +3,7 @@
 // The library loads in two ways. Preloaded (shared_preload_libraries): shared memory, launcher and DDL hooks are set
 // up, once, in the postmaster. Otherwise, when a session first calls one of our functions: settings and the transaction
 // callback only; mail is queued, and CALL mailer.run() sends.
+#include "pg/call_defaults.hpp"
 #include "pg/ddl_hooks.hpp"
 #include "pg/extension.hpp"
 #include "pg/launcher.hpp"
@@ -24,6 +25,7 @@ void _PG_init(void) {
     using namespace mailer::pg;
     define_settings();
     register_wake();
+    install_call_defaults();
     if (!process_shared_preload_libraries_in_progress) return;
     request_shared_memory();
     register_launcher();

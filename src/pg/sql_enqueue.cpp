@@ -3,6 +3,7 @@
 //
 // The walk: read and check the request as the caller, then, as the owner, find
 // its lane and insert. What it costs is measured by bench/enqueue.sh.
+#include "pg/call_defaults.hpp"
 #include "pg/enqueue_attachments.hpp"
 #include "pg/enqueue_store.hpp"
 #include "pg/identity.hpp"
@@ -23,6 +24,7 @@ std::int64_t enqueue(FunctionCallInfo fcinfo) {
     const std::vector<core::Address> to = read_recipient(Arguments(fcinfo).text());
     const Request request = read_request(fcinfo);
     const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
+    call([&] { remember_defaults(fcinfo->flinfo->fn_oid); });
     AsOwner owner(fcinfo);
     Spi spi;
     return store_message(request, envelope, find_destination(request));
