@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # What queueing costs: enqueue, enqueue_batch and campaign_add_many against plain inserts of the same rows.
 #
-#   bench/enqueue.sh [SECONDS]     in a private cluster with fsync on; 10 seconds a measurement
+#   bench/enqueue.sh [SECONDS [ROUNDS]]     in a private cluster with fsync on; 2 seconds a measurement, 10 of each
 #
 # Every transaction is the application's: it inserts a ticket, and then either inserts the mail into a plain table with
 # the columns and constraints of mailer.message and one index, or calls mailer.enqueue. Measured are the transactions
 # a second at 1 and 8 clients and the time of the statement alone, parsed each time and prepared, and the backend's CPU
 # time for it, which is what repeats on a busy machine. The batch and the campaign are 100,000 recipients in one call,
 # against INSERT … SELECT into a copy of the message table with one index, and into copies of both tables with all their
-# indexes.
+# indexes. Ratios are of medians, or the median of pairs with the smallest and the largest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-seconds=${1:-10}
-if [ -z "${MAILER_CLUSTER:-}" ]; then exec scripts/cluster run --fsync --no-preload bench/enqueue.sh "$seconds"; fi
+seconds=${1:-2} rounds=${2:-10}
+if [ -z "${MAILER_CLUSTER:-}" ]; then exec scripts/cluster run --fsync --no-preload bench/enqueue.sh "$seconds" "$rounds"; fi
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,15 +36,31 @@ for kind in plain enqueue; do
     printf 'BEGIN;\nINSERT INTO ticket (title) VALUES (%s);\n%s;\nCOMMIT;\n' "'It broke'" "${!kind}" >"$work/$kind.sql"
 done
 
+# In turn, for the machine is not the same machine a minute later; and with processors that are kept awake, where this
+# user may: while a commit waits for the disk a virtual machine's fall asleep, and waking up took longer than the statement.
+if [ -w /dev/cpu_dma_latency ]; then
+    exec 5>/dev/cpu_dma_latency
+    printf '\0\0\0\0' >&5
+else
+    echo "processors may fall asleep: times of one client are mostly waking up"
+fi
+median() { sort -n | awk '{ value[NR] = $1 } END { print value[int((NR + 1) / 2)] }'; }
 for how in "1 simple" "8 simple" "1 prepared" "8 prepared"; do
     read -r clients protocol <<<"$how"
-    for kind in plain enqueue plain enqueue; do
-        sql -c CHECKPOINT
-        pgbench -n -r -M "$protocol" -c "$clients" -j 2 -T "$seconds" -f "$work/$kind.sql" >"$work/out" 2>&1
-        tps=$(awk '/^tps/ { print $3 }' "$work/out")
-        statement=$(awk '/INSERT INTO plain|mailer.enqueue/ { ms = $1 } END { print ms }' "$work/out")
-        printf '%d clients, %-8s  %-8s %7.0f transactions/s  statement %.3f ms\n' "$clients" "$protocol" "$kind" "$tps" "$statement"
+    rm -f "$work"/*.ms "$work"/*.tps
+    for _ in $(seq "$rounds"); do
+        for kind in plain enqueue; do
+            sql -c CHECKPOINT
+            pgbench -n -r -M "$protocol" -c "$clients" -j 2 -T "$seconds" -f "$work/$kind.sql" >"$work/out" 2>&1
+            awk '/^tps/ { print $3 }' "$work/out" >>"$work/$kind.tps"
+            awk '/INSERT INTO plain|mailer.enqueue/ { ms = $1 } END { print ms }' "$work/out" >>"$work/$kind.ms"
+        done
     done
+    printf '%d clients, %-8s  medians of %d: plain %5.0f transactions/s, statement %.3f ms; enqueue %5.0f, %.3f ms; ' \
+        "$clients" "$protocol" "$rounds" "$(median <"$work/plain.tps")" "$(median <"$work/plain.ms")" \
+        "$(median <"$work/enqueue.tps")" "$(median <"$work/enqueue.ms")"
+    paste "$work/plain.ms" "$work/enqueue.ms" | awk '{ print $2 / $1 }' | sort -n |
+        awk '{ x[NR] = $1 } END { printf "x %.2f (%.2f to %.2f)\n", x[int((NR + 1) / 2)], x[1], x[NR] }'
 done
 
 sql -v plain="$plain" -v enqueue="$enqueue" <<'SQL' 2>&1 | sed 's/.*INFO: *//'

@@ -7,7 +7,8 @@
 // that the row may be written.
 //
 // Not for tables that have something which only the executor can do (triggers, columns with a default that the caller
-// doesn't know, indexes other than ordinary B-trees): open() is false then, and the caller takes an INSERT.
+// doesn't know, indexes other than ordinary B-trees) or that calls functions other than PostgreSQL's own: open() is
+// false then, and the caller takes an INSERT.
 #pragma once
 
 #include <array>
@@ -46,6 +47,7 @@ private:
 
     bool refresh();
     bool resolve_columns(Relation relation);
+    bool resolve_constraints(Relation relation);
     bool resolve_indexes(Relation relation);
     bool resolve_index(Relation index);
 

@@ -23,6 +23,31 @@ ALTER TABLE mailer.message DROP CONSTRAINT "has copies";
 SELECT results_eq($$SELECT regexp_replace(address_key COLLATE "default", '\d*@.*', '') AS who, count(*) FROM mailer.message GROUP BY 1 ORDER BY 1$$,
     $$VALUES ('first', 1::bigint), ('inner', 303), ('outer', 101)$$, 'all of them are there');
 
+-- A function of the owner's, in a constraint or an index, resolves names by the extension's search_path, and the caller has
+-- his own again afterwards.
+CREATE FUNCTION is_path_ours(key text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF key LIKE 'path%' AND current_setting('search_path') <> 'pg_catalog, pg_temp' THEN
+        RAISE EXCEPTION 'by %', current_setting('search_path');
+    END IF;
+    RETURN true;
+END;
+$$;
+SET LOCAL search_path = public, pg_catalog;
+ALTER TABLE mailer.message ADD CONSTRAINT "path" CHECK (is_path_ours(address_key));
+SELECT lives_ok($$SELECT mailer.enqueue('path1@example.com', 'S', 'B')$$, 'a constraint sees our path');
+ALTER TABLE mailer.message DROP CONSTRAINT "path";
+SELECT max(m.message_id) AS last FROM mailer.message m \gset
+CREATE INDEX path ON mailer.message ((is_path_ours(address_key))) WHERE message_id > :last;
+SELECT lives_ok($$SELECT mailer.enqueue('path2@example.com', 'S', 'B')$$, 'so does an index');
+DROP INDEX mailer.path;
+SELECT max(m.message_id) AS last FROM mailer.message m \gset
+CREATE INDEX path ON mailer.message (message_id) WHERE message_id > :last AND is_path_ours(address_key);
+SELECT lives_ok($$SELECT mailer.enqueue('path3@example.com', 'S', 'B')$$, 'and which rows it is for');
+DROP INDEX mailer.path;
+SELECT is(current_setting('search_path'), 'public, pg_catalog', 'the caller has his own');
+SET LOCAL search_path = public;
+
 -- What is known of a table is derived anew when that changes: not while a batch is being written with it.
 CREATE FUNCTION tell_the_admin() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
