@@ -11,6 +11,7 @@ claim to the last reply.
 """
 import argparse, os, re, shutil, socket, statistics, subprocess, sys, tempfile, time
 import history  # beside this file
+from history import psql
 
 top = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 warm_up = 20000  # messages
@@ -20,13 +21,6 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
-
-
-def psql(sql, quiet=True):
-    out = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql], capture_output=True, text=True)
-    if out.returncode:
-        sys.exit(out.stderr)
-    return out.stdout.strip()
 
 
 def wait_for_port(port):

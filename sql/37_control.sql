@@ -57,6 +57,7 @@ BEGIN
         control_inode = excluded.control_inode, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
     PERFORM mailer._log_event('armed', jsonb_build_object('epoch', new_epoch, 'released', held_count));
     PERFORM mailer._changed();
+    PERFORM mailer._wake(1, mailer._now());  -- with the first wake-up the engine counts what a dump brought
     RAISE NOTICE 'mailer is armed: this database sends, % waiting messages that were held included', held_count;
 END;
 $$;

@@ -33,6 +33,7 @@ worker::PumpSettings pump_settings(const Settings& s) {
     p.retry.max_attempts = s.max_attempts;
     p.retry.max_age = s.max_age;
     p.sweep_interval = s.sweep_interval;
+    p.max_bytes_in_hand = static_cast<std::size_t>(s.max_body_memory);
     return p;
 }
 

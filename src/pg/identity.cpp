@@ -24,30 +24,21 @@ Oid owner_of_function(Oid function) {
 
 }  // namespace
 
-AsOwner* AsOwner::innermost_ = nullptr;
-
 AsOwner::AsOwner(FunctionCallInfo fcinfo) : exceptions_(std::uncaught_exceptions()) {
     const Oid owner = owner_of_function(fcinfo->flinfo->fn_oid);
     GetUserIdAndSecContext(&saved_user_, &saved_context_);
-    SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
-    outer_ = std::exchange(innermost_, this);
-}
-
-AsOwner::~AsOwner() {
-    innermost_ = outer_;
-    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores everything
-    if (guc_level_ > 0) AtEOXact_GUC(true, guc_level_);
-    SetUserIdAndSecContext(saved_user_, saved_context_);
-}
-
-void pin_search_path() {
-    AsOwner* const owner = AsOwner::innermost_;
-    if (owner == nullptr || owner->guc_level_ > 0) return;
-    owner->guc_level_ = NewGUCNestLevel();
+    guc_level_ = NewGUCNestLevel();
     call([] {
         set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                           false);
     });
+    SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+AsOwner::~AsOwner() {
+    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores everything
+    AtEOXact_GUC(true, guc_level_);
+    SetUserIdAndSecContext(saved_user_, saved_context_);
 }
 
 std::string current_role() {

@@ -2,12 +2,9 @@
 // function writes it writes as the owner of the extension, and what it runs of
 // the user's (loaders' names, recipients functions) it runs as the user.
 //
-// While an AsOwner lives, names are resolved by a search_path of our own: a user
-// who puts an operator of his own before pg_catalog's must not have it run with
-// the owner's rights. It is set when the first name may have to be resolved, for
-// before PostgreSQL 16 setting it means a walk over all settings, twice, and an
-// enqueue resolves none. After an exception the (sub)transaction's abort restores
-// both.
+// While an AsOwner lives, search_path is pinned: a user who puts an operator of
+// his own before pg_catalog's must not have it run with the owner's rights.
+// After an exception the (sub)transaction's abort restores both.
 #pragma once
 
 #include "pg/guard.hpp"
@@ -23,19 +20,11 @@ public:
     AsOwner& operator=(const AsOwner&) = delete;
 
 private:
-    friend void pin_search_path();
-    static AsOwner* innermost_;
-
-    AsOwner* outer_ = nullptr;
     Oid saved_user_ = InvalidOid;
     int saved_context_ = 0;
-    int guc_level_ = 0;  // 0: search_path is the caller's
+    int guc_level_ = 0;
     int exceptions_ = 0;
 };
-
-// Before anything that may resolve names or run the owner's functions: Statement,
-// attempt() and TableWriter say it. Without an AsOwner it does nothing.
-void pin_search_path();
 
 // The name of the role whose rights are in force: what queued_by and by_role
 // say. Ask before an AsOwner is made.

@@ -28,6 +28,7 @@ int sweep_interval = 60000;
 int loader_timeout = 5000;
 int shutdown_grace_ms = 900;
 int max_message_size = 25 * 1024 * 1024;
+int max_body_memory = 64 * 1024;  // kB
 char* allowed_hosts = nullptr;
 char* unsubscribe_url = nullptr;
 char* virtual_now = nullptr;
@@ -187,6 +188,10 @@ void define_limits() {
                             "Attachments count encoded, a third more than the file.", &max_message_size,
                             25 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, nullptr, nullptr,
                             nullptr);
+    DefineCustomIntVariable(
+        "mailer.max_body_memory", "Memory for the mails that are being sent, however many connections.",
+        "Where it is used up, the next mail waits for one to leave. One is always sent.", &max_body_memory, 64 * 1024,
+        64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.sweep_interval", "How often an idle worker looks for work that nobody told it of.",
                             nullptr, &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
                             nullptr);
@@ -259,6 +264,7 @@ Settings settings() {
     s.loader_timeout = milliseconds(loader_timeout);
     s.shutdown_grace = shutdown_grace();
     s.max_message_size = max_message_size;
+    s.max_body_memory = std::int64_t{max_body_memory} * 1024;
     auto hosts = parse_hosts(allowed_hosts);
     if (hosts.ok()) s.allowed_hosts = std::move(hosts).value();
     s.unsubscribe_url = unsubscribe_url;

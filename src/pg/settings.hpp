@@ -31,6 +31,7 @@ struct Settings {
     core::Duration loader_timeout{};
     core::Duration shutdown_grace{};
     std::int64_t max_message_size = 0;       // bytes
+    std::int64_t max_body_memory = 0;        // bytes
     std::vector<AllowedHost> allowed_hosts;  // empty: any
     std::string unsubscribe_url;             // empty: none; `{token}` stands for the token
     OnPromotion on_promotion = OnPromotion::automatic;

@@ -1,8 +1,6 @@
 // Typed SPI; see spi.hpp. Every PostgreSQL call that can ereport goes through call().
 #include "pg/spi.hpp"
 
-#include "pg/identity.hpp"
-
 extern "C" {
 #include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
@@ -252,7 +250,6 @@ void Statement::prepare() {
 }
 
 Rows Statement::run(std::span<const Param> params, bool is_read_only, long limit) {
-    pin_search_path();
     if (plan_ == nullptr) prepare();
     Datum values[64];
     char nulls[64];

@@ -1,8 +1,6 @@
 // See subtransaction.hpp. An error's text is copied before the rollback: it lies in memory that the rollback frees.
 #include "pg/subtransaction.hpp"
 
-#include "pg/identity.hpp"
-
 extern "C" {
 #include "utils/resowner.h"
 }
@@ -42,7 +40,6 @@ bool must_pass(const Caught& caught) {
 }  // namespace
 
 std::optional<Caught> attempt(const std::function<void()>& work) {
-    pin_search_path();  // or it would end with the subtransaction
     const MemoryContext context = CurrentMemoryContext;
     const ResourceOwner owner = CurrentResourceOwner;
     call([] { BeginInternalSubTransaction(nullptr); });

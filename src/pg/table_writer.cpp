@@ -13,7 +13,6 @@ extern "C" {
 #include "catalog/pg_am.h"
 #include "catalog/pg_index.h"
 #include "executor/executor.h"
-#include "nodes/nodeFuncs.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 }
@@ -65,17 +64,6 @@ AttrNumber column_wanted_by(List* predicate) {
     return std::max<AttrNumber>(0, reinterpret_cast<Var*>(test->arg)->varattno);
 }
 
-bool is_of_others(Oid function, void*) { return function >= FirstNormalObjectId; }
-
-// Whether an expression calls a function that isn't PostgreSQL's own: it may resolve names, or queue mail itself.
-bool calls_others(Node* expression, void* unused) {
-    if (expression == nullptr) return false;
-    if (check_functions_in_node(expression, is_of_others, unused)) return true;
-    // Before 16 it was declared as C's function without a list of parameters.
-    auto* const walker = reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(calls_others));
-    return expression_tree_walker(expression, walker, unused);
-}
-
 }  // namespace
 
 // ── Shape ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,7 +76,7 @@ TableShape::TableShape(const char* table, std::initializer_list<const char*> col
 // What was prepared for the table's earlier shape is dropped. May ereport.
 bool TableShape::refresh() {
     if (!watch_.is_news() && is_known_) return is_plain_;
-    is_known_ = false;
+    is_known_ = are_types_checked_ = false;
     if (estate_ != nullptr) FreeExecutorState(std::exchange(estate_, nullptr));
     constraints_ = nullptr;
     MemoryContext caller = MemoryContextSwitchTo(CacheMemoryContext);
@@ -97,7 +85,7 @@ bool TableShape::refresh() {
     Relation relation = table_open(watch_.oid(), RowExclusiveLock);
     watch_.settle();  // what changes from here on is seen in open()
     is_plain_ = false;
-    is_plain_ = resolve_columns(relation) && resolve_constraints(relation) && resolve_indexes(relation);
+    is_plain_ = resolve_columns(relation) && resolve_indexes(relation);
     table_close(relation, NoLock);
     is_known_ = true;
     return is_plain_;
@@ -121,14 +109,6 @@ bool TableShape::resolve_columns(Relation relation) {
         const Form_pg_attribute column = TupleDescAttr(tuple, i);
         const bool is_optional = column->attisdropped || (!column->attnotnull && !column->atthasdef);
         if (!is_known[static_cast<std::size_t>(i)] && !is_optional) return false;
-    }
-    return true;
-}
-
-bool TableShape::resolve_constraints(Relation relation) {
-    const TupleConstr* constraints = RelationGetDescr(relation)->constr;
-    for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {
-        if (calls_others(static_cast<Node*>(stringToNode(constraints->check[i].ccbin)), nullptr)) return false;
     }
     return true;
 }
@@ -161,9 +141,7 @@ bool TableShape::resolve_index(Relation index) {
     const bool is_evaluated = info->ii_Predicate != NIL && not_null == 0;
     ExprState* predicate = is_evaluated ? ExecPrepareQual(info->ii_Predicate, estate_) : nullptr;
     MemoryContextSwitchTo(caller);
-    if (info->ii_ExclusionOps != nullptr || calls_others(reinterpret_cast<Node*>(info->ii_Expressions), nullptr) ||
-        calls_others(reinterpret_cast<Node*>(info->ii_Predicate), nullptr))
-        return false;
+    if (info->ii_ExclusionOps != nullptr) return false;
     indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, not_null, index->rd_index->indisunique,
                                 is_over_texts(index)};
     return true;
@@ -200,8 +178,22 @@ bool TableWriter::open() {
     });
 }
 
+// A column whose type somebody changed would be written as what it isn't.
+void TableWriter::check_types(std::span<const Param> values) {
+    for (std::size_t c = 0; c < values.size(); ++c) {
+        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation_), shape_.place_[c]);
+        if (column->atttypid == values[c].type && column->atttypmod == -1) continue;
+        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                        errmsg("column \"%s\" of table \"%s\" must be of type %s", NameStr(column->attname),
+                               RelationGetRelationName(relation_), format_type_be(values[c].type)),
+                        errhint("The extension's tables are not to be altered.")));
+    }
+    shape_.are_types_checked_ = true;
+}
+
 // Stores the values in the slot and checks the table's constraints.
 void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
+    if (!shape_.are_types_checked_) check_types(values);
     ExecClearTuple(slot);
     const int natts = RelationGetDescr(relation_)->natts;
     memset(slot->tts_isnull, true, static_cast<std::size_t>(natts));

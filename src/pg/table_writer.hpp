@@ -7,8 +7,7 @@
 // that the row may be written.
 //
 // Not for tables that have something which only the executor can do (triggers, columns with a default that the caller
-// doesn't know, indexes other than ordinary B-trees) or that calls functions other than PostgreSQL's own: open() is
-// false then, and the caller takes an INSERT.
+// doesn't know, indexes other than ordinary B-trees): open() is false then, and the caller takes an INSERT.
 #pragma once
 
 #include <array>
@@ -47,7 +46,6 @@ private:
 
     bool refresh();
     bool resolve_columns(Relation relation);
-    bool resolve_constraints(Relation relation);
     bool resolve_indexes(Relation relation);
     bool resolve_index(Relation index);
 
@@ -57,6 +55,7 @@ private:
 
     bool is_known_ = false;  // false: deriving failed half way
     bool is_plain_ = false;
+    bool are_types_checked_ = false;         // against the first row's values
     bool is_in_use_ = false;                 // by a writer that is open
     std::array<int, most_columns> place_{};  // of each column in the tuple, from 0
     EState* estate_ = nullptr;               // owns what is prepared
@@ -83,6 +82,7 @@ public:
     void finish();
 
 private:
+    void check_types(std::span<const Param> values);
     void fill(TupleTableSlot* slot, std::span<const Param> values);
     void flush();
     void insert_index_entries(std::span<TupleTableSlot* const> rows, bool has_more);

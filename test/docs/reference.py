@@ -147,7 +147,7 @@ def shown_default(s):
     if s["type"] == "integer" and s["unit"]:
         number = int(s["boot"])
         for unit, factors in {"ms": ((60000, "min"), (1000, "s"), (1, "ms")), "s": ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")),
-                              "B": ((1 << 20, "MB"), (1 << 10, "kB"), (1, "B"))}.items():
+                              "B": ((1 << 20, "MB"), (1 << 10, "kB"), (1, "B")), "kB": ((1 << 10, "MB"), (1, "kB"))}.items():
             if s["unit"] == unit:
                 return next(f"{number // f} {u}" for f, u in factors if number % f == 0)
     return {"": "empty"}.get(s["boot"], s["boot"])
@@ -164,7 +164,7 @@ takes_effect = {
 def settings_section():
     out = ["| setting | default | unit | set by | |", "|---|---|---|---|---|"]
     for s in settings:
-        unit = {"ms": "time", "s": "time", "B": "size"}.get(s["unit"]) or {"bool": "on, off", "string": "text", "integer": "number"}.get(s["type"])
+        unit = {"ms": "time", "s": "time", "B": "size", "kB": "size"}.get(s["unit"]) or {"bool": "on, off", "string": "text", "integer": "number"}.get(s["type"])
         if s["values"]:
             unit = ", ".join(s["values"])
         out.append(f"| `{s['name']}` | {shown_default(s)} | {unit} | {takes_effect[s['context']]} | {escaped(s['words'])} |")

@@ -63,6 +63,13 @@ SELECT lives_ok($$SELECT mailer.enqueue_batch(ARRAY(SELECT CASE WHEN i % 50 = 0 
 DROP TRIGGER tell_the_admin ON mailer.outcome;
 SELECT is((SELECT count(*) FROM mailer.message WHERE address_key = 'admin@example.com'), 4::bigint, 'and does');
 
+-- A column of another type is refused in words, not written as what it isn't.
+ALTER TABLE mailer.tally_delta ALTER unconfirmed TYPE numeric;
+SELECT throws_ok($$SELECT mailer.enqueue('typed@example.com', 'S', 'B')$$, '42804', 'column "unconfirmed" of table "tally_delta" must be of type bigint',
+    'another type');
+ALTER TABLE mailer.tally_delta ALTER unconfirmed TYPE bigint;
+SELECT lives_ok($$SELECT mailer.enqueue('typed@example.com', 'S', 'B')$$, 'as it was');
+
 CREATE TABLE told (queued bigint);
 CREATE RULE tell AS ON INSERT TO mailer.tally_delta DO ALSO INSERT INTO told VALUES (NEW.queued);
 SELECT mailer.enqueue('ruled@example.com', 'S', 'B') \g /dev/null
