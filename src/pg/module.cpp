@@ -1,8 +1,8 @@
 // Where PostgreSQL enters the library: magic block and _PG_init.
 //
 // The library loads in two ways. Preloaded (shared_preload_libraries): shared memory, launcher and DDL hooks are set
-// up, once, in the postmaster. Otherwise, when a session first calls one of our functions: settings and the transaction
-// callback only; mail is queued, and CALL mailer.run() sends.
+// up, once, in the postmaster. Otherwise, when a session first calls one of our functions: settings, the transaction
+// callback and the planner hook only; mail is queued, and CALL mailer.run() sends.
 #include "pg/call_defaults.hpp"
 #include "pg/ddl_hooks.hpp"
 #include "pg/extension.hpp"
