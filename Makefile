@@ -20,8 +20,8 @@ PGFILEDESC = "mailer - sends mail from SQL"
 
 # Objects lie apart for each server version, so that building for 16 never links what was compiled for 15.
 B := build/pg$(PG_MAJOR)
-FENCED_SOURCES := $(wildcard src/core/*.cpp src/smtp/*.cpp src/worker/*.cpp)
-PG_SOURCES := $(wildcard src/pg/*.cpp)
+PG_SOURCES := $(shell find src/pg -name '*.cpp' | sort)
+FENCED_SOURCES := $(filter-out $(PG_SOURCES),$(shell find src -name '*.cpp' | sort))
 OBJS := $(patsubst src/%.cpp,$(B)/%.o,$(FENCED_SOURCES) $(PG_SOURCES))
 
 TOPICS := $(sort $(wildcard sql/[0-9]*.sql))

@@ -1,6 +1,6 @@
 // What composing costs, beside GMime as the peer: a 2 KB text, text + HTML with a foreign subject, a 10 MB attachment.
 //
-//   c++ -std=c++20 -O2 -Isrc bench/compose_bench.cpp src/core/{address,header,mime}*.cpp -o compose_bench
+//   c++ -std=c++20 -O2 -Isrc bench/compose_bench.cpp src/core/mail/{address,header,mime}*.cpp -o compose_bench
 //       $(pkg-config --cflags --libs gmime-3.0) -lidn2 -lunistring && ./compose_bench          (one line)
 // Prints the median of eleven rounds, in microseconds for one mail.
 #include <gmime/gmime.h>
@@ -11,7 +11,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "core/mime.hpp"
+#include "core/mail/mime.hpp"
 
 namespace {
 

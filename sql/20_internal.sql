@@ -1,7 +1,7 @@
 -- Private functions of the library, for the API, the views and the engine. Not granted to anybody.
 --
 -- C functions without side effects outside their transaction, except that they mark it: what they marked reaches the
--- worker at commit (src/pg/wake.hpp).
+-- worker at commit (src/pg/server/wake.hpp).
 
 CREATE FUNCTION _created() RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_created';
 COMMENT ON FUNCTION _created() IS 'For the extension''s script: refuses a database that is not UTF8, warns when no worker can run, and has one started at commit';

@@ -1,4 +1,4 @@
--- Addresses as SQL sees them: the same parser and the same identity as in the sender (src/core/address.hpp), so that a
+-- Addresses as SQL sees them: the same parser and the same identity as in the sender (src/core/mail/address.hpp), so that a
 -- lead, a suppression and a recipient are compared by one rule on every server and under every collation.
 
 CREATE FUNCTION _parse_address(value text, OUT address text, OUT address_key text, OUT error text)

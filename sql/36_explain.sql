@@ -1,5 +1,5 @@
 -- Why something has not gone out yet, and when it will: asked of the very gates that the sender goes by
--- (src/core/gate, src/core/forecast). Nothing here works a rule out by itself.
+-- (src/core/pace/gate, src/core/pace/forecast). Nothing here works a rule out by itself.
 
 CREATE FUNCTION campaign_explain(campaign_id bigint) RETURNS TABLE (gate text, is_open boolean, limit_value text, used text,
     opens_at timestamptz, detail text)

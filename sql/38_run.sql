@@ -1,4 +1,4 @@
--- Sending from the calling session: src/pg/sql_run.cpp.
+-- Sending from the calling session: src/pg/api/run.cpp.
 
 CREATE PROCEDURE run(max_messages integer DEFAULT NULL, max_time interval DEFAULT NULL) LANGUAGE c AS 'MODULE_PATHNAME', 'mailer_run';
 COMMENT ON PROCEDURE run(integer, interval) IS 'Sends what is due from this session, with the worker''s engine and guarantees: until nothing is due or, with max_time, waiting for what becomes due within it; at most max_messages. A NOTICE and nothing when a worker is at it; an error inside a transaction block';

@@ -5,7 +5,7 @@
 -- every query then begins at a BRIN index over time, or at the first id of that time, so the work is bounded by what
 -- happened since, however much there is. (The tables that enqueue() and notify() write straight into have no such index.) Totals need all of it and are left out then.
 -- All queries see one snapshot (the functions are STABLE), so it can run beside a live worker: that commits sound states
--- only. The journal isn't in any snapshot; src/pg/sql_journal.cpp takes its own looks.
+-- only. The journal isn't in any snapshot; src/pg/api/journal.cpp takes its own looks.
 --
 -- Plans are made for the `since` at hand, and without whole tables where there is one: a table that was just loaded
 -- looks small to the planner.

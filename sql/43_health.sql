@@ -88,7 +88,7 @@ BEGIN
 
     RETURN QUERY SELECT CASE WHEN b.breaker_failures > 3 OR b.reason ~ '^(login|insecure|sender_refused):' THEN 'critical' ELSE 'warning' END,
         'mailbox ' || b.mailbox,
-        -- The engine's reason opens with the kind of trouble (core/verdict).
+        -- The engine's reason opens with the kind of trouble (core/outcome/verdict).
         COALESCE((SELECT k.said || substr(b.reason, length(k.kind) + 3) FROM (VALUES ('login', 'login refused: '), ('busy', 'its server is busy: '),
                 ('unreachable', 'its server can''t be reached: '), ('insecure', 'no secure connection: '), ('sender_refused', 'its server refuses the sender: ')) k(kind, said)
             WHERE starts_with(b.reason, k.kind || ': ')), 'its server fails: ' || b.reason)

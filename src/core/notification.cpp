@@ -1,7 +1,7 @@
 // See notification.hpp.
 #include "core/notification.hpp"
 
-#include "core/header_text.hpp"
+#include "core/mail/header_text.hpp"
 
 namespace mailer::core {
 namespace {

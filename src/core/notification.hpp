@@ -1,8 +1,8 @@
 // What becomes of one notification: the inbox, a mail, both or neither, and which mail takes it.
 //
 // The one place that decides it; src/pg reads the facts and does what the plan says. It knows no clocks and no tables:
-// how long a mail waits is the database's arithmetic on intervals (src/pg/notification_mail.cpp), named here by its
-// group.
+// how long a mail waits is the database's arithmetic on intervals (src/pg/notify/notification_mail.cpp), named here by
+// its group.
 //
 // C1  What a category requires can't be switched off: a preference chooses only between at once and a digest.
 // C2  Who is told alone (the second try after a deadlock) meets nobody: he joins no row and no mail, and isn't counted.

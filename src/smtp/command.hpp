@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "core/reply.hpp"
+#include "core/outcome/reply.hpp"
 #include "smtp/capabilities.hpp"
 #include "smtp/delivery.hpp"
 

@@ -10,10 +10,10 @@
 #include <string>
 #include <string_view>
 
-#include "core/time.hpp"
-#include "smtp/curl_loop.hpp"
+#include "core/pace/time.hpp"
+#include "net/curl_loop.hpp"
+#include "net/endpoint.hpp"
 #include "smtp/dialogue.hpp"
-#include "smtp/endpoint.hpp"
 
 namespace mailer::smtp {
 

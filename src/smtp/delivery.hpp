@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "smtp/endpoint.hpp"
+#include "net/endpoint.hpp"
 
 namespace mailer::smtp {
 

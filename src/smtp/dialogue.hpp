@@ -1,7 +1,7 @@
 // The SMTP client's half of a conversation (RFC 5321), after greeting, EHLO, TLS and login, without any I/O.
 //
 // A pure state machine: bytes in, bytes out, facts out. It never reads a clock, a socket or a setting; it knows
-// replies only as shapes and leaves what they mean for a message to core/verdict. It reads like the RFC: one
+// replies only as shapes and leaves what they mean for a message to core/outcome/verdict. It reads like the RFC: one
 // transaction after another, MAIL, RCPT …, DATA, body, dot; pipelined (RFC 2920) when the server offers it.
 //
 //  1. The final dot is part of output() only after allow_dot().
@@ -19,8 +19,8 @@
 #include <string>
 #include <string_view>
 
-#include "core/report.hpp"
-#include "core/time.hpp"
+#include "core/outcome/report.hpp"
+#include "core/pace/time.hpp"
 #include "smtp/capabilities.hpp"
 #include "smtp/delivery.hpp"
 #include "smtp/dot_stuffer.hpp"

@@ -14,11 +14,11 @@
 #include <string>
 #include <string_view>
 
-#include "core/report.hpp"
-#include "core/time.hpp"
+#include "core/outcome/report.hpp"
+#include "core/pace/time.hpp"
+#include "net/curl_loop.hpp"
+#include "net/endpoint.hpp"
 #include "smtp/capabilities.hpp"
-#include "smtp/curl_loop.hpp"
-#include "smtp/endpoint.hpp"
 #include "smtp/reply_parser.hpp"
 
 namespace mailer::smtp {

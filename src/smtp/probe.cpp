@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "net/curl_loop.hpp"
 #include "smtp/connection.hpp"
-#include "smtp/curl_loop.hpp"
 #include "smtp/opening.hpp"
 
 namespace mailer::smtp {

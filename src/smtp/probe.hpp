@@ -10,9 +10,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/report.hpp"
-#include "core/time.hpp"
-#include "smtp/endpoint.hpp"
+#include "core/outcome/report.hpp"
+#include "core/pace/time.hpp"
+#include "net/endpoint.hpp"
 
 namespace mailer::smtp {
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/reply.hpp"
+#include "core/outcome/reply.hpp"
 
 namespace mailer::smtp {
 

@@ -8,9 +8,9 @@
 #include <unordered_map>
 #include <utility>
 
-#include "core/verdict.hpp"
+#include "core/outcome/verdict.hpp"
+#include "net/curl_loop.hpp"
 #include "smtp/connection.hpp"
-#include "smtp/curl_loop.hpp"
 #include "smtp/opening.hpp"
 
 namespace mailer::smtp {

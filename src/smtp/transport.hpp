@@ -20,8 +20,8 @@
 #include <string>
 #include <vector>
 
-#include "core/report.hpp"
-#include "core/time.hpp"
+#include "core/outcome/report.hpp"
+#include "core/pace/time.hpp"
 #include "smtp/delivery.hpp"
 
 namespace mailer::smtp {

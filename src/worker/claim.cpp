@@ -1,7 +1,7 @@
 // The pump's claim: asks the planner which lane may go, takes its next row, and reserves slot and mailbox with it.
 //
-// Part of the tick's transaction. A row is locked by pick() (FOR UPDATE SKIP LOCKED), judged by core/gate, reserved in
-// the planner and written in one statement; its journal slot is on disk before the commit (W1).
+// Part of the tick's transaction. A row is locked by pick() (FOR UPDATE SKIP LOCKED), judged by core/pace/gate,
+// reserved in the planner and written in one statement; its journal slot is on disk before the commit (W1).
 #include <algorithm>
 #include <map>
 

@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "core/planner.hpp"
-#include "core/report.hpp"
-#include "core/verdict.hpp"
+#include "core/outcome/report.hpp"
+#include "core/outcome/verdict.hpp"
+#include "core/pace/planner.hpp"
 
 namespace mailer::worker {
 

@@ -1,8 +1,8 @@
 // The way of a message: claim → prepare → send → judge → settle, one short transaction a tick.
 //
-// The pump owns no rule: what may go is the planner's (core/gate), what an answer means is the verdict's
-// (core/verdict), what was in flight at a crash is the journal's. It keeps the order of the steps, and this is why
-// nothing is sent twice:
+// The pump owns no rule: what may go is the planner's (core/pace/gate), what an answer means is the verdict's
+// (core/outcome/verdict), what was in flight at a crash is the journal's. It keeps the order of the steps, and this is
+// why nothing is sent twice:
 //   W1  a claim has committed, and its journal slot was written before, when the first byte of its message leaves
 //   W2  a journal slot is freed only after the settle of its claim has committed
 //   W3  the planner's counters are those of the last commit plus what this transaction stores; when a transaction is

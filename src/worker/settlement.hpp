@@ -1,7 +1,7 @@
 // From what happened to a message to the settlement that is written: pure functions of values.
 //
 // The only rule in here is how a verdict, a fault in the mail room or a crash is put into rows; what an answer means
-// was decided by core/verdict.
+// was decided by core/outcome/verdict.
 #pragma once
 
 #include "worker/ports.hpp"

@@ -1,7 +1,7 @@
 // The identity of a lead: the same person under every spelling, different people never.
 #include <gtest/gtest.h>
 
-#include "core/address.hpp"
+#include "core/mail/address.hpp"
 
 namespace mailer::core {
 namespace {

@@ -1,5 +1,5 @@
 // Reading, checking and writing addresses (RFC 5321 4.1.2 and 4.5.3.1, RFC 5322 3.4, RFC 6531, RFC 5891).
-#include "core/address.hpp"
+#include "core/mail/address.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Delays: the list, then three times, never earlier, never beyond a day.
-#include "core/backoff.hpp"
+#include "core/outcome/backoff.hpp"
 
 #include <gtest/gtest.h>
 

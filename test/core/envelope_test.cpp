@@ -1,4 +1,4 @@
-#include "core/envelope.hpp"
+#include "core/mail/envelope.hpp"
 
 #include <gtest/gtest.h>
 

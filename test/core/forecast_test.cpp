@@ -1,5 +1,5 @@
 // The plan ahead: every gate moves it, and with nothing disturbed it is what the sender then does.
-#include "core/forecast.hpp"
+#include "core/pace/forecast.hpp"
 
 #include <gtest/gtest.h>
 

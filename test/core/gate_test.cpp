@@ -1,5 +1,5 @@
 // Each gate, shut alone: the decision names it, says when it opens, and explain() says the same in words.
-#include "core/gate.hpp"
+#include "core/pace/gate.hpp"
 
 #include <gtest/gtest.h>
 

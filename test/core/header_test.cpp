@@ -1,9 +1,9 @@
 // Header fields: what may be set, and how values are folded and encoded (RFC 5322 2.2.3, RFC 2047).
-#include "core/header.hpp"
+#include "core/mail/header.hpp"
 
 #include <gtest/gtest.h>
 
-#include "core/header_date.hpp"
+#include "core/mail/header_date.hpp"
 
 namespace mailer::core {
 namespace {

@@ -1,9 +1,9 @@
 // Transfer encodings to the octet (RFC 2045 6.7, 6.8) and content types (5.1).
-#include "core/mime_encode.hpp"
+#include "core/mail/mime_encode.hpp"
 
 #include <gtest/gtest.h>
 
-#include "core/mime_type.hpp"
+#include "core/mail/mime_type.hpp"
 
 namespace mailer::core {
 namespace {

@@ -1,5 +1,5 @@
 // What compose() makes: structure, limits, refusals. That independent readers understand it is test/mime's part.
-#include "core/mime.hpp"
+#include "core/mail/mime.hpp"
 
 #include <gtest/gtest.h>
 

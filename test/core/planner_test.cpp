@@ -1,5 +1,5 @@
 // Which lane goes next, when to wake, and that nothing is looked at before it may open. P1 and P2 are planner.hpp's.
-#include "core/planner.hpp"
+#include "core/pace/planner.hpp"
 
 #include <gtest/gtest.h>
 

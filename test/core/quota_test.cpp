@@ -1,5 +1,5 @@
 // Daily counts and the ramp of a mailbox that warms up.
-#include "core/quota.hpp"
+#include "core/pace/quota.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "core/facts.hpp"
-#include "core/gate.hpp"
+#include "core/pace/facts.hpp"
+#include "core/pace/gate.hpp"
 #include "core/zones.hpp"
 
 namespace mailer::core::test {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/forecast.hpp"
+#include "core/pace/forecast.hpp"
 #include "core/scene.hpp"
 
 namespace mailer::core::test {

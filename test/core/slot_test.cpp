@@ -1,5 +1,5 @@
 // Slots, jitter, missed slots, and what a claim takes and gives back. S1 to S4 are slot.hpp's invariants.
-#include "core/slot.hpp"
+#include "core/pace/slot.hpp"
 
 #include <gtest/gtest.h>
 

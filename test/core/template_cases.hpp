@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/template_partials.hpp"
+#include "core/mail/template_partials.hpp"
 #include "core/value_literals.hpp"
 
 namespace mailer::core::test {

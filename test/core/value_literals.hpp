@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "core/value.hpp"
+#include "core/mail/value.hpp"
 
 namespace mailer::core::test {
 

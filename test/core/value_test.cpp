@@ -1,5 +1,5 @@
 // What a Value promises: jsonb's order and text, unique keys, bounded depth.
-#include "core/value.hpp"
+#include "core/mail/value.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// What every kind of ending means, as a table that reads like core/verdict.hpp; the numbers cite its rules.
-#include "core/verdict.hpp"
+// What every kind of ending means, as a table that reads like core/outcome/verdict.hpp; the numbers cite its rules.
+#include "core/outcome/verdict.hpp"
 
 #include <gtest/gtest.h>
 

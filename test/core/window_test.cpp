@@ -1,5 +1,5 @@
 // When a window is open, in every zone and on every day that is not like the others.
-#include "core/window.hpp"
+#include "core/pace/window.hpp"
 
 #include <gtest/gtest.h>
 

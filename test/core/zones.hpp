@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/zone.hpp"
+#include "core/pace/zone.hpp"
 
 namespace mailer::core::test {
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What the pages name is there: links and their anchors, files, functions, tests; and doc/states.md knows all words of the code.
 
-In backticks, `src/core/gate.cpp` must be a file (in src/README.md a path may start inside src/), `Pump::tick` must be a
+In backticks, `src/core/pace/gate.cpp` must be a file (in src/README.md a path may start inside src/), `Pump::tick` must be a
 function of that name somewhere in src/, `Suite.NameOfATest` a GoogleTest. Prints what isn't; exits with 1 then.
 """
 import re
@@ -47,7 +47,7 @@ def check_link(page, target):
 def check_code(page, code):
     where = f"{page.relative_to(top)}: `{code}`"
     path = re.fullmatch(r"(?:src|test|sql|doc|scripts|examples|bench)/[\w./-]+", code)
-    in_src = page.parent.name == "src" and re.fullmatch(r"(?:core|smtp|worker|pg)/[\w./-]+|[a-z_]+\.[ch]pp", code)
+    in_src = page.parent.name == "src" and re.fullmatch(r"(?:core|net|smtp|worker|pg)/[\w./-]+|[a-z_]+\.[ch]pp", code)
     if path and "NN" not in code and "NAME" not in code and "--" not in code and not (top / code).exists():
         faults.append(f"{where}: there is no such file")
     if in_src and not any(str(p).endswith("/" + code) for p in sources) and not (top / "src" / code).is_dir() \
@@ -69,7 +69,7 @@ for page in pages:
         check_code(page, code)
 
 states = (top / "doc" / "states.md").read_text(encoding="utf-8")
-gates = re.findall(r'return "([a-z_]+)";', (top / "src/core/explain.cpp").read_text(encoding="utf-8").split("gate_name(Gate gate)")[1])
+gates = re.findall(r'return "([a-z_]+)";', (top / "src/core/pace/explain.cpp").read_text(encoding="utf-8").split("gate_name(Gate gate)")[1])
 kinds = re.findall(r"_log_event\('([a-z_]+)'", sql) + re.findall(r'log_event\((?:until \? )?"([a-z_]+)"(?: : "([a-z_]+)")?', all_source)
 kinds += re.findall(r'\blog\(call_, "([a-z_]+)"', all_source) + re.findall(r"_change_campaign\([^;]*'(campaign_[a-z]+)'\);", sql)
 kinds = {k for kind in kinds for k in ([kind] if isinstance(kind, str) else kind) if k}

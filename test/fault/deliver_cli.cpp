@@ -17,7 +17,7 @@
 #include <cstring>
 #include <map>
 
-#include "core/verdict.hpp"
+#include "core/outcome/verdict.hpp"
 #include "smtp/probe.hpp"
 #include "smtp/transport.hpp"
 

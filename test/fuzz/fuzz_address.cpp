@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/address.hpp"
+#include "core/mail/address.hpp"
 
 using namespace mailer::core;
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "core/verdict.hpp"
+#include "core/outcome/verdict.hpp"
 #include "smtp/dialogue.hpp"
 
 namespace {

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/header.hpp"
-#include "core/mime.hpp"
+#include "core/mail/header.hpp"
+#include "core/mail/mime.hpp"
 
 using namespace mailer::core;
 

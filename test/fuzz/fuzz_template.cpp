@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "core/template_partials.hpp"
+#include "core/mail/template_partials.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <iostream>
 #include <string>
 
-#include "core/mime.hpp"
+#include "core/mail/mime.hpp"
 
 namespace {
 

@@ -16,7 +16,7 @@
 #include <algorithm>
 #include <map>
 
-#include "core/verdict.hpp"
+#include "core/outcome/verdict.hpp"
 
 namespace mailer::smtp {
 using core::Ending;

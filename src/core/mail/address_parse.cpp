@@ -1,0 +1,251 @@
+// Reads an RFC 5322 3.4 address-list. One pass over the text, no recursion, nothing quadratic.
+//
+// Stricter than the obsolete grammar (no routes, no empty elements, no dots at odd places), since whoever typed such an
+// address meant something else; kinder in one point: a dot in an unquoted name (`John Q. Public <…>`) is taken.
+#include <optional>
+
+#include "core/mail/address.hpp"
+#include "core/mail/address_grammar.hpp"
+#include "core/mail/header_text.hpp"
+
+namespace mailer::core {
+namespace {
+
+constexpr std::size_t usual_words = 4;  // of a name, at the most
+
+struct Word {
+    std::string text;
+    std::size_t start;
+    bool is_quoted;
+};
+
+class AddressListParser {
+public:
+    explicit AddressListParser(std::string_view text) : text_(text) {}
+
+    Result<std::vector<Address>> parse();
+
+private:
+    bool at_end() const { return at_ >= text_.size(); }
+    char peek() const { return at_end() ? '\0' : text_[at_]; }
+    bool take(char c) {
+        if (at_end() || text_[at_] != c) return false;
+        ++at_;
+        return true;
+    }
+
+    // All of these return false after setting error_.
+    bool element(bool in_group);
+    bool group(std::size_t start, bool in_group);
+    bool address_spec(const Word& local, std::string name);
+    bool angle(std::string name, std::vector<Word>& local);  // uses the memory of `local`
+    bool words(std::vector<Word>& out);
+    bool quoted_string(std::string& out);
+    bool skip_blanks();
+    bool separator(bool in_group);
+    bool fail(std::size_t at, std::string what, std::string hint = {});
+    bool fail_missing_at(const std::vector<Word>& words);
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    std::vector<Address> found_ = {};
+    std::optional<Error> error_ = {};
+};
+
+bool AddressListParser::fail(std::size_t at, std::string what, std::string hint) {
+    error_ = Error{"22023", "invalid mail address: " + std::move(what),
+                   "The problem is at character " + std::to_string(character_number(text_, at)) + " of " +
+                       quoted_for_error(text_) + ".",
+                   std::move(hint)};
+    return false;
+}
+
+// Blanks and comments (CFWS). Comments nest; a backslash takes the next character's meaning away.
+bool AddressListParser::skip_blanks() {
+    std::size_t depth = 0;
+    std::size_t opened = 0;
+    for (; !at_end(); ++at_) {
+        const char c = text_[at_];
+        if (c == '(') {
+            if (depth++ == 0) opened = at_;
+        } else if (c == ')' && depth > 0) {
+            --depth;
+        } else if (c == '\\' && depth > 0) {
+            ++at_;
+        } else if (depth == 0 && c != ' ' && c != '\t') {
+            break;
+        }
+    }
+    if (at_ > text_.size()) at_ = text_.size();
+    if (depth > 0) return fail(opened, "a comment isn't closed", "A \"(\" needs its \")\".");
+    return true;
+}
+
+bool AddressListParser::quoted_string(std::string& out) {
+    const std::size_t opened = at_++;
+    while (!at_end() && text_[at_] != '"') {
+        if (text_[at_] == '\\' && at_ + 1 < text_.size()) ++at_;
+        if (text_[at_] == '\t') return fail(at_, "a quoted part holds a tab");
+        out += text_[at_++];
+    }
+    if (!take('"')) return fail(opened, "a double quote isn't closed");
+    return true;
+}
+
+// Atoms (with dots) and quoted strings up to the next special character.
+bool AddressListParser::words(std::vector<Word>& out) {
+    for (;;) {
+        if (!skip_blanks()) return false;
+        Word word{{}, at_, peek() == '"'};
+        if (word.is_quoted) {
+            if (!quoted_string(word.text)) return false;
+        } else {
+            while (!at_end() && (is_atext(text_[at_]) || text_[at_] == '.'))
+                ++at_;
+            if (at_ == word.start) return true;
+            word.text = text_.substr(word.start, at_ - word.start);
+        }
+        out.push_back(std::move(word));
+    }
+}
+
+// What stands between `local` and here is "@"; reads the domain and keeps the address.
+bool AddressListParser::address_spec(const Word& local, std::string name) {
+    if (!local.is_quoted && !is_dot_atom(local.text))
+        return fail(local.start, "a dot stands at an illegal place in " + quoted_for_error(local.text),
+                    "If the dot belongs there, put the part before \"@\" in double quotes.");
+    if (!take('@')) return fail(at_, "\"@\" is missing");
+    if (!skip_blanks()) return false;
+    const std::size_t start = at_;
+    if (peek() == '[') {
+        while (!at_end() && text_[at_] != ']')
+            ++at_;
+        if (!take(']')) return fail(start, "a bracket isn't closed");
+    } else {
+        while (!at_end() && (is_atext(text_[at_]) || text_[at_] == '.'))
+            ++at_;
+    }
+    auto domain = normalise_domain(text_.substr(start, at_ - start));
+    if (domain) {
+        found_.push_back({std::move(name), local.text, std::move(domain).value()});
+        if (auto error = check_beside_domain(found_.back())) error_ = std::move(error);
+    } else {
+        error_ = domain.error();
+    }
+    if (error_) {
+        error_->detail += " It is part of " + quoted_for_error(text_) + ", at character " +
+                          std::to_string(character_number(text_, local.start)) + ".";
+        return false;
+    }
+    if (!skip_blanks()) return false;
+    if (peek() == '@') return fail(at_, "a second \"@\"", "Put the part before the last \"@\" in double quotes.");
+    return true;
+}
+
+bool AddressListParser::angle(std::string name, std::vector<Word>& local) {
+    const std::size_t opened = at_++;
+    local.clear();
+    if (!words(local)) return false;
+    if (local.empty() && peek() == '@')
+        return fail(at_, "nothing stands before \"@\"", "Source routes (<@relay:user@host>) are not supported.");
+    if (local.empty()) return fail(opened, "the angle brackets are empty");
+    if (peek() != '@') return fail_missing_at(local);
+    if (local.size() > 1) return fail(local[1].start, "a blank stands in the part before \"@\"");
+    if (!address_spec(local.front(), std::move(name))) return false;
+    if (!take('>')) return fail(at_, "\">\" is missing");
+    return skip_blanks();
+}
+
+bool AddressListParser::fail_missing_at(const std::vector<Word>& words) {
+    return fail(words.back().start, "\"@\" and a domain are missing after " + quoted_for_error(words.back().text),
+                peek() == ',' ? "A name that holds a comma or another special character stands in double quotes."
+                              : "A mail address looks like name@example.com.");
+}
+
+bool AddressListParser::group(std::size_t start, bool in_group) {
+    if (in_group) return fail(start, "a group inside a group");
+    ++at_;
+    for (;;) {
+        if (!skip_blanks()) return false;
+        if (take(';')) break;
+        if (at_end()) return fail(start, "a group isn't closed", "A group ends in \";\": Team: ada@example.com;");
+        if (!element(true)) return false;
+    }
+    return skip_blanks();
+}
+
+bool AddressListParser::element(bool in_group) {
+    if (!skip_blanks()) return false;
+    const std::size_t start = at_;
+    std::vector<Word> before;
+    before.reserve(usual_words);
+    if (!words(before)) return false;
+    if (peek() == '<') {
+        std::string name;
+        for (const Word& word : before) {
+            if (!name.empty()) name += ' ';
+            name += word.text;
+        }
+        return angle(std::move(name), before) && separator(in_group);
+    }
+    if (before.empty()) {
+        if (at_end() || peek() == ',') return fail(start, "an empty element in the list", "Remove the extra comma.");
+        if (peek() == '@') return fail(at_, "nothing stands before \"@\"");
+        return fail(at_, "unexpected " + quoted_for_error(text_.substr(at_, 1)));
+    }
+    if (peek() == ':') return group(start, in_group) && separator(in_group);
+    if (peek() != '@') return fail_missing_at(before);
+    if (before.size() > 1)
+        return fail(before[1].start, "a blank stands in the part before \"@\"",
+                    "With a name, the address stands in angle brackets: Ada <ada@example.com>.");
+    return address_spec(before.front(), {}) && separator(in_group);
+}
+
+// After an element: the comma and, behind it, the promise of one more; or the end of the list or group.
+bool AddressListParser::separator(bool in_group) {
+    if (at_end()) return true;
+    if (in_group && peek() == ';') return true;
+    if (!take(','))
+        return fail(at_, "unexpected " + quoted_for_error(text_.substr(at_, 1)), "Addresses are separated by commas.");
+    if (!skip_blanks()) return false;
+    if (at_end() || (in_group && peek() == ';'))
+        return fail(at_, "nothing follows the last comma", "Remove the extra comma.");
+    return true;
+}
+
+Result<std::vector<Address>> AddressListParser::parse() {
+    if (const auto offence = find_offence(text_, Tabs::kAllowed)) {
+        fail(offence->offset, offence->what,
+             "Addresses hold no line ends and other control characters. Separate them with commas.");
+        return std::move(*error_);
+    }
+    if (!skip_blanks()) return std::move(*error_);
+    if (at_end()) {
+        fail(0, "there is none", "A mail address looks like name@example.com.");
+        return std::move(*error_);
+    }
+    while (!at_end())
+        if (!element(false)) return std::move(*error_);
+    if (found_.empty()) {
+        fail(0, "the list has only empty groups");
+        return std::move(*error_);
+    }
+    return std::move(found_);
+}
+
+}  // namespace
+
+Result<std::vector<Address>> parse_address_list(std::string_view text) { return AddressListParser(text).parse(); }
+
+Result<Address> parse_address(std::string_view text) {
+    auto list = parse_address_list(text);
+    if (!list) return list.error();
+    if (list->size() != 1)
+        return Error{"22023",
+                     "invalid mail address: exactly one is wanted",
+                     "There are " + std::to_string(list->size()) + " in " + quoted_for_error(text) + ".",
+                     {}};
+    return std::move(list->front());
+}
+
+}  // namespace mailer::core

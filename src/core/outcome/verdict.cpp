@@ -1,0 +1,338 @@
+// What a reply means. Read verdict.hpp first: the numbered rules are cited here.
+//
+// The shape: `weigh_recipients` gives every recipient the fate that its own RCPT reply implies; one function per way of
+// ending then corrects those fates and names the trouble; `settle` turns fates into what comes next for the message.
+#include "core/outcome/verdict.hpp"
+
+#include <algorithm>
+#include <array>
+
+namespace mailer::core {
+
+namespace {
+
+// Which recipients RCPT accepted, and which it turned away only because the envelope was full.
+struct Envelope {
+    std::vector<bool> is_accepted;
+    std::vector<bool> is_surplus;
+    int accepted = 0;
+};
+
+// 503 (bad sequence of commands) says that client and server lost step, nothing about the mail; 5.4.5 (congestion) is
+// how large providers say "daily sending quota exceeded". Both pass; every other 5xx is for good.
+bool is_refusal_for_good(const Reply& reply) {
+    return reply.is_permanent() && reply.code != 503 && reply.enhanced != "5.4.5";
+}
+
+// RFC 4954: the server wants a login, or one that is better than ours. It says nothing about the message.
+bool is_login_refusal(const Reply& reply) {
+    return reply.code == 530 || reply.code == 534 || reply.code == 535 || reply.code == 538;
+}
+
+// RFC 5321 4.5.3.1.10, and the 552 of its predecessor.
+bool is_envelope_full(const Reply& reply) {
+    if (reply.code == 452) return reply.enhanced == "4.5.3" || reply.enhanced.empty();
+    return reply.code == 552 && reply.enhanced == "5.5.3";
+}
+
+// RFC 3463: no such mailbox, host, syntax; mailbox moved; null MX (RFC 7505); mailbox disabled. Never without an
+// enhanced code: a bare 550 is as often a policy as a missing mailbox.
+bool is_hard_bounce(const Reply& reply) {
+    constexpr std::array<std::string_view, 6> codes{"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"};
+    return reply.is_permanent() && std::find(codes.begin(), codes.end(), reply.enhanced) != codes.end();
+}
+
+// A refused MAIL FROM is the mailbox's, except when it is about what this message is: its size (RFC 1870) or content.
+bool is_about_the_message(const Reply& reply) {
+    return reply.code == 552 || reply.code == 452 || reply.enhanced == "5.3.4" || reply.enhanced == "5.2.3" ||
+           reply.enhanced.starts_with("5.6.") || reply.enhanced.starts_with("4.6.");
+}
+
+// We ended it ourselves: nobody else is to blame.
+bool is_ours(Ending ending) { return ending == Ending::abandoned || ending == Ending::unrecorded; }
+
+void blame(Verdict& verdict, Trouble trouble, bool is_lasting) {
+    verdict.trouble = trouble;
+    verdict.is_trouble_lasting = is_lasting;
+}
+
+// A reply that speaks of the session, at whatever stage it comes. True when it left nothing to say about the message.
+bool blame_session_for(Verdict& verdict, const Reply& reply) {
+    if (is_login_refusal(reply)) {
+        blame(verdict, Trouble::login, true);
+        return true;
+    }
+    if (reply.code == 421) blame(verdict, Trouble::busy, false);
+    if (reply.enhanced == "5.4.5") blame(verdict, Trouble::busy, true);
+    return false;
+}
+
+Envelope weigh_recipients(const Report& report, Verdict& verdict) {
+    const auto count = static_cast<std::size_t>(std::max(report.recipient_count, 0));
+    Envelope envelope{std::vector<bool>(count), std::vector<bool>(count), 0};
+    verdict.recipients.resize(count);
+    for (std::size_t i = 0; i < count; i++)
+        verdict.recipients[i].index = static_cast<int>(i);
+
+    for (const RecipientResult& result : report.recipients) {
+        if (result.index < 0 || result.index >= report.recipient_count) continue;
+        const auto i = static_cast<std::size_t>(result.index);
+        RecipientVerdict& recipient = verdict.recipients[i];
+        recipient.reply = result.reply;
+        if (result.reply.is_positive()) {
+            if (!envelope.is_accepted[i]) envelope.accepted++;
+            envelope.is_accepted[i] = true;
+        } else if (is_envelope_full(result.reply)) {
+            envelope.is_surplus[i] = true;
+        } else if (is_refusal_for_good(result.reply) && !is_login_refusal(result.reply)) {
+            recipient.fate = Fate::rejected;
+            recipient.is_hard_bounce = is_hard_bounce(result.reply);
+        }
+    }
+    return envelope;
+}
+
+// Gives every recipient that RCPT accepted the same fate and reply.
+void decide_accepted(Verdict& verdict, const Envelope& envelope, Fate fate, const Reply& reply) {
+    for (RecipientVerdict& recipient : verdict.recipients) {
+        if (!envelope.is_accepted[static_cast<std::size_t>(recipient.index)]) continue;
+        recipient.fate = fate;
+        recipient.reply = reply;
+        if (fate == Fate::rejected) recipient.is_hard_bounce = envelope.accepted == 1 && is_hard_bounce(reply);
+    }
+}
+
+void decide_all(Verdict& verdict, Fate fate, const Reply& reply) {
+    for (RecipientVerdict& recipient : verdict.recipients) {
+        recipient.fate = fate;
+        recipient.reply = reply;
+        recipient.is_hard_bounce = false;
+    }
+}
+
+int count(const Verdict& verdict, Fate fate) {
+    return static_cast<int>(std::count_if(verdict.recipients.begin(), verdict.recipients.end(),
+                                          [&](const RecipientVerdict& r) { return r.fate == fate; }));
+}
+
+// The reply that a person wants to see: to the dot, else what ended the session, else of the recipient that matters.
+Reply decisive_reply(const Report& report, const Verdict& verdict) {
+    if (report.final_reply) return *report.final_reply;
+    if (report.session_reply && !report.session_reply->is_positive()) return *report.session_reply;
+    for (const Fate fate : {Fate::waiting, Fate::rejected}) {
+        for (const RecipientVerdict& recipient : verdict.recipients) {
+            if (recipient.fate == fate && recipient.reply.code != 0 && !recipient.reply.is_positive())
+                return recipient.reply;
+        }
+    }
+    return {};
+}
+
+std::string describe(const Report& report, const Verdict& verdict) {
+    if (verdict.reply.code != 0) return to_line(verdict.reply);
+    std::string text = std::string{to_text(report.ending)} + " at " + std::string{to_text(report.stage)};
+    if (!report.error_text.empty()) text += ": " + report.error_text;
+    return text;
+}
+
+// Nobody waits any more: `sent` when anybody was accepted, in this try or before.
+void settle_for_good(Verdict& verdict, const History& history, std::string_view failed_reason) {
+    const int refused = history.refused_before + count(verdict, Fate::rejected);
+    const int accepted = history.accepted_before + count(verdict, Fate::sent);
+    verdict.next = accepted > 0 ? Next::settle_sent : Next::settle_failed;
+    if (accepted == 0) {
+        verdict.reason = failed_reason;
+    } else if (refused > 0) {
+        verdict.reason = std::to_string(refused) + " of " + std::to_string(accepted + refused) + " refused";
+    }
+}
+
+void give_up(Verdict& verdict, const History& history, std::string_view reason) {
+    for (RecipientVerdict& recipient : verdict.recipients) {
+        if (recipient.fate == Fate::waiting) recipient.fate = Fate::rejected;
+    }
+    settle_for_good(verdict, history, reason);
+}
+
+void settle(Verdict& verdict, bool is_attempt, const RetryPolicy& policy, const History& history, Time now) {
+    if (count(verdict, Fate::waiting) == 0) return settle_for_good(verdict, history, "rejected");
+    if (!is_attempt) {
+        verdict.next = Next::requeue;
+        return;
+    }
+    const int attempts = history.attempts_before + 1;
+    if (attempts >= policy.max_attempts) return give_up(verdict, history, "attempts_exhausted");
+    const Duration delay = retry_delay(policy.delays, attempts, history.seed);
+    if (now + delay > history.age_from + policy.max_age) return give_up(verdict, history, "too_old");
+    verdict.next = Next::retry;
+    verdict.delay = delay;
+}
+
+// Rule 1. True when the try was an attempt: somebody still waits for another reason than a full envelope.
+bool judge_accepted(const Report& report, const Envelope& envelope, Verdict& verdict) {
+    decide_accepted(verdict, envelope, Fate::sent, *report.final_reply);
+    return std::any_of(verdict.recipients.begin(), verdict.recipients.end(), [&](const RecipientVerdict& r) {
+        return r.fate == Fate::waiting && !envelope.is_surplus[static_cast<std::size_t>(r.index)];
+    });
+}
+
+// Connecting, securing or logging in didn't work: the mailbox's, whatever the words.
+void judge_session(const Report& report, Verdict& verdict) {
+    const bool is_definite = report.ending == Ending::failed || report.ending == Ending::answered;
+    const bool is_temporary = report.session_reply && report.session_reply->is_temporary();
+    const bool is_permanent = report.session_reply && report.session_reply->is_permanent();
+    if (report.session_reply && is_login_refusal(*report.session_reply)) return blame(verdict, Trouble::login, true);
+    if (report.session_reply && report.session_reply->code == 421) return blame(verdict, Trouble::busy, false);
+    if (is_temporary && report.stage != Stage::auth && report.stage != Stage::tls)
+        return blame(verdict, Trouble::busy, false);
+    if (!is_definite) return blame(verdict, Trouble::unreachable, false);
+    switch (report.stage) {
+        case Stage::tls:
+            return blame(verdict, Trouble::insecure, !is_temporary);
+        case Stage::auth:
+            return blame(verdict, Trouble::login, !is_temporary);
+        default:
+            return blame(verdict, Trouble::unreachable, is_permanent);
+    }
+}
+
+// The reply to MAIL FROM wasn't 2xx, or there was none. True when it was an attempt.
+bool judge_sender(const Report& report, Verdict& verdict) {
+    if (!report.session_reply) {
+        blame(verdict, Trouble::unreachable, false);
+        return false;
+    }
+    const Reply& reply = *report.session_reply;
+    if (blame_session_for(verdict, reply) || reply.code == 421) return false;
+    if (is_about_the_message(reply)) {
+        if (reply.is_permanent()) decide_all(verdict, Fate::rejected, reply);
+        return true;
+    }
+    if (verdict.trouble == Trouble::none) blame(verdict, Trouble::sender_refused, reply.is_permanent());
+    return false;
+}
+
+// MAIL was accepted, the dot was not sent, or it was refused. True when it was an attempt.
+bool judge_envelope(const Report& report, const Envelope& envelope, Verdict& verdict) {
+    bool is_session_fault = false;
+    for (const RecipientResult& result : report.recipients)
+        is_session_fault |= blame_session_for(verdict, result.reply);
+
+    const std::optional<Reply>& reply = report.final_reply ? report.final_reply : report.session_reply;
+    if (reply && !reply->is_positive()) {
+        is_session_fault |= blame_session_for(verdict, *reply);
+        const bool is_for_good = is_refusal_for_good(*reply) && !is_login_refusal(*reply);
+        decide_accepted(verdict, envelope, is_for_good ? Fate::rejected : Fate::waiting, *reply);
+    } else {
+        decide_accepted(verdict, envelope, Fate::waiting, {});
+    }
+    if (report.ending != Ending::answered && verdict.trouble == Trouble::none)
+        blame(verdict, Trouble::unreachable, false);
+    return !is_session_fault;
+}
+
+// True when the try was an attempt of the message's.
+bool judge_undelivered(const Report& report, const Envelope& envelope, Verdict& verdict) {
+    if (is_ours(report.ending) || is_stale_connection(report)) {
+        decide_accepted(verdict, envelope, Fate::waiting, {});
+        return false;
+    }
+    if (report.ending == Ending::unfit) {
+        decide_all(verdict, Fate::rejected, report.session_reply.value_or(Reply{}));
+        return true;
+    }
+    if (report.stage < Stage::mail) {
+        judge_session(report, verdict);
+        return false;
+    }
+    if (report.stage == Stage::mail) return judge_sender(report, verdict);
+    return judge_envelope(report, envelope, verdict);
+}
+
+}  // namespace
+
+Verdict judge(const Report& report, const RetryPolicy& policy, const History& history, Time now) {
+    Verdict verdict;
+    const Envelope envelope = weigh_recipients(report, verdict);
+    const bool is_final_meaningful =
+        report.final_reply &&
+        (report.final_reply->is_positive() || report.final_reply->is_temporary() || report.final_reply->is_permanent());
+
+    if (report.dot_sent && !is_final_meaningful) {  // rule 2
+        decide_accepted(verdict, envelope, Fate::unconfirmed, {});
+        verdict.next = Next::settle_unconfirmed;
+        verdict.reason = "reply_lost";
+        if (!is_ours(report.ending)) blame(verdict, Trouble::unreachable, false);
+        verdict.detail = describe(report, verdict);
+        return verdict;
+    }
+
+    const bool is_taken = report.dot_sent && report.final_reply->is_positive() && envelope.accepted > 0;
+    const bool is_attempt =
+        is_taken ? judge_accepted(report, envelope, verdict) : judge_undelivered(report, envelope, verdict);
+    verdict.reply = decisive_reply(report, verdict);
+    verdict.detail = describe(report, verdict);
+    verdict.proves_mailbox = verdict.trouble == Trouble::none && report.stage > Stage::mail;
+    settle(verdict, is_attempt, policy, history, now);
+    // A journal that can't be written now can't be written a moment later either.
+    if (report.ending == Ending::unrecorded) verdict.delay = retry_delay(policy.delays, 1, history.seed);
+    return verdict;
+}
+
+bool is_stale_connection(const Report& report) {
+    if (!report.connection_was_reused || report.dot_sent || report.final_reply) return false;
+    const bool is_421 = report.session_reply && report.session_reply->code == 421;
+    const bool is_accepted = std::any_of(report.recipients.begin(), report.recipients.end(),
+                                         [](const RecipientResult& r) { return r.reply.is_positive(); });
+    return !is_accepted && (report.ending == Ending::closed || is_421);
+}
+
+std::string_view to_text(Fate fate) {
+    switch (fate) {
+        case Fate::sent:
+            return "sent";
+        case Fate::rejected:
+            return "rejected";
+        case Fate::waiting:
+            return "waiting";
+        case Fate::unconfirmed:
+            return "unconfirmed";
+    }
+    return "?";
+}
+
+std::string_view to_text(Next next) {
+    switch (next) {
+        case Next::settle_sent:
+            return "sent";
+        case Next::settle_failed:
+            return "failed";
+        case Next::settle_unconfirmed:
+            return "unconfirmed";
+        case Next::retry:
+            return "retry";
+        case Next::requeue:
+            return "requeued";
+    }
+    return "?";
+}
+
+std::string_view to_text(Trouble trouble) {
+    switch (trouble) {
+        case Trouble::none:
+            return "none";
+        case Trouble::busy:
+            return "busy";
+        case Trouble::unreachable:
+            return "unreachable";
+        case Trouble::insecure:
+            return "insecure";
+        case Trouble::login:
+            return "login";
+        case Trouble::sender_refused:
+            return "sender_refused";
+    }
+    return "?";
+}
+
+}  // namespace mailer::core

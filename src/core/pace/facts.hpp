@@ -1,0 +1,88 @@
+// What the gates look at: settings, counters and zones as plain values.
+//
+// SQL and SPI only fill these in; every decision is made of them by core/pace/gate, and every change to them by
+// core/pace/slot. Nothing in here knows what the time is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/pace/quota.hpp"
+#include "core/pace/time.hpp"
+#include "core/pace/window.hpp"
+#include "core/pace/zone.hpp"
+
+namespace mailer::core {
+
+struct SystemFacts {
+    bool is_enabled = true;                        // mailer.enabled
+    bool is_armed = true;                          // false: restored, cloned or promoted; held until mailer.arm()
+    std::string held_reason = {};                  // why it isn't armed
+    std::optional<std::string> pause_reason = {};  // set while mailer.pause() holds
+    int max_connections = 0;                       // mailer.max_connections over all mailboxes; 0 is unlimited
+    int claims_per_connection = 1;                 // how many are claimed ahead; see MailboxFacts
+    int in_flight = 0;                             // kept by the Planner; over all mailboxes
+};
+
+struct MailboxFacts {
+    std::int64_t id = 0;
+    std::string name = {};
+    bool is_enabled = true;
+    std::string pause_reason = {};
+    std::optional<Time> breaker_open_until = {};
+    std::string breaker_reason = {};
+    DailyLimit daily_limit = {};
+    Zone zone = {};
+    Usage use = {};
+    Duration gap{0};
+    std::optional<Time> next_at = {};       // stored: previous final reply + gap
+    std::optional<Time> last_used_at = {};  // stored: last claim; the pool takes the least recently used first
+    int max_connections = 1;
+    int claims_per_connection = 1;  // above 1: claims are made ahead, so that no connection waits for a commit
+    int in_flight = 0;              // claims
+};
+
+enum class LaneKind { campaign, batch, stream };
+enum class LaneState { draft, running, paused, completed, cancelled };
+
+// Window, cap, gap ± jitter and slot are a campaign's; next_at is a batch's; a stream has none of them.
+struct LaneFacts {
+    std::int64_t id = 0;  // unique among lanes of all kinds
+    LaneKind kind = LaneKind::stream;
+    std::string name = {};
+    LaneState state = LaneState::running;  // looked at for campaigns only
+    std::string state_reason = {};         // why it is paused or cancelled
+    std::vector<std::int64_t> pool = {};   // ids of the mailboxes it may send from
+    int in_flight = 0;
+
+    std::int64_t campaign_id = 0;  // with the ordinal, what the jitter is drawn from
+    std::optional<Time> starts_at = {};
+    Window window = {};
+    std::optional<int> max_per_day = {};
+    Usage use = {};  // by day of the window
+    Duration gap{0};
+    int jitter_ppm = 0;                     // 0.2 is 200'000; at most 1'000'000
+    std::optional<Time> next_slot_at = {};  // stored; none until the campaign has started
+    std::optional<Time> gap_from = {};      // stored; what next_slot_at was counted from
+    std::int64_t next_ordinal = 1;          // stored; of the slot at next_slot_at
+
+    std::optional<Time> next_at = {};  // a batch's: previous final reply + gap
+
+    // The earliest due_at of what waits in the lane. None: nothing waits, as far as is known.
+    std::optional<Time> waiting_since = {};
+};
+
+struct MessageFacts {
+    std::int64_t id = 0;
+    Time due_at = {};
+    std::optional<Time> expires_at = {};
+    int priority = 2;  // 4 goes first
+    bool is_warmup = false;
+    bool is_suppressed = false;
+    std::string suppressed_reason = {};
+    bool is_already_mailed = false;  // another message of the same campaign reached this address
+};
+
+}  // namespace mailer::core

@@ -1,0 +1,161 @@
+// All lanes and mailboxes in timer order: which lane may go now, and how long the sender may sleep.
+//
+// Decides nothing itself: it asks core/pace/gate, and core/pace/slot changes the values. What it adds is order, so that
+// a shut lane is never looked at before its first shut gate may open, and lanes that wait for the same mailboxes are
+// not all tried whenever one of those is free: 1,000 campaigns over 200 mailboxes cost microseconds a mail. The worker
+// drives it with the clock, the forecast with virtual time; that is why they agree. Invariants:
+//   P1  next(now) returns a lane exactly when decide() says go for some lane with waiting_since <= now.
+//   P2  among lanes that may go, the one that has been able to longest comes first; equal streams take turns.
+//   P3  every change of a fact passes through this class.
+// Not thread-safe; a copy is independent of its original.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <span>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "core/pace/facts.hpp"
+#include "core/pace/gate.hpp"
+#include "core/pace/slot.hpp"
+
+namespace mailer::core {
+
+class Planner {
+public:
+    struct Go {
+        std::int64_t lane_id;
+        std::int64_t mailbox_id;
+    };
+
+    // For a planner that is filled anew: what `before` knows and no table does (whose turn it is, what kept lanes from
+    // their slots). Call it when the lanes and mailboxes are in.
+    void remember(const Planner& before);
+
+    // Keeps its own count of what is in flight over all mailboxes.
+    void set_system(const SystemFacts& system);
+    const SystemFacts& system() const { return system_; }
+
+    // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after
+    // the last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign
+    // and says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a
+    // campaign clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
+    // A lane without waiting_since keeps the one that set_pending() gave it.
+    void upsert_mailbox(const MailboxFacts& mailbox);
+    bool upsert_lane(const LaneFacts& lane, Time now);
+    void remove_mailbox(std::int64_t id);
+    void remove_lane(std::int64_t id);
+
+    const MailboxFacts* mailbox(std::int64_t id) const;
+    const LaneFacts* lane(std::int64_t id) const;
+    std::vector<std::int64_t> lane_ids() const;  // both ascending
+    std::vector<std::int64_t> mailbox_ids() const;
+
+    // What waits in a lane: the earliest due_at, or nothing. After an idle time pass the moment it became visible, so
+    // that slots of the idle time don't count as missed.
+    void set_pending(std::int64_t lane_id, std::optional<Time> earliest_due);
+
+    // The lane to take a message from, and the mailbox to send it with; none: sleep until wake_at() or a change of
+    // facts. Asking twice without a change gives the same answer. `now` must not run backwards.
+    std::optional<Go> next(Time now);
+    // The earliest instant at which next() may give something that it didn't give just now.
+    std::optional<Time> wake_at() const;
+
+    // As in core/pace/slot; lane and mailbox must exist (finish and release bear with removed ones).
+    Reservation reserve(std::int64_t lane_id, std::int64_t mailbox_id, const MessageFacts& message, Time now);
+    void finish(const Reservation& reservation, Time replied_at);
+    bool release(const Reservation& reservation, Time now, std::optional<Time> replied_at = std::nullopt);
+
+    // The same gates, for one lane that this planner holds.
+    Decision decide(std::int64_t lane_id, Time now) const;
+    std::vector<GateLine> explain(std::int64_t lane_id, const MessageFacts* message, Time now) const;
+
+private:
+    // Where a lane stands in its queue for mailboxes. Only streams and lanes without a gap need turns.
+    struct Key {
+        Time ready_at{};
+        std::uint64_t turn = 0;
+        std::int64_t lane_id = 0;
+        auto operator<=>(const Key&) const = default;
+    };
+    enum class Place : std::uint8_t { idle, timed, waiting };
+    struct LaneEntry {
+        LaneFacts facts;
+        std::uint32_t pool = 0;
+        Place place = Place::idle;
+        Time wake_at{};                // while timed
+        Key key;                       // while waiting
+        std::uint64_t turn = 0;        // when it was served last, in turns …
+        Time served_at = Time::min();  // … and as an instant
+        std::optional<Gate> why_late;  // what kept it from its slot
+    };
+    // Lanes with the same mailboxes queue together. Blocked: none of them was open when its first lane was tried.
+    struct PoolEntry {
+        std::vector<std::int64_t> ids;
+        std::vector<std::uint32_t> members;
+        std::set<Key> waiting;
+        std::size_t lane_count = 0;
+        bool is_blocked = false;
+    };
+    // What the gates said of a mailbox when it was last looked at. By G2 that holds until opens_at or a change of
+    // facts, so that a free mailbox is offered to one lane and a shut one is tried by none.
+    enum class Outlook : std::uint8_t { changed, open, shut, gone };
+    struct MailboxOutlook {
+        Outlook state = Outlook::changed;
+        std::optional<Time> opens_at = {};  // while shut
+        std::optional<Gate> shut_by = {};   // the last gate that shut it …
+        Time shut_at = Time::min();         // … and when it was still seen shut
+    };
+
+    void take_out(LaneEntry& entry);
+    void wait_until(LaneEntry& entry, Time t);
+    void wait_for_mailbox(LaneEntry& entry);
+    void put_in_order(LaneEntry& entry, Time now);
+    void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
+    void fire_timers(Time now);
+
+    void mailbox_changed(std::uint32_t mailbox);
+    void look_at_mailboxes(Time now);
+    void look_at(std::uint32_t mailbox, Time now);
+    std::optional<std::uint32_t> open_mailbox_of(const PoolEntry& pool, Time now);
+
+    // Between detach and attach the pool's lanes and is_blocked may be changed.
+    void detach_pool(std::uint32_t pool);
+    void attach_pool(std::uint32_t pool);
+    std::uint32_t join_pool(std::vector<std::int64_t> ids);
+    void leave_pool(std::uint32_t pool);
+    void list_members(std::uint32_t pool);
+    void list_all_members();
+
+    std::optional<Gate> why_late(const LaneEntry& entry, std::uint32_t mailbox) const;
+    PoolView view(const PoolEntry& pool) const { return {mailboxes_, pool.members}; }
+
+    SystemFacts system_;
+    std::vector<MailboxFacts> mailboxes_;
+    std::vector<MailboxOutlook> outlooks_;  // of mailboxes_
+    std::vector<std::vector<std::uint32_t>> pools_of_mailbox_;
+    std::unordered_map<std::int64_t, std::uint32_t> mailbox_index_;
+    std::vector<std::uint32_t> unused_mailboxes_;
+    std::vector<std::uint32_t> changed_mailboxes_;
+    std::size_t open_mailbox_count_ = 0;
+    std::set<std::pair<Time, std::uint32_t>> mailbox_timers_;  // the shut ones, by opens_at
+    std::unordered_map<std::int64_t, LaneEntry> lanes_;
+    std::set<std::pair<Time, std::int64_t>> lane_timers_;  // Time::min() for changed lanes
+    std::vector<PoolEntry> pools_;
+    std::map<std::vector<std::int64_t>, std::uint32_t> pool_index_;
+    std::vector<std::uint32_t> unused_pools_;
+    std::set<std::pair<Key, std::uint32_t>> ready_pools_;  // that aren't blocked, by their first lane
+    std::size_t waiting_count_ = 0;                        // lanes in all pools
+    std::vector<std::uint32_t> open_members_;              // scratch of open_mailbox_of()
+    std::uint64_t turn_ = 0;
+    bool is_system_shut_ = false;         // when next() looked last
+    std::optional<Gate> system_shut_by_;  // the last gate that shut everything …
+    Time system_shut_at_ = Time::min();   // … and when it was still seen shut
+};
+
+}  // namespace mailer::core

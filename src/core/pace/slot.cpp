@@ -1,0 +1,192 @@
+// Slots are counted in UTC microseconds with integers only: the same to the last digit on every platform.
+#include "core/pace/slot.hpp"
+
+#include <algorithm>
+
+namespace mailer::core {
+
+namespace {
+
+// What a number is drawn for, so that two draws for one ordinal are independent.
+enum class Draw : std::uint64_t { jitter = 1, opening = 2 };
+
+// A fixed 64-bit mix (multiply, fold the high half down; repeated). Not for secrets. Changing it moves schedules.
+std::uint64_t mix(std::uint64_t x) {
+    x ^= x >> 31;
+    x *= 0x9e3779b97f4a7c15U;
+    x ^= x >> 29;
+    x *= 0xd6e8feb86659fd93U;
+    x ^= x >> 32;
+    return x;
+}
+
+std::uint64_t draw(const LaneFacts& lane, std::int64_t ordinal, Draw purpose) {
+    const std::uint64_t seed = mix(static_cast<std::uint64_t>(lane.campaign_id) + 0x632be59bd9b4e019U);
+    return mix(mix(seed ^ static_cast<std::uint64_t>(ordinal)) + static_cast<std::uint64_t>(purpose));
+}
+
+// gap × jitter without leaving 64 bits.
+std::int64_t swing_of(const LaneFacts& lane) {
+    constexpr std::int64_t kMillion = 1'000'000;
+    const std::int64_t gap = lane.gap.count();
+    const std::int64_t ppm = std::clamp<std::int64_t>(lane.jitter_ppm, 0, kMillion);
+    return gap / kMillion * ppm + gap % kMillion * ppm / kMillion;
+}
+
+// Where in a span that opens the slot with this ordinal lies: within its first gap, so that campaigns that open at the
+// same minute don't all start at it.
+Time opening_slot(const LaneFacts& lane, const Span& span) {
+    const auto room = std::min(lane.gap, span.to - span.from).count();
+    if (room <= 0) return span.from;
+    const auto n = draw(lane, lane.next_ordinal, Draw::opening) % static_cast<std::uint64_t>(room);
+    return span.from + Duration{static_cast<std::int64_t>(n)};
+}
+
+bool has_room(const LaneFacts& lane, Date day) {
+    // A cap of nothing moves no slot: its gate is shut on every day.
+    return !lane.max_per_day || *lane.max_per_day <= 0 || lane.use.used_on(day) < *lane.max_per_day;
+}
+
+// How many slots the window, the nominal gap and the cap left room for in [from, to).
+std::int64_t count_slots(const LaneFacts& lane, Time from, Time to) {
+    std::int64_t count = 0, on_day = 0;
+    std::optional<Date> day;
+    Duration open{0};  // since the last slot that was counted
+    const auto add = [&](std::int64_t n) {
+        if (lane.max_per_day) {
+            n = std::clamp<std::int64_t>(*lane.max_per_day - lane.use.used_on(*day) - on_day, 0, n);
+        }
+        on_day += n;
+        count += n;
+    };
+    for (Time t = from; t < to;) {
+        const auto span = lane.window.span_from(t);
+        if (!span || span->from >= to) break;
+        if (day != span->day) on_day = 0;
+        day = span->day;
+        open += std::min(span->to, to) - std::max(span->from, t);
+        add(open / lane.gap);
+        open %= lane.gap;
+        t = span->to;
+        // Where the window closes, the part of a gap that is left held a slot too.
+        if (t < to && open > Duration{0} && lane.window.next_opening(t) != t) {
+            add(1);
+            open = Duration{0};
+        }
+    }
+    return count;
+}
+
+std::optional<MissedSlots> missed_slots(const LaneFacts& lane, const CurrentSlot& slot, Time now,
+                                        std::optional<Gate> why) {
+    if (!slot.missed_from) return std::nullopt;
+    const Time to = now - slot.at > lane.gap ? now : slot.at;  // else the slot of the new opening is the one used
+    const std::int64_t count = count_slots(lane, *slot.missed_from, to);
+    if (count == 0) return std::nullopt;
+    return MissedSlots{*slot.missed_from, to, count, why};
+}
+
+void reserve_slot(LaneFacts& lane, Time now, std::optional<Gate> why_late, Reservation& taken) {
+    const CurrentSlot slot = current_slot(lane, now);
+    taken.missed = missed_slots(lane, slot, now, why_late);
+    taken.ordinal = lane.next_ordinal++;
+    taken.slot_at = slot.at;
+    taken.campaign_day = lane.window.day_of(now);
+    lane.use.take(*taken.campaign_day, taken.is_warmup);
+
+    const Duration step = jittered_gap(lane, lane.next_ordinal);
+    const Duration least = lane.gap - Duration{swing_of(lane)} - slot_tolerance(lane.gap);
+    const bool is_missed = now - slot.at > lane.gap;
+    const Time next = std::max((is_missed ? now : slot.at) + step, now + least);
+    lane.gap_from = next - step;
+    lane.next_slot_at = placed_slot(lane, next);
+    taken.gap_from = lane.gap_from;
+    taken.next_slot_at = lane.next_slot_at;
+    taken.next_ordinal = lane.next_ordinal;
+}
+
+void run_gap_from(std::optional<Time>& next_at, Duration gap, Time replied_at) {
+    if (gap > Duration{0}) next_at = std::max(next_at.value_or(Time::min()), replied_at + gap);
+}
+
+void end_flight(LaneFacts& lane, MailboxFacts& mailbox, std::optional<Time> replied_at) {
+    lane.in_flight = std::max(0, lane.in_flight - 1);
+    mailbox.in_flight = std::max(0, mailbox.in_flight - 1);
+    if (!replied_at) return;
+    run_gap_from(mailbox.next_at, mailbox.gap, *replied_at);
+    if (lane.kind == LaneKind::batch) run_gap_from(lane.next_at, lane.gap, *replied_at);
+}
+
+}  // namespace
+
+Duration jittered_gap(const LaneFacts& lane, std::int64_t ordinal) {
+    const std::int64_t swing = swing_of(lane);
+    const auto n = draw(lane, ordinal, Draw::jitter) % (2 * static_cast<std::uint64_t>(swing) + 1);
+    return lane.gap + Duration{static_cast<std::int64_t>(n) - swing};
+}
+
+Duration slot_tolerance(Duration gap) { return std::min<Duration>(std::chrono::seconds{1}, gap / 4); }
+
+Time placed_slot(const LaneFacts& lane, Time t) {
+    auto span = lane.window.span_from(t);
+    if (!span) return t;
+    if (span->from <= t && has_room(lane, span->day)) return t;
+    while (span && (span->from <= t || !has_room(lane, span->day)))
+        span = lane.window.span_from(span->to);
+    return span ? opening_slot(lane, *span) : t;
+}
+
+CurrentSlot current_slot(const LaneFacts& lane, Time now) {
+    const Time wanted = lane.waiting_since.value_or(Time::min());
+    Time slot = lane.next_slot_at.value_or(Time::min());
+    if (!lane.next_slot_at) slot = placed_slot(lane, std::max({now, wanted, lane.starts_at.value_or(now)}));
+    if (slot < wanted) slot = placed_slot(lane, wanted);
+    if (lane.gap <= Duration{0} || now - slot <= lane.gap) return {slot, std::nullopt};
+
+    const auto span = lane.window.span_from(now);
+    if (!span || span->from <= slot) return {slot, slot};
+    // The window has closed since: where it opens (or has opened) again, the plan starts anew.
+    return {span->from > now ? placed_slot(lane, now) : opening_slot(lane, *span), slot};
+}
+
+bool replan_slot(LaneFacts& lane, Time now) {
+    if (lane.kind != LaneKind::campaign) return false;
+    if (lane.next_slot_at && *lane.next_slot_at <= now) return false;
+    const Time counted = lane.gap_from ? *lane.gap_from + jittered_gap(lane, lane.next_ordinal) : now;
+    const Time slot = placed_slot(lane, std::max({now, counted, lane.starts_at.value_or(now)}));
+    const bool is_moved = lane.next_slot_at != slot;
+    lane.next_slot_at = slot;
+    return is_moved;
+}
+
+std::string missed_reason_text(const std::optional<Gate>& reason) {
+    return reason ? std::string{gate_name(*reason)} : "not_running";
+}
+
+Reservation reserve(LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
+                    std::optional<Gate> why_late) {
+    Reservation taken{.lane_id = lane.id, .mailbox_id = mailbox.id, .message_id = message.id, .at = now};
+    taken.is_warmup = message.is_warmup;
+    taken.mailbox_day = mailbox.zone.date(now);
+    mailbox.use.take(taken.mailbox_day, message.is_warmup);
+    mailbox.last_used_at = now;
+    mailbox.in_flight += 1;
+    lane.in_flight += 1;
+    if (lane.kind == LaneKind::campaign) reserve_slot(lane, now, why_late, taken);
+    return taken;
+}
+
+void finish(LaneFacts& lane, MailboxFacts& mailbox, [[maybe_unused]] const Reservation& reservation, Time replied_at) {
+    end_flight(lane, mailbox, replied_at);
+}
+
+bool release(LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
+             std::optional<Time> replied_at) {
+    end_flight(lane, mailbox, replied_at);
+    mailbox.use.give_back(reservation.mailbox_day, reservation.is_warmup);
+    if (!reservation.campaign_day) return false;
+    lane.use.give_back(*reservation.campaign_day, reservation.is_warmup);
+    return replan_slot(lane, now);
+}
+
+}  // namespace mailer::core

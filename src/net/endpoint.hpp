@@ -1,0 +1,57 @@
+// Where and how one mailbox sends: server, security, login, limits, time-outs.
+//
+// A plain value, shared read-only by every delivery and connection of the mailbox. It holds secrets: no function of
+// this room ever puts `password` or `oauth_bearer` into a log line, an error text or a report. A changed endpoint is a
+// new object; connections made for the old one are closed when idle.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "core/pace/time.hpp"
+
+namespace mailer::smtp {
+
+enum class Tls { starttls, implicit, opportunistic, none };
+
+// RFC 5321 4.5.3.2 gives the minima for `greeting` and the rest; `connect` and `login` are ours.
+struct Timeouts {
+    core::Duration connect = std::chrono::seconds{30};  // name lookup and TCP
+    core::Duration session = std::chrono::minutes{5};   // all of connect, TLS, greeting, EHLO, AUTH
+    core::Duration mail = std::chrono::minutes{5};
+    core::Duration rcpt = std::chrono::minutes{5};
+    core::Duration data = std::chrono::minutes{2};   // the 354
+    core::Duration block = std::chrono::minutes{3};  // room to write more of the body
+    core::Duration dot = std::chrono::minutes{10};   // the final reply
+    core::Duration rset = std::chrono::minutes{1};
+    core::Duration quit = std::chrono::seconds{2};
+
+    bool operator==(const Timeouts&) const = default;
+};
+
+struct Endpoint {
+    std::string host;
+    int port = 587;
+    Tls tls = Tls::starttls;
+    bool verify_certificate = true;  // ignored (off) for opportunistic
+    std::optional<std::string> ca_file;
+
+    std::string username;  // empty: no login
+    std::string password;
+    std::optional<std::string> oauth_bearer;  // XOAUTH2 or OAUTHBEARER instead of the password
+
+    std::string helo_name;             // empty: libcurl's choice, the machine's name
+    std::optional<std::string> proxy;  // as CURLOPT_PROXY; the environment's proxies are never used
+
+    int max_connections = 1;
+    int max_messages_per_connection = 100;
+    core::Duration idle = std::chrono::seconds{20};
+    bool allow_pipelining = true;
+    Timeouts timeouts;
+
+    bool operator==(const Endpoint&) const = default;
+};
+
+}  // namespace mailer::smtp

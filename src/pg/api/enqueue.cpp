@@ -1,0 +1,66 @@
+// mailer.enqueue and mailer.attach: one mail from SQL, in the caller's
+// transaction.
+//
+// The walk: read and check the request as the caller, then, as the owner, find
+// its lane and insert. What it costs is measured by bench/enqueue.sh.
+#include "pg/bridge/identity.hpp"
+#include "pg/enqueue/attachments.hpp"
+#include "pg/enqueue/call_defaults.hpp"
+#include "pg/enqueue/store.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+}
+
+namespace mailer::pg {
+namespace {
+
+std::vector<core::Address> read_recipient(const TextValue& recipient) {
+    if (!recipient) refuse_null("recipient");
+    return expect(core::parse_address_list(recipient.view));
+}
+
+std::int64_t enqueue(FunctionCallInfo fcinfo) {
+    const std::vector<core::Address> to = read_recipient(Arguments(fcinfo).text());
+    const Request request = read_request(fcinfo);
+    const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
+    call([&] { remember_defaults(fcinfo->flinfo->fn_oid); });
+    AsOwner owner(fcinfo);
+    Spi spi;
+    return store_message(request, envelope, find_destination(request));
+}
+
+Datum attach(FunctionCallInfo fcinfo) {
+    Arguments arguments(fcinfo);
+    AttachmentRow row;
+    const TextValue filename = arguments.text();
+    row.filename = std::string(filename.view);
+    row.content = arguments.text();
+    if (row.content.is_null) refuse_null("content");
+    if (const TextValue type = arguments.text()) row.content_type = std::string(type.view);
+    if (const TextValue id = arguments.text()) row.content_id = std::string(id.view);
+    check_attachment_row(row);
+    return call([&] {
+        TupleDesc shape = nullptr;
+        if (get_call_result_type(fcinfo, nullptr, &shape) != TYPEFUNC_COMPOSITE)
+            elog(ERROR, "mailer.attach must return a composite type");
+        Datum values[4];
+        bool nulls[4];
+        for (int i = 0; i < 4; ++i) {
+            nulls[i] = fcinfo->args[i].isnull;
+            values[i] = fcinfo->args[i].value;
+        }
+        return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(shape), values, nulls));
+    });
+}
+
+}  // namespace
+}  // namespace mailer::pg
+
+MAILER_FUNCTION(mailer_enqueue) {
+    return mailer::pg::entry([&] { return Int64GetDatum(mailer::pg::enqueue(fcinfo)); });
+}
+
+MAILER_FUNCTION(mailer_attach) {
+    return mailer::pg::entry([&] { return mailer::pg::attach(fcinfo); });
+}

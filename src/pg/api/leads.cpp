@@ -1,0 +1,63 @@
+// mailer._store_leads: what campaign_add and campaign_add_many share, for a campaign that they have locked.
+#include "pg/enqueue/lead_store.hpp"
+
+extern "C" {
+#include "utils/fmgrprotos.h"
+}
+
+namespace mailer::pg {
+namespace {
+
+std::vector<Lead> read_leads(const RawValue& recipients, const RawValue& variables, const RawValue& external_ids) {
+    const ArrayElements names = elements_of(recipients.datum, TEXTOID);
+    const ArrayElements own = variables ? elements_of(variables.datum, JSONBOID) : ArrayElements{};
+    const ArrayElements ids = external_ids ? elements_of(external_ids.datum, TEXTOID) : ArrayElements{};
+    std::vector<Lead> leads(static_cast<std::size_t>(names.count));
+    for (int i = 0; i < names.count; ++i) {
+        Lead& lead = leads[static_cast<std::size_t>(i)];
+        if (!names.nulls[i]) lead.recipient = detoasted_text(names.values[i]).view;
+        if (i < own.count) lead.variables = {own.nulls[i], own.values[i]};
+        if (i < ids.count && !ids.nulls[i]) lead.external_id = detoasted_text(ids.values[i]);
+        if (lead.external_id) check_key_length("external_id", lead.external_id.view);
+    }
+    return leads;
+}
+
+std::int64_t known(std::optional<std::int64_t> value, const char* parameter) {
+    if (!value) refuse_null(parameter);
+    return *value;
+}
+
+// Gives {queued, failed, id of the first that is new or 0}.
+Datum store(FunctionCallInfo fcinfo) {
+    Arguments arguments(fcinfo);
+    Leads leads;
+    leads.campaign_id = known(arguments.bigint(), "campaign_id");
+    leads.lane_id = known(arguments.bigint(), "lane_id");
+    leads.request.queued_by = arguments.text().view;
+    leads.request.template_name = arguments.text();
+    leads.domain = arguments.text().view;
+    leads.epoch = known(arguments.bigint(), "epoch");
+    leads.request.due_at = known(arguments.time(), "due_at");
+    leads.request.now = transaction_now();
+    const RawValue recipients = arguments.raw();
+    if (!recipients) refuse_null("recipients");
+    const RawValue variables = arguments.raw();
+    leads.items = read_leads(recipients, variables, arguments.raw());
+    const Datum none = call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); });
+    leads.request.variables = {false, none};
+    // The result outlives SPI's memory, which is gone when the Spi is.
+    const StoredLeads stored = [&] {
+        Spi spi;
+        return store_leads(leads);
+    }();
+    const std::array<std::int64_t, 3> result = {stored.queued, stored.failed, stored.first_id};
+    return p_bigints(std::span<const std::int64_t>(result)).value;
+}
+
+}  // namespace
+}  // namespace mailer::pg
+
+MAILER_FUNCTION(mailer_store_leads) {
+    return mailer::pg::entry([&] { return mailer::pg::store(fcinfo); });
+}

@@ -1,0 +1,93 @@
+// CALL mailer.mailbox_test(name): connects, secures and logs in, a NOTICE for each step, an ERROR for the one that
+// failed.
+//
+// Sends nothing, and counts nothing against the mailbox. No transaction is open while the server is talked to.
+#include "pg/bridge/clock.hpp"
+#include "pg/bridge/procedure.hpp"
+#include "pg/engine/accounts.hpp"
+#include "pg/engine/engine.hpp"
+#include "pg/engine/transaction.hpp"
+#include "smtp/probe.hpp"
+
+extern "C" {
+#include <curl/curl.h>
+}
+
+namespace mailer::pg {
+
+namespace {
+
+constexpr core::Duration longest_wait = std::chrono::seconds(60);
+
+std::shared_ptr<const smtp::Endpoint> endpoint_of(const std::string& name) {
+    static Statement statement("SELECT mailbox_id FROM mailer.mailbox WHERE name = $1", {TEXTOID});
+    Transactions transactions(true);
+    transactions.begin();
+    try {
+        Rows rows = statement.run({p_text(name)});
+        if (rows.empty()) {
+            throw Refusal(
+                {"42704", "mailbox \"" + name + "\" does not exist", "", "mailer.mailbox_status lists the mailboxes."});
+        }
+        Accounts accounts;
+        accounts.read();
+        auto endpoint = accounts.find(rows.bigint(0, 1))->endpoint;
+        if (!is_host_allowed(settings(), endpoint->host, endpoint->port)) {
+            throw Refusal({"42501", "host \"" + endpoint->host + "\" is not in mailer.allowed_hosts"});
+        }
+        transactions.commit();
+        return endpoint;
+    } catch (...) {
+        transactions.abort();
+        throw;
+    }
+}
+
+void tell(const smtp::ProbeStep& step) {
+    const std::string words = std::string(core::to_text(step.stage)) + ": " + step.text;
+    call([&] { ereport(NOTICE, (errmsg_internal("%s", words.c_str()))); });
+}
+
+void mailbox_test(FunctionCallInfo fcinfo) {
+    require_no_transaction_block(fcinfo, "mailer.mailbox_test");
+    if (PG_ARGISNULL(0)) throw Refusal({"22004", "name must not be NULL"});
+    const std::string name = call([&] { return std::string_view(text_to_cstring(PG_GETARG_TEXT_PP(0))); }).data();
+    auto endpoint = endpoint_of(name);
+    static const bool is_curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    if (!is_curl_ready) throw Refusal({"XX000", "libcurl could not be initialised"});
+
+    EngineContext context(EngineContext::Host::session);
+    const core::Time until = now() + longest_wait;
+    smtp::Probe probe(endpoint, now());
+    std::optional<smtp::ProbeStep> failed;
+    auto on_step = [&](const smtp::ProbeStep& step) {
+        if (!step.is_ok)
+            failed = step;
+        else
+            tell(step);
+    };
+    while (!probe.turn(now(), on_step)) {
+        if (context.should_stop()) context.raise_interrupts();
+        if (now() >= until) {
+            failed = smtp::ProbeStep{core::Stage::connect, false, "no answer within a minute"};
+            break;
+        }
+        context.wait(probe.poll_fd(), std::min(until - now(), probe.next_timeout(now()).value_or(until - now())));
+    }
+    if (failed) {
+        throw Refusal({"08006",
+                       "mailbox \"" + name + "\" can't send: " + std::string(core::to_text(failed->stage)) + " failed",
+                       failed->text,
+                       "mailer.mailbox_alter() changes host, port, tls and username, mailer.mailbox_set_password() the "
+                       "password."});
+    }
+}
+
+}  // namespace
+
+}  // namespace mailer::pg
+
+MAILER_FUNCTION(mailer_mailbox_test) {
+    mailer::pg::entry([&] { mailer::pg::mailbox_test(fcinfo); });
+    PG_RETURN_VOID();
+}

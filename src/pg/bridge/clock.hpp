@@ -1,0 +1,36 @@
+// PostgreSQL's instants and days as the core's, and back.
+#pragma once
+
+#include "core/pace/time.hpp"
+#include "core/pace/zone.hpp"
+#include "pg/bridge/spi.hpp"
+
+namespace mailer::pg {
+
+constexpr int pg_epoch_offset_days = 10957;  // 1970-01-01 to 2000-01-01
+
+inline core::Time from_pg(std::int64_t pg_us) { return core::from_unix_us(pg_us + pg_epoch_offset_us); }
+inline std::int64_t to_pg(core::Time t) { return core::to_unix_us(t) - pg_epoch_offset_us; }
+inline core::Time now() { return from_pg(GetCurrentTimestamp()); }
+inline core::Date day_from_pg(std::int64_t days) { return core::Date{std::chrono::days{days + pg_epoch_offset_days}}; }
+inline std::int32_t day_to_pg(core::Date day) {
+    return static_cast<std::int32_t>(day.time_since_epoch().count() - pg_epoch_offset_days);
+}
+
+// A timestamptz column; infinities are far enough away to be what they say.
+inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, int column) {
+    auto us = rows.maybe_bigint(row, column);
+    if (!us) return std::nullopt;
+    constexpr std::int64_t far = 4'000'000'000'000'000;  // ± 126 years around 2000
+    return from_pg(std::clamp(*us, -far, far));
+}
+
+// "2026-11-22 09:00:00+00", for log lines.
+inline std::string utc_text(core::Time t) {
+    return call([&] { return std::string_view(timestamptz_to_str(to_pg(t))); }).data();
+}
+
+inline Param p_at(core::Time t) { return p_time(to_pg(t)); }
+inline Param p_at(const std::optional<core::Time>& t) { return t ? p_at(*t) : p_null(TIMESTAMPTZOID); }
+
+}  // namespace mailer::pg

@@ -1,0 +1,51 @@
+// See identity.hpp. This is what SECURITY DEFINER and SET search_path do for a
+// function in SQL, at the cost of a C function, and after the function has seen
+// who called it.
+#include "pg/bridge/identity.hpp"
+
+extern "C" {
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "utils/syscache.h"
+}
+
+namespace mailer::pg {
+namespace {
+
+Oid owner_of_function(Oid function) {
+    return call([&] {
+        HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+        if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for function %u", function);
+        Oid owner = reinterpret_cast<Form_pg_proc>(GETSTRUCT(tuple))->proowner;
+        ReleaseSysCache(tuple);
+        return owner;
+    });
+}
+
+}  // namespace
+
+AsOwner::AsOwner(FunctionCallInfo fcinfo) : exceptions_(std::uncaught_exceptions()) {
+    const Oid owner = owner_of_function(fcinfo->flinfo->fn_oid);
+    GetUserIdAndSecContext(&saved_user_, &saved_context_);
+    guc_level_ = NewGUCNestLevel();
+    call([] {
+        set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                          false);
+    });
+    SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+AsOwner::~AsOwner() {
+    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores everything
+    AtEOXact_GUC(true, guc_level_);
+    SetUserIdAndSecContext(saved_user_, saved_context_);
+}
+
+std::string current_role() {
+    char* name = call([] { return GetUserNameFromId(GetUserId(), false); });
+    std::string role(name);
+    pfree(name);
+    return role;
+}
+
+}  // namespace mailer::pg

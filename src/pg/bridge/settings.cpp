@@ -1,0 +1,289 @@
+// Defines the settings and copies them out; see settings.hpp.
+//
+// Contexts: what the engine obeys is SIGHUP (postgresql.conf and a reload); what a superuser may set for one database
+// is SUSET, and the worker is restarted when such a setting changes (ddl_hooks); mailer.timezone is only a default that
+// is stored at create, so anybody may set it. Check hooks may run in any process, the postmaster too: they read nothing
+// but their argument and never raise; what they object to goes into DETAIL.
+#include "pg/bridge/settings.hpp"
+
+#include <cstring>
+
+#include "core/outcome/backoff.hpp"
+
+extern "C" {
+#include "pgtime.h"
+}
+
+namespace mailer::pg {
+
+namespace {
+
+bool enabled = true;
+int max_connections = 50;
+char* timezone_name = nullptr;
+char* retry_delays = nullptr;
+int max_attempts = 8;
+int max_age = 172800;
+int sweep_interval = 60000;
+int loader_timeout = 5000;
+int shutdown_grace_ms = 900;
+int max_message_size = 25 * 1024 * 1024;
+int max_body_memory = 64 * 1024;  // kB
+char* allowed_hosts = nullptr;
+char* unsubscribe_url = nullptr;
+char* virtual_now = nullptr;
+int on_promotion = static_cast<int>(OnPromotion::automatic);
+int delivery = static_cast<int>(Delivery::smtp);
+char* redirect_to = nullptr;
+
+const config_enum_entry delivery_names[] = {{"smtp", static_cast<int>(Delivery::smtp), false},
+                                            {"capture", static_cast<int>(Delivery::capture), false},
+                                            {nullptr, 0, false}};
+const config_enum_entry on_promotion_names[] = {{"auto", static_cast<int>(OnPromotion::automatic), false},
+                                                {"hold", static_cast<int>(OnPromotion::hold), false},
+                                                {"resume", static_cast<int>(OnPromotion::resume), false},
+                                                {nullptr, 0, false}};
+
+std::string_view trimmed(std::string_view text) {
+    const char* blanks = " \t\r\n";
+    auto const first = text.find_first_not_of(blanks);
+    if (first == std::string_view::npos) return {};
+    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+bool is_host_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+           c == '_';
+}
+
+std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return out;
+}
+
+core::Result<AllowedHost> parse_host(std::string_view entry) {
+    auto const bad = [&] {
+        return core::Error{.message =
+                               "\"" + std::string(entry) +
+                               "\" is not a host: write smtp.example.com, *.example.com, either with :port, or *:port"};
+    };
+    AllowedHost allowed;
+    std::string_view host = entry;
+    // An address of IP version 6 stands in brackets, as in a URL.
+    std::size_t const bracket = host.starts_with('[') ? host.find(']') : 0;
+    if (bracket == std::string_view::npos) return bad();
+    if (auto const colon = host.find(':', bracket); colon != std::string_view::npos) {
+        std::string_view const digits = host.substr(colon + 1);
+        if (digits.empty() || digits.size() > 5 || digits.find_first_not_of("0123456789") != std::string_view::npos)
+            return bad();
+        int port = 0;
+        for (char c : digits)
+            port = port * 10 + (c - '0');
+        if (port < 1 || port > 65535) return bad();
+        allowed.port = port;
+        host = host.substr(0, colon);
+    }
+    if (bracket != 0) {
+        host = host.substr(1, host.size() - 2);
+        if (host.empty() || host.find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return bad();
+    } else if (host != "*") {
+        std::string_view const name = host.starts_with("*.") ? host.substr(2) : host;
+        if (name.empty() || name.front() == '.' || name.back() == '.' ||
+            !std::all_of(name.begin(), name.end(), is_host_char))
+            return bad();
+    }
+    allowed.host = lower(host);
+    return allowed;
+}
+
+core::Result<std::vector<AllowedHost>> parse_hosts(std::string_view text) {
+    std::vector<AllowedHost> hosts;
+    if (trimmed(text).empty()) return hosts;
+    for (;;) {
+        auto const comma = text.find(',');
+        auto host = parse_host(trimmed(text.substr(0, comma)));
+        if (!host.ok()) return host.error();
+        hosts.push_back(std::move(host).value());
+        if (comma == std::string_view::npos) return hosts;
+        text.remove_prefix(comma + 1);
+    }
+}
+
+core::Status check_url(std::string_view url) {
+    if (url.empty()) return {};
+    if (!url.starts_with("https://") && !url.starts_with("http://"))
+        return core::Error{.message = "the address must begin with https://"};
+    for (char c : url)
+        if (c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '"' || static_cast<unsigned char>(c) >= 0x80)
+            return core::Error{.message = "the address holds a character that must be percent-encoded"};
+    if (url.size() > 800) return core::Error{.message = "the address is longer than 800 characters"};
+    return {};
+}
+
+// Runs a check that may allocate, and leaves no C++ object behind when the objection is reported.
+template <class Check>
+bool passes(Check check) noexcept {
+    char objection[512];
+    objection[0] = '\0';
+    bool is_good = false;
+    try {
+        core::Status const status = check();
+        is_good = !status;
+        if (status) strlcpy(objection, status->message.c_str(), sizeof objection);
+    } catch (...) {
+        strlcpy(objection, "out of memory", sizeof objection);
+    }
+    if (objection[0] != '\0') GUC_check_errdetail("%s.", objection);
+    return is_good;
+}
+
+template <class T>
+core::Status status_of(const core::Result<T>& result) {
+    if (result.ok()) return {};
+    return result.error();
+}
+
+bool check_timezone(char** value, void**, GucSource) {
+    if (*value == nullptr || **value == '\0') return true;
+    pg_tz* const zone = pg_tzset(*value);
+    if (zone == nullptr) {
+        GUC_check_errdetail("There is no time zone \"%s\".", *value);
+        GUC_check_errhint("pg_timezone_names lists those that the server knows.");
+        return false;
+    }
+    return pg_tz_acceptable(zone);
+}
+bool check_retry_delays(char** value, void**, GucSource) {
+    return passes([=] { return status_of(core::parse_retry_delays(*value)); });
+}
+bool check_allowed_hosts(char** value, void**, GucSource) {
+    return passes([=] { return status_of(parse_hosts(*value)); });
+}
+bool check_unsubscribe_url(char** value, void**, GucSource) {
+    return passes([=] { return check_url(*value); });
+}
+bool check_redirect_to(char** value, void**, GucSource) {
+    return passes([=] { return **value == '\0' ? core::Status{} : status_of(core::parse_address(*value)); });
+}
+
+core::Duration milliseconds(int n) { return std::chrono::milliseconds{n}; }
+
+void define_limits() {
+    DefineCustomIntVariable("mailer.max_connections",
+                            "Most connections to mail servers at a time, over all mailboxes of a database.", nullptr,
+                            &max_connections, 50, 1, 10000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_attempts", "Tries of a message before temporary refusals fail it for good.",
+                            nullptr, &max_attempts, 8, 1, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_age",
+                            "Time after which a message that is still refused for now fails for good.", nullptr,
+                            &max_age, 172800, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.retry_delays",
+        "Waiting times between the tries of a message; after the last, three times the one before.",
+        "A list like 10s,30s,90s,270s. Up to 20 % is added, never taken away.", &retry_delays, "10s,30s,90s,270s",
+        PGC_SIGHUP, 0, check_retry_delays, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_message_size", "Largest message that is composed.",
+                            "Attachments count encoded, a third more than the file.", &max_message_size,
+                            25 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, nullptr, nullptr,
+                            nullptr);
+    DefineCustomIntVariable(
+        "mailer.max_body_memory", "Memory for the mails that are being sent, however many connections.",
+        "Where it is used up, the next mail waits for one to leave. One is always sent.", &max_body_memory, 64 * 1024,
+        64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.sweep_interval", "How often an idle worker looks for work that nobody told it of.",
+                            nullptr, &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+                            nullptr);
+    DefineCustomIntVariable("mailer.loader_timeout", "Longest time a loader or send_if function may run.", nullptr,
+                            &loader_timeout, 5000, 1, 600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.shutdown_grace",
+                            "How long a worker that leaves waits for replies to mails that are sent completely.",
+                            "What isn't answered by then is unconfirmed.", &shutdown_grace_ms, 900, 0, 60000,
+                            PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+}
+
+void define_policy() {
+    DefineCustomBoolVariable("mailer.enabled", "Sends mail; when off, mail waits in the queue.", nullptr, &enabled,
+                             true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.timezone", "Time zone of mailboxes and campaigns that are created without one; empty is the server's.",
+        "Stored at create: changing it moves no schedule.", &timezone_name, "", PGC_USERSET, 0, check_timezone, nullptr,
+        nullptr);
+    DefineCustomStringVariable("mailer.allowed_hosts", "Mail servers that mailboxes may use; empty is any.",
+                               "A list like smtp.example.com,*.example.org:587.", &allowed_hosts, "", PGC_SIGHUP, 0,
+                               check_allowed_hosts, nullptr, nullptr);
+    DefineCustomStringVariable("mailer.unsubscribe_url",
+                               "Address of the application's one-click unsubscribe page; {token} stands for the token.",
+                               nullptr, &unsubscribe_url, "", PGC_SUSET, 0, check_unsubscribe_url, nullptr, nullptr);
+    DefineCustomEnumVariable("mailer.on_promotion",
+                             "Whether a promoted standby sends: auto resumes iff synchronous standbys are set, else it "
+                             "holds until mailer.arm().",
+                             nullptr, &on_promotion, static_cast<int>(OnPromotion::automatic), on_promotion_names,
+                             PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("mailer.delivery", "Sends mails by SMTP, or keeps them in captured_mail instead.", nullptr,
+                             &delivery, static_cast<int>(Delivery::smtp), delivery_names, PGC_SUSET, 0, nullptr,
+                             nullptr, nullptr);
+    DefineCustomStringVariable("mailer.virtual_now",
+                               "The time that the SQL functions take for now; empty is the clock.",
+                               "For simulations. The sender goes by its own clock.", &virtual_now, "", PGC_SUSET,
+                               GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable("mailer.redirect_to", "Sends all mail to this address instead; empty is off.", nullptr,
+                               &redirect_to, "", PGC_SUSET, 0, check_redirect_to, nullptr, nullptr);
+}
+
+}  // namespace
+
+void define_settings() {
+    define_limits();
+    define_policy();
+#if PG_VERSION_NUM >= 150000
+    MarkGUCPrefixReserved("mailer");
+#else
+    EmitWarningsOnPlaceholders("mailer");
+#endif
+}
+
+const char* default_timezone() noexcept {
+    if (timezone_name != nullptr && *timezone_name != '\0') return timezone_name;
+    return pg_get_timezone_name(session_timezone);
+}
+
+core::Duration shutdown_grace() noexcept { return std::chrono::milliseconds{shutdown_grace_ms}; }
+
+Settings settings() {
+    Settings s;
+    s.enabled = enabled;
+    s.max_connections = max_connections;
+    s.timezone = default_timezone();
+    auto delays = core::parse_retry_delays(retry_delays);
+    s.retry_delays = delays.ok() ? std::move(delays).value() : core::default_retry_delays();
+    s.max_attempts = max_attempts;
+    s.max_age = std::chrono::seconds{max_age};
+    s.sweep_interval = milliseconds(sweep_interval);
+    s.loader_timeout = milliseconds(loader_timeout);
+    s.shutdown_grace = shutdown_grace();
+    s.max_message_size = max_message_size;
+    s.max_body_memory = std::int64_t{max_body_memory} * 1024;
+    auto hosts = parse_hosts(allowed_hosts);
+    if (hosts.ok()) s.allowed_hosts = std::move(hosts).value();
+    s.unsubscribe_url = unsubscribe_url;
+    s.on_promotion = static_cast<OnPromotion>(on_promotion);
+    s.delivery = static_cast<Delivery>(delivery);
+    s.redirect_to = redirect_to;
+    return s;
+}
+
+bool is_host_allowed(const Settings& settings, std::string_view host, int port) {
+    if (settings.allowed_hosts.empty()) return true;
+    if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    std::string const name = lower(host);
+    return std::any_of(settings.allowed_hosts.begin(), settings.allowed_hosts.end(), [&](const AllowedHost& allowed) {
+        if (allowed.port && *allowed.port != port) return false;
+        if (allowed.host == "*" || allowed.host == name) return true;
+        return allowed.host.starts_with("*.") && name.size() > allowed.host.size() - 1 &&
+               name.ends_with(std::string_view(allowed.host).substr(1));
+    });
+}
+
+}  // namespace mailer::pg

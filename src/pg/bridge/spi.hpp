@@ -1,0 +1,110 @@
+// SQL from C++: connections to SPI, prepared statements and typed rows, every call through the guard.
+//
+// A Statement is prepared on first use and kept for the life of the process; its plan is generic, so it does not
+// depend on statistics of the moment (the engine also pins the planner's choices, see queue_transaction).
+// Rows are valid until the Spi they were read under is gone. Statement objects are function-local statics.
+#pragma once
+
+#include <initializer_list>
+#include <span>
+
+#include "pg/bridge/guard.hpp"
+
+namespace mailer::pg {
+
+// SPI_connect … SPI_finish. When an exception passes, the (sub)transaction's abort that must follow finishes instead:
+// until then the error's text is needed, and it lies in SPI's memory.
+class Spi {
+public:
+    Spi();
+    ~Spi();
+    Spi(const Spi&) = delete;
+    Spi& operator=(const Spi&) = delete;
+
+private:
+    int exceptions_;
+};
+
+// A parameter: an SQL type, a value, or NULL. Values are palloc'ed in the current (SPI) context by the makers.
+struct Param {
+    Oid type;
+    Datum value;
+    bool is_null;
+};
+
+Param p_null(Oid type);
+Param p_bool(bool v);
+Param p_int(std::int32_t v);
+Param p_bigint(std::int64_t v);
+Param p_bigint(const std::optional<std::int64_t>& v);
+Param p_float(double v);
+Param p_text(std::string_view v);
+Param p_text(const std::string& v);
+Param p_text(const char* v);
+Param p_text(const std::optional<std::string>& v);
+Param p_bytea(std::string_view v);
+Param p_time(std::int64_t pg_us);  // timestamptz, microseconds since 2000
+Param p_time(const std::optional<std::int64_t>& pg_us);
+Param p_datum(Oid type, Datum v, bool is_null = false);
+
+// Arrays for unnest(): one element a row.
+Param p_bigints(std::span<const std::int64_t> v);
+Param p_ints(std::span<const std::int32_t> v);
+Param p_times(std::span<const std::int64_t> pg_us);
+Param p_texts(std::span<const std::string> v);
+Param p_bigints(std::span<const std::optional<std::int64_t>> v);
+Param p_ints(std::span<const std::optional<std::int32_t>> v);
+Param p_times(std::span<const std::optional<std::int64_t>> v);
+Param p_texts(std::span<const std::optional<std::string>> v);
+Param p_bools(const std::vector<bool>& v);
+Param p_byteas(std::span<const std::string> v);
+Param p_tids(std::span<const std::optional<ItemPointerData>> v);
+
+// What a statement returned. Columns count from 1. Getters throw PgError only when detoasting fails.
+class Rows {
+public:
+    Rows(SPITupleTable* table, std::uint64_t count) : table_(table), count_(count) {}
+
+    std::uint64_t count() const { return count_; }  // rows returned, or rows changed by a DML statement
+    bool empty() const { return count_ == 0; }
+    Datum datum(std::uint64_t row, int column, bool* is_null) const;
+    bool is_null(std::uint64_t row, int column) const;
+    bool boolean(std::uint64_t row, int column) const;         // NULL is false
+    std::int64_t bigint(std::uint64_t row, int column) const;  // int2, int4 and int8 columns; NULL is 0
+    std::optional<std::int64_t> maybe_bigint(std::uint64_t row, int column) const;
+    char letter(std::uint64_t row, int column) const;       // "char"; NULL is '\0'
+    std::string text(std::uint64_t row, int column) const;  // text, varchar, bytea; NULL is empty
+    std::optional<std::string> maybe_text(std::uint64_t row, int column) const;
+    std::vector<std::string> texts(std::uint64_t row, int column) const;     // text[]
+    std::vector<std::int64_t> bigints(std::uint64_t row, int column) const;  // bigint[]
+    ItemPointerData place(std::uint64_t row, int column) const;              // tid; must not be NULL
+
+private:
+    Oid type(int column) const;
+    SPITupleTable* table_;
+    std::uint64_t count_;
+};
+
+class Statement {
+public:
+    // `sql` must outlive the object (a string literal). Types are those of $1, $2, …
+    Statement(const char* sql, std::initializer_list<Oid> types) : sql_(sql), types_(types) {}
+
+    // Runs under the current Spi. `limit` 0 is no limit. Throws PgError.
+    Rows run(std::span<const Param> params, bool is_read_only = false, long limit = 0);
+    Rows run(std::initializer_list<Param> params, bool is_read_only = false, long limit = 0) {
+        return run(std::span(params.begin(), params.size()), is_read_only, limit);
+    }
+
+private:
+    void prepare();
+
+    const char* sql_;
+    std::vector<Oid> types_;
+    SPIPlanPtr plan_ = nullptr;
+};
+
+// PostgreSQL counts from 2000-01-01, core::Time from 1970-01-01.
+constexpr std::int64_t pg_epoch_offset_us = 946684800LL * 1000000LL;
+
+}  // namespace mailer::pg

@@ -1,0 +1,83 @@
+// Endpoints from the tables mailbox and mailbox_secret; see accounts.hpp.
+#include "pg/engine/accounts.hpp"
+
+#include <fstream>
+
+namespace mailer::pg {
+
+namespace {
+
+smtp::Tls tls_of(const std::string& text) {
+    if (text == "implicit") return smtp::Tls::implicit;
+    if (text == "opportunistic") return smtp::Tls::opportunistic;
+    if (text == "none") return smtp::Tls::none;
+    return smtp::Tls::starttls;
+}
+
+// First line of a file that only the server's user needs to read. An unreadable file gives an empty secret: the login
+// then fails with the server's own words, and the mailbox's breaker tells the operator.
+std::string first_line_of(const std::string& path) {
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    while (!line.empty() && (line.back() == '\r' || line.back() == '\n'))
+        line.pop_back();
+    return line;
+}
+
+smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
+    smtp::Endpoint e;
+    e.host = rows.text(i, 3);
+    e.port = static_cast<int>(rows.bigint(i, 4));
+    e.tls = tls_of(rows.text(i, 5));
+    e.ca_file = rows.maybe_text(i, 6);
+    e.username = rows.text(i, 7);
+    std::string secret = rows.text(i, 8);
+    if (auto file = rows.maybe_text(i, 9)) secret = first_line_of(*file);
+    if (rows.text(i, 10) == "xoauth2") {
+        e.oauth_bearer = std::move(secret);
+    } else {
+        e.password = std::move(secret);
+    }
+    e.helo_name = rows.text(i, 11);
+    e.max_connections = static_cast<int>(rows.bigint(i, 12));
+    e.max_messages_per_connection = static_cast<int>(rows.bigint(i, 13));
+    e.idle = std::chrono::seconds(rows.bigint(i, 14));
+    return e;
+}
+
+}  // namespace
+
+void Accounts::read() {
+    static Statement statement(
+        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password, m.password_file, "
+        "m.auth, m.helo_name,"
+        "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name"
+        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id",
+        {});
+    std::map<std::int64_t, Account> fresh;
+    Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        Account account;
+        account.id = rows.bigint(i, 1);
+        account.name = rows.text(i, 2);
+        account.from_address = rows.text(i, 15);
+        account.from_name = rows.text(i, 16);
+        smtp::Endpoint endpoint = endpoint_at(rows, i);
+        auto known = accounts_.find(account.id);
+        if (known != accounts_.end() && *known->second.endpoint == endpoint) {
+            account.endpoint = known->second.endpoint;
+        } else {
+            account.endpoint = std::make_shared<const smtp::Endpoint>(std::move(endpoint));
+        }
+        fresh.emplace(account.id, std::move(account));
+    }
+    accounts_ = std::move(fresh);
+}
+
+const Account* Accounts::find(std::int64_t mailbox_id) const {
+    auto it = accounts_.find(mailbox_id);
+    return it == accounts_.end() ? nullptr : &it->second;
+}
+
+}  // namespace mailer::pg

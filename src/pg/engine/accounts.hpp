@@ -1,0 +1,30 @@
+// The mailboxes as senders see them: server, login, From. Read with the settings, kept until they change.
+//
+// The one reader of passwords. What it reads lives in process memory only; nothing here or behind it logs a secret.
+#pragma once
+
+#include "net/endpoint.hpp"
+#include "pg/bridge/settings.hpp"
+#include "pg/bridge/spi.hpp"
+
+namespace mailer::pg {
+
+struct Account {
+    std::int64_t id = 0;
+    std::string name;
+    std::string from_address;
+    std::string from_name;
+    std::shared_ptr<const smtp::Endpoint> endpoint;
+};
+
+class Accounts {
+public:
+    // Requires a transaction and an Spi. Endpoints that didn't change stay the same objects.
+    void read();
+    const Account* find(std::int64_t mailbox_id) const;
+
+private:
+    std::map<std::int64_t, Account> accounts_;
+};
+
+}  // namespace mailer::pg

@@ -1,0 +1,33 @@
+// From tickets to deliveries; see courier.hpp.
+#include "pg/engine/courier.hpp"
+
+namespace mailer::pg {
+
+bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared) {
+    const Account* account = accounts_.find(ticket.reservation.mailbox_id);
+    if (account == nullptr) return false;  // the mailbox went away since the claim: the message goes back
+    smtp::Delivery delivery;
+    delivery.token = ticket.token;
+    delivery.mailbox_id = account->id;
+    delivery.endpoint = account->endpoint;
+    delivery.sender = std::move(prepared.sender);
+    delivery.recipients = std::move(prepared.recipients);
+    delivery.body = std::move(prepared.body);
+    delivery.is_8bit = prepared.is_8bit;
+    delivery.needs_smtputf8 = prepared.needs_smtputf8;
+    journal_.note_envelope(ticket.token, ticket.envelope);
+    return transport_.submit(std::move(delivery));
+}
+
+std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>& tokens) {
+    return transport_.cancel_not_on_wire([&](const smtp::Delivery& d) { return tokens.contains(d.token); });
+}
+
+std::vector<std::uint64_t> SmtpCourier::take_back_outdated() {
+    return transport_.let_go_of_outdated([&](std::int64_t mailbox_id, const smtp::Endpoint& endpoint) {
+        const Account* account = accounts_.find(mailbox_id);
+        return account != nullptr && *account->endpoint == endpoint;
+    });
+}
+
+}  // namespace mailer::pg

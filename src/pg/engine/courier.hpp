@@ -1,0 +1,36 @@
+// The pump's courier over SMTP: deliveries for the transport, and the journal's marks before each step on the wire.
+#pragma once
+
+#include "pg/engine/accounts.hpp"
+#include "smtp/transport.hpp"
+#include "worker/journal.hpp"
+
+namespace mailer::pg {
+
+class SmtpCourier final : public worker::Courier, private smtp::Observer {
+public:
+    SmtpCourier(worker::FileJournal& journal, Accounts& accounts, int max_connections)
+        : journal_(journal), accounts_(accounts), transport_(*this, max_connections) {}
+
+    bool submit(const worker::Ticket& ticket, worker::Prepared prepared) override;
+    void turn(core::Time now, std::vector<core::Report>& finished) override { transport_.turn(now, finished); }
+    std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
+    std::vector<std::uint64_t> take_back_outdated() override;
+
+    smtp::Transport& transport() { return transport_; }
+
+private:
+    void on_body(std::uint64_t token) noexcept override { journal_.mark(token, worker::Phase::body); }
+    bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept override {
+        return journal_.record_dot(token, so_far, now);
+    }
+    void on_reply(std::uint64_t token, const core::Report& report) noexcept override {
+        journal_.record_reply(token, report);
+    }
+
+    worker::FileJournal& journal_;
+    Accounts& accounts_;
+    smtp::Transport transport_;
+};
+
+}  // namespace mailer::pg

@@ -1,0 +1,233 @@
+// The engine's loop: binds queue, mail room, courier and journal to the pump, and waits in one place.
+//
+// The same in the worker and in CALL mailer.run. Every turn: signals and answers are taken, one transaction at most,
+// mail composed and sent with none open, then wait() until a socket, the latch or the next instant of the plan.
+#include "pg/engine/engine.hpp"
+
+#include <sys/epoll.h>
+
+#include "pg/bridge/clock.hpp"
+#include "pg/engine/courier.hpp"
+#include "pg/engine/mail_room.hpp"
+#include "pg/engine/queue.hpp"
+#include "pg/server/journal_file.hpp"
+#include "pg/server/shared.hpp"
+#include "worker/pump.hpp"
+
+extern "C" {
+#include <curl/curl.h>
+#include "catalog/pg_control.h"
+#include "storage/fd.h"
+}
+
+namespace mailer::pg {
+
+namespace {
+
+constexpr core::Duration prepared_look = std::chrono::seconds(1);
+constexpr core::Duration longest_pause_after_errors = std::chrono::seconds(60);
+
+worker::PumpSettings pump_settings(const Settings& s) {
+    worker::PumpSettings p;
+    p.retry.delays = s.retry_delays;
+    p.retry.max_attempts = s.max_attempts;
+    p.retry.max_age = s.max_age;
+    p.sweep_interval = s.sweep_interval;
+    p.max_bytes_in_hand = static_cast<std::size_t>(s.max_body_memory);
+    return p;
+}
+
+std::uint64_t random_token() {
+    std::uint64_t token = 0;
+    if (!pg_strong_random(&token, sizeof token)) token = static_cast<std::uint64_t>(GetCurrentTimestamp());
+    return (token >> 2) | 1;  // positive as a bigint, with room to count
+}
+
+class Engine {
+public:
+    Engine(EngineContext& context, const RunLimits& limits)
+        : context_(context),
+          limits_(limits),
+          is_session_(context.host() == EngineContext::Host::session),
+          transactions_(is_session_),
+          queue_(transactions_, accounts_, claims_ahead),
+          late_bound_(context, is_session_),
+          mail_room_(context, transactions_, accounts_, late_bound_) {}
+
+    std::int64_t run();
+
+private:
+    void set_up();
+    void make_sender();
+    void reload();
+    bool turn();
+    void wait();
+    void leave();
+    void look_for_prepared(core::Time now);
+    bool is_run_over(core::Time now) const;
+    core::Duration sleep_for(core::Time now) const;
+
+    EngineContext& context_;
+    RunLimits limits_;
+    bool is_session_;
+    Settings settings_ = settings();
+    Transactions transactions_;
+    Accounts accounts_;
+    PgQueue queue_;
+    LateBound late_bound_;
+    PgMailRoom mail_room_;
+    std::unique_ptr<worker::FileJournal> journal_;
+    std::unique_ptr<SmtpCourier> courier_;
+    std::unique_ptr<worker::Pump> pump_;
+    int sender_connections_ = 0;
+    int errors_in_a_row_ = 0;
+    core::Time started_ = now();
+    core::Time last_turn_ = core::Time::min();
+    core::Time prepared_at_ = core::Time::min();
+};
+
+void Engine::set_up() {
+    transactions_.begin();
+    ArmingState arming = read_arming();
+    transactions_.commit();
+    journal_ = std::make_unique<worker::FileJournal>(journal_path(), journal_binding(arming.epoch));
+    make_sender();
+    reload();
+    pump_->recover(was_standby() && !journal_->was_trusted() ? "promoted" : "server_crash", now());
+    if (limits_.max_messages) pump_->limit_claims(*limits_.max_messages);
+}
+
+void Engine::make_sender() {
+    sender_connections_ = settings_.max_connections;
+    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, sender_connections_);
+    pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
+}
+
+void Engine::reload() {
+    settings_ = settings();
+    queue_.configure(settings_);
+    mail_room_.configure(settings_);
+    pump_->configure(pump_settings(settings_));
+    pump_->forget_world();
+}
+
+// One round of the pump. False: it failed; wait a little.
+bool Engine::turn() {
+    try {
+        report_tick(GetCurrentTimestamp());
+        if (context_.take_reload()) reload();
+        if (settings_.max_connections != sender_connections_ && pump_->is_idle() && !is_session_) {
+            make_sender();  // its number of connections is for life; nothing is on its way
+            reload();
+        }
+        const core::Time at = now();
+        if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
+        last_turn_ = at;
+        look_for_prepared(at);
+        pump_->tick(at);
+        journal_->note_lsn(flushed_lsn());
+        journal_->note_epoch(queue_.arming().epoch);
+        errors_in_a_row_ = 0;
+        return true;
+    } catch (const PgError& error) {
+        transactions_.abort();
+        absorb_error(error);
+    } catch (const std::exception& error) {
+        transactions_.abort();
+        absorb_error(error);
+    }
+    ++errors_in_a_row_;
+    return false;
+}
+
+// COMMIT PREPARED by another session wakes nobody: while such transactions may exist, look every second.
+void Engine::look_for_prepared(core::Time at) {
+    std::uint64_t seen = 0;
+    if (at < prepared_at_ || !may_have_prepared_mail(&seen)) return;
+    prepared_at_ = at + prepared_look;
+    static Statement statement(
+        "SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1", {});
+    transactions_.begin();
+    const bool is_any = !statement.run({}).empty();
+    transactions_.commit();
+    pump_->sweep_soon();
+    if (!is_any) report_no_prepared(seen);
+}
+
+core::Duration Engine::sleep_for(core::Time at) const {
+    if (errors_in_a_row_ > 0) {
+        core::Duration pause = std::chrono::seconds(1) * (1 << std::min(errors_in_a_row_ - 1, 6));
+        return std::min(pause, longest_pause_after_errors);
+    }
+    core::Duration sleep = settings_.sweep_interval;
+    auto consider = [&](core::Time t) { sleep = std::min(sleep, std::max(core::Duration::zero(), t - at)); };
+    if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
+    if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
+    std::uint64_t seen = 0;
+    if (may_have_prepared_mail(&seen)) consider(prepared_at_);
+    if (is_session_) {
+        if (limits_.max_time) consider(started_ + *limits_.max_time);
+        if (!is_preloaded()) sleep = std::min(sleep, core::Duration(std::chrono::seconds(1)));
+    }
+    return std::max(sleep, core::Duration::zero());
+}
+
+// A run ends when its time is over, when it has sent what it was to send, or when nothing more becomes due in time.
+bool Engine::is_run_over(core::Time at) const {
+    if (!is_session_) return false;
+    if (limits_.max_time && at >= started_ + *limits_.max_time) return true;
+    if (!pump_->is_idle()) return false;
+    if (pump_->has_claimed_all()) return true;
+    auto next = pump_->next_work();
+    return !next || *next > (limits_.max_time ? started_ + *limits_.max_time : at);
+}
+
+void Engine::wait() {
+    const bool is_busy = !pump_->is_idle();
+    report_state(is_busy ? "sending" : "waiting");
+    context_.wait(courier_->transport().poll_fd(), sleep_for(now()));
+}
+
+// No new claim, no new dot; what has its dot on the wire gets the grace to be answered. Then everything is settled.
+void Engine::leave() {
+    report_state("leaving");
+    pump_->stop_claiming();
+    pump_->hand_back_all(now());
+    courier_->transport().stop_new_dots(now());
+    const core::Time until = now() + context_.grace();
+    while (!pump_->is_idle()) {
+        (void)context_.should_stop();  // takes up a cancel that comes again
+        if (!turn() && now() >= until) break;
+        if (pump_->is_idle()) break;
+        if (now() >= until) {
+            courier_->transport().abandon_all(now());
+            turn();
+            break;
+        }
+        context_.wait(courier_->transport().poll_fd(),
+                      std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
+    }
+}
+
+std::int64_t Engine::run() {
+    set_up();
+    while (!context_.should_stop()) {
+        if (turn() && is_run_over(now())) break;
+        // Work in hand goes on at once; wait() still looks at sockets and interrupts.
+        wait();
+    }
+    leave();
+    return pump_->settled_count();
+}
+
+}  // namespace
+
+std::int64_t run_engine(EngineContext& context, const RunLimits& limits) {
+    static const bool is_curl_ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    if (!is_curl_ready) throw Refusal({"XX000", "libcurl could not be initialised"});
+    signal(SIGPIPE, SIG_IGN);
+    Engine engine(context, limits);
+    return engine.run();
+}
+
+}  // namespace mailer::pg

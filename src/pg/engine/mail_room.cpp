@@ -1,0 +1,159 @@
+// Preparing one message for the wire; see mail_room.hpp. A fault of the message is an answer here, never an exception.
+#include "pg/engine/mail_room.hpp"
+
+#include "pg/bridge/clock.hpp"
+#include "pg/engine/queue.hpp"
+
+namespace mailer::pg {
+
+using worker::Prepared;
+
+namespace {
+
+// What a function that gave no answer means for its message.
+Prepared::Kind kind_of(const LateBound::Answer& answer) {
+    return answer.is_interrupted ? Prepared::Kind::interrupted : Prepared::Kind::temporary;
+}
+
+Prepared fault(Prepared::Kind kind, std::string reason, std::string detail) {
+    Prepared p;
+    p.kind = kind;
+    p.reason = std::move(reason);
+    p.detail = std::move(detail);
+    return p;
+}
+
+}  // namespace
+
+void PgMailRoom::configure(const Settings& settings) {
+    settings_ = settings;
+    content_.max_message_size = static_cast<std::size_t>(settings.max_message_size);
+    content_.unsubscribe_url = settings.unsubscribe_url;
+}
+
+void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
+    std::vector<std::int64_t> ids, several;
+    for (const worker::Ticket& ticket : tickets) {
+        ids.push_back(ticket.row.facts.id);
+        if (ticket.row.recipient_count > 1) several.push_back(ticket.row.facts.id);
+    }
+    templates_.refresh();
+    for (StoredMessage& message : read_messages(ids)) {
+        load_templates(templates_, message);
+        const std::int64_t id = message.id;
+        fetched_[id] = Fetched{std::move(message), {}, {}};
+    }
+    if (!several.empty()) fetch_recipients(several, tickets.front().reservation.at);
+}
+
+// Of messages with several recipients: who is through already, and who is suppressed.
+void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
+    static Statement statement(
+        "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
+        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = mailer._address_key(a.address) AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
+        "  FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY AS a(address, n)"
+        "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
+        " WHERE m.message_id = ANY ($1)",
+        {INT8ARRAYOID, TIMESTAMPTZOID});
+    Rows rows = statement.run({p_bigints(ids), p_at(now)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        auto it = fetched_.find(rows.bigint(i, 1));
+        if (it == fetched_.end()) continue;
+        const int n = static_cast<int>(rows.bigint(i, 2));
+        if (rows.boolean(i, 3)) {
+            it->second.settled.insert(n);
+        } else if (rows.boolean(i, 4)) {
+            it->second.suppressed.insert(n);
+        }
+    }
+}
+
+Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
+    // What is asked to leave sends nothing more. It may also be that the claim's commit was not to wait for a standby
+    // any longer: then none knows of the claim, and what it sent would go again after a promotion.
+    if (context_.should_stop()) return fault(Prepared::Kind::interrupted, "", "the sender was asked to leave");
+    auto it = fetched_.find(ticket.row.facts.id);
+    const Account* account = accounts_.find(ticket.reservation.mailbox_id);
+    if (it == fetched_.end() || account == nullptr)
+        return fault(Prepared::Kind::temporary, "", "the mailbox or the message's row is gone");
+    Fetched& fetched = it->second;
+    const StoredMessage& m = fetched.message;
+    std::optional<core::Value> variables;
+    if (!m.send_if.empty()) {
+        auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
+        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
+        if (!answer.condition) return fault(Prepared::Kind::temporary, "", "function " + m.send_if + " returned NULL");
+        if (!*answer.condition)
+            return fault(Prepared::Kind::cancelled, "send_if", "function " + m.send_if + " said no");
+    }
+    if (!m.loader.empty()) {
+        auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
+        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
+        variables = std::move(answer.variables);
+    }
+    if (m.attachments_of && !fetch_attachments(fetched))
+        return fault(Prepared::Kind::temporary, "", "its attachments can't be read just now");
+    Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
+    fetched.message.attachments.clear();
+    return prepared;
+}
+
+// Large, so only now and in a short transaction of its own. Messages of one batch share the last one's.
+bool PgMailRoom::fetch_attachments(Fetched& fetched) {
+    const std::int64_t owner = *fetched.message.attachments_of;
+    if (attachments_of_ != owner) {
+        try {
+            transactions_.begin();
+            attachments_ = read_attachments(owner);
+            transactions_.commit();
+            attachments_of_ = owner;
+        } catch (const PgError& error) {
+            transactions_.abort();
+            absorb_error(error);
+            return false;
+        }
+    }
+    fetched.message.attachments = attachments_;
+    return true;
+}
+
+Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {
+    Prepared prepared;
+    address(fetched, prepared);
+    if (prepared.recipients.empty())
+        return fault(Prepared::Kind::cancelled, "suppressed", "every recipient is suppressed");
+    auto composed = compose_message(fetched.message, {account.from_address, account.from_name},
+                                    const_cast<TemplateCache&>(templates_), variables, content_);
+    if (!composed.ok()) return fault(Prepared::Kind::failed, "render_error", composed.error().text());
+    prepared.sender = account.from_address;
+    prepared.is_8bit = composed->is_8bit;
+    prepared.needs_smtputf8 = composed->needs_smtputf8;
+    std::string bytes = std::move(composed->bytes);
+    if (!settings_.redirect_to.empty()) {
+        std::string intended;
+        for (const std::string& to : prepared.recipients)
+            intended += (intended.empty() ? "" : ", ") + to;
+        bytes.insert(0, "X-Mailer-Redirected-From: " + intended.substr(0, 900) + "\r\n");
+        prepared.recipients = {settings_.redirect_to};
+        prepared.envelope.resize(1);
+    }
+    prepared.body = std::make_shared<const std::string>(std::move(bytes));
+    prepared.is_captured = settings_.delivery == Delivery::capture;
+    return prepared;
+}
+
+// The envelope: who has no answer yet and isn't suppressed.
+void PgMailRoom::address(const Fetched& fetched, Prepared& prepared) const {
+    const auto& all = fetched.message.addresses;
+    for (int n = 1; n <= static_cast<int>(all.size()); ++n) {
+        if (fetched.settled.contains(n)) continue;
+        if (fetched.suppressed.contains(n)) {
+            prepared.suppressed.push_back(n);
+            continue;
+        }
+        prepared.recipients.push_back(all[static_cast<std::size_t>(n) - 1]);
+        prepared.envelope.push_back(n);
+    }
+}
+
+}  // namespace mailer::pg

@@ -1,0 +1,49 @@
+// From a claimed message to bytes for its mailbox: late-bound functions, suppression of single recipients, rendering,
+// composing, redirecting and capturing. See worker/ports.hpp for what the pump expects.
+#pragma once
+
+#include <set>
+
+#include "pg/bridge/settings.hpp"
+#include "pg/engine/accounts.hpp"
+#include "pg/engine/content.hpp"
+#include "pg/engine/late_bound.hpp"
+#include "pg/engine/transaction.hpp"
+#include "worker/ports.hpp"
+
+namespace mailer::pg {
+
+class PgMailRoom final : public worker::MailRoom {
+public:
+    PgMailRoom(EngineContext& context, Transactions& transactions, Accounts& accounts, LateBound& late_bound)
+        : context_(context), transactions_(transactions), accounts_(accounts), late_bound_(late_bound) {}
+
+    void configure(const Settings& settings);
+    void fetch(std::span<const worker::Ticket> tickets) override;
+    worker::Prepared prepare(const worker::Ticket& ticket, core::Time now) override;
+    void forget(std::int64_t message_id) override { fetched_.erase(message_id); }
+
+private:
+    struct Fetched {
+        StoredMessage message;
+        std::set<int> settled;  // recipients that earlier tries accepted or refused
+        std::set<int> suppressed;
+    };
+    bool fetch_attachments(Fetched& fetched);
+    void fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now);
+    worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
+    void address(const Fetched& fetched, worker::Prepared& prepared) const;
+
+    EngineContext& context_;
+    Transactions& transactions_;
+    Accounts& accounts_;
+    std::optional<std::int64_t> attachments_of_;  // whose attachments_ are
+    std::vector<StoredAttachment> attachments_;
+    LateBound& late_bound_;
+    Settings settings_;
+    ContentOptions content_;
+    TemplateCache templates_;
+    std::map<std::int64_t, Fetched> fetched_;
+};
+
+}  // namespace mailer::pg

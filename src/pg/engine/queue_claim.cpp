@@ -1,0 +1,293 @@
+// The queue's reading half: signals, the world, marks, picking and claiming; see queue.hpp.
+#include "pg/bridge/clock.hpp"
+#include "pg/engine/queue.hpp"
+#include "pg/forecast/plan.hpp"
+#include "pg/server/shared.hpp"
+
+namespace mailer::pg {
+
+using core::Time;
+using worker::Candidate;
+
+worker::Signals PgQueue::take_signals() {
+    worker::Signals signals;
+    Hints hints = take_hints();
+    if (!hints.is_known) {
+        signals.is_overflown = true;
+        signals.generation = ++polls_;  // nobody tells that settings changed either
+        return signals;
+    }
+    signals.is_overflown = hints.sweep_all;
+    signals.generation = generation();
+    for (const Hint& hint : hints.hints)
+        signals.hints.push_back({hint.lane_id, from_pg(hint.due_at)});
+    return signals;
+}
+
+void PgQueue::begin(Time now) {
+    now_ = now;
+    new_marks_.clear();
+    transactions_.begin();
+    if (arming_.epoch == 0) arming_ = read_arming();
+}
+
+void PgQueue::commit() {
+    transactions_.commit();
+    for (auto& [lane, marks] : new_marks_)
+        marks_[lane] = marks;
+    new_marks_.clear();
+}
+
+void PgQueue::abort() noexcept {
+    new_marks_.clear();
+    transactions_.abort();
+}
+
+// ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                                              const worker::InFlight& in_flight, Time now) {
+    static Statement failures(
+        "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
+    arming_ = read_arming();
+    close_mended_breakers();
+    accounts_.read();
+    planner.set_system(read_system(settings_, arming_, prefetch_));
+    for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight}, now))
+        planner.upsert_mailbox(mailbox);
+    failures_.clear();
+    Rows rows = failures.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        failures_[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+
+    std::vector<std::int64_t> all = running_campaign_lanes();
+    all.insert(all.end(), lane_ids.begin(), lane_ids.end());
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    std::vector<std::int64_t> moved;
+    add_lanes(planner, all, in_flight, now, moved);
+    return moved;
+}
+
+std::vector<std::int64_t> PgQueue::load_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                                              const worker::InFlight& in_flight, Time now) {
+    std::vector<std::int64_t> moved;
+    add_lanes(planner, lane_ids, in_flight, now, moved);
+    return moved;
+}
+
+void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
+                        const worker::InFlight& in_flight, Time now, std::vector<std::int64_t>& moved) {
+    for (auto& lane : read_lanes(lane_ids, {prefetch_, &in_flight}, now)) {
+        if (!planner.upsert_lane(lane, now)) continue;
+        moved.push_back(lane.id);
+        const auto slot = planner.lane(lane.id)->next_slot_at;
+        if (lane.gap_from && slot)
+            log_event("slot_moved", {}, lane.campaign_id, {},
+                      "other settings: the next slot is now " + utc_text(*slot));
+    }
+}
+
+worker::Queue::Swept PgQueue::sweep() {
+    marks_.clear();
+    new_marks_.clear();
+    Swept swept;
+    swept.lanes = earliest_by_lane(&swept.expiry);
+    return swept;
+}
+
+// ── Marks ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+void PgQueue::lower_mark(std::int64_t lane_id, Time due_at) {
+    for (auto* marks : {&marks_, &new_marks_}) {
+        auto it = marks->find(lane_id);
+        if (it == marks->end()) continue;
+        for (Mark& mark : it->second) {
+            if (mark.due >= due_at) mark = {due_at - core::Duration(1), 0};
+        }
+    }
+}
+
+void PgQueue::passed(const Candidate& candidate) {
+    auto [it, is_new] = new_marks_.try_emplace(candidate.lane_id);
+    if (is_new) {
+        auto known = marks_.find(candidate.lane_id);
+        if (known != marks_.end()) it->second = known->second;
+    }
+    it->second[static_cast<std::size_t>(candidate.facts.priority)] = {candidate.facts.due_at, candidate.facts.id};
+}
+
+// ── Picking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+namespace {
+
+// Scalar subqueries with a LIMIT, not EXISTS: an EXISTS may be planned as a hash of the whole table outcome.
+#define CANDIDATE_COLUMNS \
+    "q.message_id, q.lane_id, q.priority, q.due_at, q.expires_at, q.attempt_count, q.try_count, q.crash_count,"       \
+    " m.campaign_id, m.batch_id, m.kind = 'w', cardinality(m.addresses), coalesce(q.age_from, greatest(m.created_at, m.send_at))," \
+    " CASE WHEN cardinality(m.addresses) = 1 THEN (SELECT coalesce(s.reason, 'suppressed') FROM mailer.suppression s" \
+    "      WHERE s.address_key = m.address_key AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END,"               \
+    " (SELECT true FROM mailer.outcome o WHERE o.message_id = q.message_id LIMIT 1),"                                \
+    " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
+    "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END,"                                         \
+    " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
+    "      WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) ELSE 0 END"
+
+Candidate candidate_at(const Rows& rows, std::uint64_t i) {
+    Candidate c;
+    c.facts.id = rows.bigint(i, 1);
+    c.lane_id = rows.bigint(i, 2);
+    c.facts.priority = static_cast<int>(rows.bigint(i, 3));
+    c.facts.due_at = *time_at(rows, i, 4);
+    c.facts.expires_at = time_at(rows, i, 5);
+    c.attempt_count = static_cast<int>(rows.bigint(i, 6));
+    c.try_count = static_cast<int>(rows.bigint(i, 7));
+    c.crash_count = static_cast<int>(rows.bigint(i, 8));
+    c.campaign_id = rows.maybe_bigint(i, 9);
+    c.batch_id = rows.maybe_bigint(i, 10);
+    c.facts.is_warmup = rows.boolean(i, 11);
+    c.recipient_count = static_cast<int>(rows.bigint(i, 12));
+    c.age_from = time_at(rows, i, 13).value_or(c.facts.due_at);
+    if (auto reason = rows.maybe_text(i, 14)) {
+        c.facts.is_suppressed = true;
+        c.facts.suppressed_reason = *reason;
+    }
+    c.facts.is_already_mailed = rows.boolean(i, 15);
+    c.accepted_before = static_cast<int>(rows.bigint(i, 16));
+    c.refused_before = static_cast<int>(rows.bigint(i, 17));
+    return c;
+}
+
+}  // namespace
+
+std::optional<Candidate> read_candidate(std::int64_t message_id, Time now) {
+    static Statement statement("SELECT " CANDIDATE_COLUMNS
+                               "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id"
+                               " WHERE q.message_id = $2 AND q.state = 'p'",
+                               {TIMESTAMPTZOID, INT8OID});
+    Rows rows = statement.run({p_at(now), p_bigint(message_id)});
+    return rows.empty() ? std::nullopt : std::optional(candidate_at(rows, 0));
+}
+
+std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) {
+    static Statement statement(
+        "SELECT " CANDIDATE_COLUMNS
+        "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $2 AND priority = $3"
+        "           AND (due_at, message_id) > ($4, $5) AND due_at <= $1 AND epoch = ANY ($6)"
+        "         ORDER BY lane_id, priority, due_at, message_id LIMIT $7 FOR UPDATE SKIP LOCKED) q"
+        "  JOIN mailer.message m ON m.message_id = q.message_id",
+        {TIMESTAMPTZOID, INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8OID});
+    std::vector<Candidate> picked;
+    auto in_hand = new_marks_.find(lane_id);
+    auto known = in_hand != new_marks_.end() ? in_hand : marks_.find(lane_id);
+    const bool has_marks = in_hand != new_marks_.end() || known != marks_.end();
+    for (int priority = 4; priority >= 0 && static_cast<int>(picked.size()) < limit; --priority) {
+        Mark mark = has_marks ? known->second[static_cast<std::size_t>(priority)] : Mark{};
+        Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
+        Rows rows = statement.run(
+            {p_at(now), p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), from,
+             p_bigint(mark.id), p_bigints(arming_.adopted), p_bigint(limit - static_cast<int>(picked.size()))});
+        const auto first = picked.size();
+        for (std::uint64_t i = 0; i < rows.count(); ++i)
+            picked.push_back(candidate_at(rows, i));
+        std::sort(picked.begin() + static_cast<std::ptrdiff_t>(first), picked.end(),
+                  [](const Candidate& a, const Candidate& b) {
+                      return std::pair(a.facts.due_at, a.facts.id) < std::pair(b.facts.due_at, b.facts.id);
+                  });
+    }
+    return picked;
+}
+
+std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
+    static Statement statement(
+        "SELECT due_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2 AND (due_at, "
+        "message_id) > ($3, $4)"
+        "   AND epoch = ANY ($5) ORDER BY lane_id, priority, due_at, message_id LIMIT 1",
+        {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID});
+    std::optional<Time> earliest;
+    auto in_hand = new_marks_.find(lane_id);
+    auto known = in_hand != new_marks_.end() ? in_hand : marks_.find(lane_id);
+    const bool has_marks = in_hand != new_marks_.end() || known != marks_.end();
+    for (int priority = 4; priority >= 0; --priority) {
+        Mark mark = has_marks ? known->second[static_cast<std::size_t>(priority)] : Mark{};
+        Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
+        Rows rows = statement.run({p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))),
+                                   from, p_bigint(mark.id), p_bigints(arming_.adopted)});
+        if (rows.empty()) continue;
+        auto due = time_at(rows, 0, 1);
+        if (!earliest || *due < *earliest) earliest = due;
+    }
+    return earliest;
+}
+
+std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
+    static Statement statement("SELECT " CANDIDATE_COLUMNS
+                               "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL "
+                               "AND expires_at <= $1 AND epoch = ANY ($2)"
+                               "         ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED) q"
+                               "  JOIN mailer.message m ON m.message_id = q.message_id",
+                               {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID});
+    std::vector<Candidate> expired;
+    if (arming_.arming != Arming::armed) return expired;
+    Rows rows = statement.run({p_at(now), p_bigints(arming_.adopted), p_bigint(limit)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        expired.push_back(candidate_at(rows, i));
+    return expired;
+}
+
+// ── Claiming ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
+    static Statement statement(
+        "UPDATE mailer.queue_entry q SET state = 's', token = t.token, mailbox_id = t.mailbox_id, claimed_at = $6,"
+        "       reserved_day = date '2000-01-01' + t.day, campaign_day = date '2000-01-01' + t.campaign_day"
+        "  FROM unnest($1, $2, $3, $4, $5) AS t(message_id, token, mailbox_id, day, campaign_day)"
+        " WHERE q.message_id = t.message_id AND q.state = 'p'",
+        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID});
+    std::vector<std::int64_t> ids, tokens, mailboxes;
+    std::vector<std::int32_t> days;
+    std::vector<std::optional<std::int32_t>> campaign_days;
+    for (const worker::Ticket& ticket : tickets) {
+        ids.push_back(ticket.row.facts.id);
+        tokens.push_back(static_cast<std::int64_t>(ticket.token));
+        mailboxes.push_back(ticket.reservation.mailbox_id);
+        days.push_back(day_to_pg(ticket.reservation.mailbox_day));
+        const auto& day = ticket.reservation.campaign_day;
+        campaign_days.push_back(day ? std::optional(day_to_pg(*day)) : std::nullopt);
+    }
+    Rows rows = statement.run(
+        {p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days), p_ints(campaign_days), p_at(now)});
+    if (rows.count() != tickets.size()) throw Refusal({"XX000", "a claim changed fewer rows than were locked"});
+}
+
+std::vector<worker::Orphan> PgQueue::orphans() {
+    static Statement statement(
+        "SELECT " CANDIDATE_COLUMNS
+        ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at,"
+        " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM "
+        "mailer.recipient r"
+        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p'))"
+        "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
+        {TIMESTAMPTZOID});
+    std::vector<worker::Orphan> orphans;
+    Rows rows = statement.run({p_at(now_)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        worker::Orphan orphan;
+        orphan.row = candidate_at(rows, i);
+        orphan.token = static_cast<std::uint64_t>(rows.bigint(i, 18));
+        core::Reservation& r = orphan.reservation;
+        r.lane_id = orphan.row.lane_id;
+        r.mailbox_id = rows.bigint(i, 19);
+        r.message_id = orphan.row.facts.id;
+        r.mailbox_day = day_from_pg(rows.bigint(i, 20));
+        if (auto day = rows.maybe_bigint(i, 21)) r.campaign_day = day_from_pg(*day);
+        r.at = *time_at(rows, i, 22);
+        r.is_warmup = orphan.row.facts.is_warmup;
+        for (std::int64_t n : rows.bigints(i, 23))
+            orphan.unsettled.push_back(static_cast<int>(n));
+        orphans.push_back(std::move(orphan));
+    }
+    return orphans;
+}
+
+}  // namespace mailer::pg

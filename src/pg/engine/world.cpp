@@ -1,0 +1,271 @@
+// Settings and counters as facts for the gates; see world.hpp. Reads only; decides nothing.
+#include "pg/engine/world.hpp"
+
+#include "pg/bridge/clock.hpp"
+#include "pg/bridge/zone.hpp"
+
+namespace mailer::pg {
+
+namespace {
+
+constexpr int days_kept = 15;  // core::Usage keeps a fortnight
+
+Param days_from(core::Time now) {
+    auto day = std::chrono::floor<std::chrono::days>(now).time_since_epoch().count() - days_kept;
+    return p_int(static_cast<std::int32_t>(day - pg_epoch_offset_days));
+}
+
+// Claims under an epoch that nobody adopted came with a dump or a copy: no sender of this database holds them.
+#define CLAIMED " FROM mailer.queue_entry WHERE state = 's' AND " MAILER_IS_ADOPTED " GROUP BY 1"
+
+std::map<std::int64_t, int> claimed_by(bool is_by_lane) {
+    static Statement by_lane("SELECT lane_id, count(*)" CLAIMED, {});
+    static Statement by_mailbox("SELECT mailbox_id, count(*)" CLAIMED, {});
+    std::map<std::int64_t, int> counts;
+    Rows rows = (is_by_lane ? by_lane : by_mailbox).run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        counts[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+    return counts;
+}
+
+int count_of(const std::map<std::int64_t, int>& counts, std::int64_t id) {
+    auto it = counts.find(id);
+    return it == counts.end() ? 0 : it->second;
+}
+
+std::optional<int> maybe_int(const Rows& rows, std::uint64_t row, int column) {
+    auto v = rows.maybe_bigint(row, column);
+    return v ? std::optional<int>(static_cast<int>(*v)) : std::nullopt;
+}
+
+core::LaneState state_of(char letter) {
+    switch (letter) {
+        case 'd':
+            return core::LaneState::draft;
+        case 'p':
+            return core::LaneState::paused;
+        case 'c':
+            return core::LaneState::completed;
+        case 'x':
+            return core::LaneState::cancelled;
+        default:
+            return core::LaneState::running;
+    }
+}
+
+core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings& settings, int prefetch) {
+    core::MailboxFacts m;
+    m.id = rows.bigint(i, 1);
+    m.name = rows.text(i, 2);
+    if (auto reason = rows.maybe_text(i, 3)) {
+        m.is_enabled = false;
+        m.pause_reason = *reason;
+    }
+    const std::string host = rows.text(i, 14);
+    const int port = static_cast<int>(rows.bigint(i, 15));
+    if (m.is_enabled && !is_host_allowed(settings, host, port)) {
+        m.is_enabled = false;
+        m.pause_reason = "host " + host + ":" + std::to_string(port) + " is not in mailer.allowed_hosts";
+    }
+    m.daily_limit.ceiling = maybe_int(rows, i, 4);
+    m.daily_limit.ramp_start = maybe_int(rows, i, 5);
+    m.daily_limit.ramp_step = static_cast<int>(rows.bigint(i, 6));
+    if (auto from = rows.maybe_bigint(i, 7)) m.daily_limit.ramp_first_day = day_from_pg(*from);
+    m.gap = core::Duration(rows.bigint(i, 8));
+    m.max_connections = static_cast<int>(rows.bigint(i, 9));
+    if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.claims_per_connection = prefetch;
+    try {
+        m.zone = zone(rows.text(i, 10));
+    } catch (const Refusal& unknown) {  // a time zone that a server upgrade dropped: this mailbox's trouble alone
+        m.is_enabled = false;
+        m.pause_reason = unknown.what();
+    }
+    m.next_at = time_at(rows, i, 11);
+    m.last_used_at = time_at(rows, i, 12);
+    m.breaker_open_until = time_at(rows, i, 13);
+    m.breaker_reason = rows.text(i, 16);
+    return m;
+}
+
+core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members) {
+    core::LaneFacts lane;
+    lane.id = rows.bigint(i, 1);
+    lane.kind = rows.letter(i, 2) == 'c'   ? core::LaneKind::campaign
+                : rows.letter(i, 2) == 'b' ? core::LaneKind::batch
+                                           : core::LaneKind::stream;
+    lane.pool = rows.is_null(i, 3) ? default_members : rows.bigints(i, 3);
+    std::sort(lane.pool.begin(), lane.pool.end());
+    lane.gap = core::Duration(rows.bigint(i, 4));
+    auto next_at = time_at(rows, i, 5);
+    if (lane.kind == core::LaneKind::batch) {
+        lane.next_at = next_at;
+        lane.name = rows.text(i, 20);
+    }
+    if (lane.kind != core::LaneKind::campaign) return lane;
+    lane.next_slot_at = next_at;
+    lane.gap_from = time_at(rows, i, 6);
+    lane.next_ordinal = std::max<std::int64_t>(1, rows.bigint(i, 7));
+    lane.campaign_id = rows.bigint(i, 8);
+    lane.name = rows.text(i, 9);
+    lane.state = state_of(rows.letter(i, 10));
+    lane.state_reason = rows.text(i, 11);
+    lane.starts_at = time_at(rows, i, 12);
+    lane.window = {static_cast<int>(rows.bigint(i, 13)),
+                   static_cast<int>(rows.bigint(i, 14)),
+                   static_cast<core::Weekdays>(rows.bigint(i, 15)),
+                   {}};
+    try {
+        lane.window.zone = zone(rows.text(i, 19));
+    } catch (const Refusal& unknown) {
+        lane.state = core::LaneState::paused;
+        lane.state_reason = unknown.what();
+    }
+    lane.gap = core::Duration(rows.bigint(i, 16));
+    lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
+    lane.max_per_day = maybe_int(rows, i, 18);
+    if (auto key = rows.maybe_bigint(i, 21); key && *key != plan_key(lane)) lane.next_slot_at.reset();
+    return lane;
+}
+
+}  // namespace
+
+std::int64_t plan_key(const core::LaneFacts& lane) {
+    std::uint64_t h = 1469598103934665603ULL;  // FNV-1a over the numbers and the zone's name
+    auto add = [&h](std::uint64_t v) {
+        for (int i = 0; i < 8; ++i)
+            h = (h ^ ((v >> (8 * i)) & 0xff)) * 1099511628211ULL;
+    };
+    add(static_cast<std::uint64_t>(lane.window.start_minute));
+    add(static_cast<std::uint64_t>(lane.window.end_minute));
+    add(lane.window.weekdays);
+    add(static_cast<std::uint64_t>(lane.gap.count()));
+    add(static_cast<std::uint64_t>(lane.jitter_ppm));
+    add(static_cast<std::uint64_t>(lane.max_per_day.value_or(-1)));
+    add(lane.starts_at ? static_cast<std::uint64_t>(core::to_unix_us(*lane.starts_at)) : 0);
+    for (char c : lane.window.zone.name())
+        add(static_cast<unsigned char>(c));
+    return static_cast<std::int64_t>(h);
+}
+
+core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch) {
+    static Statement control("SELECT pause_reason FROM mailer.control", {});
+    core::SystemFacts facts;
+    facts.is_enabled = settings.enabled;
+    facts.is_armed = arming.arming == Arming::armed;
+    facts.held_reason = arming.why;
+    Rows rows = control.run({});
+    if (!rows.empty()) facts.pause_reason = rows.text(0, 1);
+    facts.max_connections = settings.max_connections;
+    facts.claims_per_connection = prefetch;
+    return facts;
+}
+
+std::vector<std::int64_t> default_pool() {
+    static Statement statement("SELECT mailbox_id FROM mailer.mailbox WHERE is_default ORDER BY 1", {});
+    std::vector<std::int64_t> ids;
+    Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
+    return ids;
+}
+
+std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now) {
+    static Statement mailboxes(
+        "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
+        "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, "
+        "s.last_used_at,"
+        "       s.breaker_until, m.host, m.port, s.breaker_reason"
+        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id ORDER BY m.mailbox_id",
+        {});
+    static Statement days(
+        "SELECT mailbox_id, day, used, warmup FROM mailer.mailbox_day WHERE day >= date '2000-01-01' + $1", {INT4OID});
+    std::map<std::int64_t, std::vector<core::DayUse>> use;
+    Rows used = days.run({days_from(now)});
+    for (std::uint64_t i = 0; i < used.count(); ++i) {
+        use[used.bigint(i, 1)].push_back(
+            {day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), static_cast<int>(used.bigint(i, 4))});
+    }
+    std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->mailboxes : claimed_by(false);
+    std::vector<core::MailboxFacts> facts;
+    Rows rows = mailboxes.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        facts.push_back(mailbox_of(rows, i, settings, options.prefetch));
+        facts.back().use.days = std::move(use[facts.back().id]);
+        facts.back().in_flight = count_of(in_flight, facts.back().id);
+    }
+    return facts;
+}
+
+std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
+                                        core::Time now) {
+    static Statement lanes(
+        "SELECT l.lane_id, l.kind, l.pool, (extract(epoch FROM l.gap) * 1000000)::bigint, s.next_at, s.gap_from, "
+        "s.next_ordinal,"
+        "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
+        "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
+        "       c.allowed_days, (extract(epoch FROM c.gap) * 1000000)::bigint, (c.jitter * 1000000)::integer, "
+        "c.max_per_day,"
+        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key"
+        "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
+        "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
+        "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id WHERE l.lane_id = ANY ($1)",
+        {INT8ARRAYOID});
+    static Statement days(
+        "SELECT campaign_id, day, used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
+        "'2000-01-01' + $2",
+        {INT8ARRAYOID, INT4OID});
+    const std::vector<std::int64_t> members = default_pool();
+    std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->lanes : claimed_by(true);
+    std::vector<core::LaneFacts> facts;
+    std::vector<std::int64_t> campaigns;
+    Rows rows = lanes.run({p_bigints(lane_ids)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        facts.push_back(lane_of(rows, i, members));
+        facts.back().in_flight = count_of(in_flight, facts.back().id);
+        if (facts.back().kind == core::LaneKind::campaign) campaigns.push_back(facts.back().campaign_id);
+    }
+    if (campaigns.empty()) return facts;
+    std::map<std::int64_t, std::vector<core::DayUse>> use;
+    Rows used = days.run({p_bigints(campaigns), days_from(now)});
+    for (std::uint64_t i = 0; i < used.count(); ++i) {
+        use[used.bigint(i, 1)].push_back({day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), 0});
+    }
+    for (auto& lane : facts) {
+        if (lane.kind == core::LaneKind::campaign) lane.use.days = std::move(use[lane.campaign_id]);
+    }
+    return facts;
+}
+
+std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry) {
+    static Statement statement(
+        "WITH RECURSIVE lanes AS ("
+        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, "
+        "due_at LIMIT 1)"
+        "  UNION ALL"
+        "  SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL ("
+        "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
+        "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
+        "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
+        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND "
+        "expires_at IS NOT NULL)"
+        "   FROM lanes GROUP BY lane_id",
+        {});
+    std::vector<worker::Signals::Hint> lanes;
+    Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        lanes.push_back({rows.bigint(i, 1), *time_at(rows, i, 2)});
+        if (expiry != nullptr) *expiry = time_at(rows, i, 3);
+    }
+    return lanes;
+}
+
+std::vector<std::int64_t> running_campaign_lanes() {
+    static Statement statement("SELECT lane_id FROM mailer.campaign WHERE state = 'r'", {});
+    std::vector<std::int64_t> ids;
+    Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
+    return ids;
+}
+
+}  // namespace mailer::pg

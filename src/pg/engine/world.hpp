@@ -1,0 +1,51 @@
+// The facts that the gates look at, read from the tables: for the engine, explain, forecast and what-if alike.
+#pragma once
+
+#include "core/pace/forecast.hpp"
+#include "core/pace/planner.hpp"
+#include "pg/bridge/settings.hpp"
+#include "pg/bridge/spi.hpp"
+#include "pg/server/clone_guard.hpp"
+#include "worker/ports.hpp"
+
+namespace mailer::pg {
+
+// How many claims per connection the engine holds ready, so that a connection never waits for a commit. Mailboxes with
+// one connection or a gap have no use for it: there a claim is made when its mail may really go.
+constexpr int claims_ahead = 5;
+
+struct WorldOptions {
+    int prefetch = 1;                             // claims a connection
+    const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
+};
+
+// All of these require a transaction and an Spi, and throw PgError or Refusal.
+core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch);
+std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now);
+// Of those that exist among `lane_ids`.
+std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
+                                        core::Time now);
+std::vector<std::int64_t> running_campaign_lanes();
+
+// Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed anew.
+std::int64_t plan_key(const core::LaneFacts& lane);
+
+// Mailboxes that serve lanes without a pool of their own.
+std::vector<std::int64_t> default_pool();
+
+// The earliest due row of every lane that has a pending one, by one index descent per lane and priority, whatever the
+// queue's depth; and the earliest expiry of all when asked for.
+std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry);
+
+// Whether a row of queue_entry may be sent by this database (SQL text): the clone guard's rule for who only reads.
+#define MAILER_IS_ADOPTED "epoch = ANY (ARRAY(SELECT unnest(a.adopted) FROM mailer.arming a))"
+
+// Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
+// claim and by the mail room. Bulk is campaigns and notifications; a mail of a required category has none.
+#define MAILER_SUPPRESSION_APPLIES(now)                                              \
+    "(s.expires_at IS NULL OR s.expires_at > " now                                   \
+    ") AND (s.scope = 'all'"                                                         \
+    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)" \
+    " OR s.scope = 'category:' || m.category OR s.scope = 'campaign:' || m.campaign_id)"
+
+}  // namespace mailer::pg

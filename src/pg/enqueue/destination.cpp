@@ -1,0 +1,111 @@
+// Which lane a request waits in, and which domain its Message-IDs have; see
+// pg/enqueue/store.hpp.
+//
+// Streams are made when first named and never removed: two callers that need
+// the same new one meet at its unique key.
+#include <algorithm>
+
+#include "pg/enqueue/store.hpp"
+#include "pg/table/reader.hpp"
+
+namespace mailer::pg {
+namespace {
+
+std::string domain_of(const std::string& from_address) {
+    const core::Result<core::Address> address = core::parse_address(from_address);
+    return address ? address->domain : std::string("localhost.localdomain");
+}
+
+[[noreturn]] void refuse_template(const TextValue& name) {
+    refuse("template \"" + std::string(name.view) + "\" does not exist", {},
+           "Store it with mailer.template_set(), or pass subject and body_text.", "42704");
+}
+
+// The default pool, and most mail: three rows by their keys.
+void read_default(const TextValue& template_name, Destination& destination) {
+    static TableReader arming("arming", {}, {"epoch"});
+    static TableReader mailboxes("mailbox", {}, {"is_default", "from_address"});
+    static TableReader templates("template", {"name"}, {});
+    const FreshSnapshot now;
+    const auto armed = arming.first();
+    if (!armed)
+        refuse("mail can't be queued: this database isn't armed", {}, "Ask an operator to call mailer.arm().", "55000");
+    if (template_name && !templates.find({template_name})) refuse_template(template_name);
+    destination.epoch = armed->bigint(0);
+    const auto mailbox = mailboxes.first(0);
+    destination.domain = domain_of(mailbox ? std::string(mailbox->text(1).view) : std::string());
+}
+
+void read_pool(const Request& request, Destination& destination) {
+    static Statement read(
+        "SELECT m.name, m.mailbox_id, m.from_address FROM mailer.mailbox m"
+        " WHERE m.name OPERATOR(pg_catalog.=) ANY ($1) ORDER BY m.mailbox_id",
+        {TEXTARRAYOID});
+    const Rows rows = read.run({p_texts(std::span<const std::string>(request.mailboxes))});
+    std::vector<std::string> found;
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        found.push_back(rows.text(i, 1));
+        destination.pool.push_back(rows.bigint(i, 2));
+    }
+    for (const std::string& name : request.mailboxes) {
+        if (std::find(found.begin(), found.end(), name) != found.end()) continue;
+        refuse("mailbox \"" + name + "\" does not exist", {},
+               "Mailboxes are made by mailer.mailbox_create() and listed in "
+               "mailer.mailbox_status.",
+               "42704");
+    }
+    destination.domain = domain_of(rows.text(0, 3));
+}
+
+std::int64_t find_stream(const std::vector<std::int64_t>& pool) {
+    static Statement find(
+        "SELECT l.lane_id FROM mailer.lane l WHERE l.pool_key "
+        "OPERATOR(pg_catalog.=) $1",
+        {TEXTOID});
+    static Statement add(
+        "INSERT INTO mailer.lane (kind, pool, pool_key) VALUES "
+        "('s', $1, $2) ON CONFLICT (pool_key) DO NOTHING"
+        " RETURNING lane_id",
+        {INT8ARRAYOID, TEXTOID});
+    std::string key;
+    for (const std::int64_t id : pool)
+        key += (key.empty() ? "" : ",") + std::to_string(id);
+    const Param p_key = p_text(std::string_view(key));
+    for (;;) {
+        if (const Rows rows = find.run({p_key}); !rows.empty()) return rows.bigint(0, 1);
+        if (const Rows rows = add.run({p_bigints(std::span<const std::int64_t>(pool)), p_key}); !rows.empty())
+            return rows.bigint(0, 1);
+    }
+}
+
+// Any other lane: the domain is that of its pool's first mailbox.
+void read_lane(std::int64_t lane_id, Destination& destination) {
+    static Statement read(
+        "SELECT b.from_address FROM mailer.lane l JOIN mailer.mailbox b ON b.mailbox_id OPERATOR(pg_catalog.=) "
+        "l.pool[1]"
+        " WHERE l.lane_id OPERATOR(pg_catalog.=) $1",
+        {INT8OID});
+    destination.stream_lane = lane_id;
+    const Rows rows = read.run({p_bigint(lane_id)});
+    if (!rows.empty()) destination.domain = domain_of(rows.text(0, 1));
+}
+
+}  // namespace
+
+Destination destination_of_lane(std::int64_t lane_id) {
+    Destination destination;
+    read_default({}, destination);
+    if (lane_id != destination.stream_lane) read_lane(lane_id, destination);
+    return destination;
+}
+
+Destination find_destination(const Request& request, bool wants_stream) {
+    Destination destination;
+    read_default(request.template_name, destination);
+    if (request.mailboxes.empty()) return destination;
+    read_pool(request, destination);
+    if (wants_stream) destination.stream_lane = find_stream(destination.pool);
+    return destination;
+}
+
+}  // namespace mailer::pg

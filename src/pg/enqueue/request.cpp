@@ -1,0 +1,201 @@
+// See pg/enqueue/request.hpp. Every refusal says what is wrong, and what to do
+// where the caller can do something.
+#include "pg/enqueue/request.hpp"
+
+#include "core/mail/header.hpp"
+#include "core/mail/template.hpp"
+#include "pg/bridge/identity.hpp"
+#include "pg/bridge/jsonb_value.hpp"
+#include "pg/enqueue/attachments.hpp"
+
+extern "C" {
+#include "utils/fmgrprotos.h"
+}
+
+namespace mailer::pg {
+
+void check_key_length(const char* parameter, std::string_view key) {
+    constexpr std::size_t longest_key = 500;  // octets; keys are indexed
+    if (key.size() <= longest_key) return;
+    refuse(std::string(parameter) + " is too long",
+           "It has " + std::to_string(key.size()) + " octets; " + std::to_string(longest_key) + " are allowed.",
+           "Use a short identifier, or a hash of what you have.");
+}
+
+namespace {
+
+constexpr std::size_t most_headers = 100;
+
+void check_key(const char* parameter, const TextValue& key) {
+    if (!key) return;
+    if (key.view.empty()) refuse(std::string(parameter) + " must not be empty", {}, "Leave it out, or pass NULL.");
+    check_key_length(parameter, key.view);
+}
+
+std::vector<core::Address> read_addresses(const char* parameter, const TextValue& list) {
+    if (!list || list.view.empty()) return {};
+    core::Result<std::vector<core::Address>> parsed = core::parse_address_list(list.view);
+    if (!parsed) {
+        core::Error error = parsed.error();
+        error.message = std::string(parameter) + ": " + error.message;
+        throw Refusal(std::move(error));
+    }
+    return std::move(parsed).value();
+}
+
+void read_mailboxes(Request& request, const TextValue& mailbox,
+                    const std::optional<std::vector<std::optional<std::string>>>& mailboxes) {
+    if (mailbox && mailboxes)
+        refuse("mailbox and mailboxes exclude each other", {}, "Name one account as mailbox, or several as mailboxes.");
+    if (mailbox) request.mailboxes.emplace_back(mailbox.view);
+    if (!mailboxes) return;
+    if (mailboxes->empty()) refuse("mailboxes is empty", {}, "Leave it out to send from the default pool.");
+    for (const std::optional<std::string>& name : *mailboxes) {
+        if (!name) refuse_null("an element of mailboxes");
+        request.mailboxes.push_back(*name);
+    }
+}
+
+void check_object(const char* parameter, RawValue& jsonb, std::size_t limit) {
+    if (!jsonb) return;
+    const JsonbFacts facts = inspect_jsonb(jsonb.datum);
+    if (facts.shape != JsonbShape::object)
+        refuse(std::string(parameter) + " must be a JSON object", {}, "Write '{\"name\": \"Ada\"}'.");
+    if (facts.depth > core::Value::max_depth)
+        refuse(std::string(parameter) + " is nested too deeply",
+               "Arrays and objects may be nested " + std::to_string(core::Value::max_depth) + " levels deep.", {},
+               "54000");
+    if (facts.size > limit)
+        refuse(std::string(parameter) + " is too large",
+               "It has " + std::to_string(facts.size) + " octets; mailer.max_message_size is " + std::to_string(limit) +
+                   ".",
+               {}, "54000");
+    if (facts.is_empty) jsonb = {};
+}
+
+void check_headers(const RawValue& headers) {
+    if (!headers) return;
+    const core::Value value = read_jsonb(headers.datum);
+    if (value.members().size() > most_headers)
+        refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
+                                       std::to_string(most_headers) + " are allowed.");
+    for (const core::Value::Member& header : value.members()) {
+        if (header.value.kind() != core::Value::Kind::string)
+            refuse("header \"" + header.key + "\" must be a string", {},
+                   "headers is a JSON object of strings: '{\"X-Ticket\": \"156\"}'.");
+        if (core::Status error = core::check_header(header.key, header.value.scalar_text())) throw Refusal(*error);
+    }
+}
+
+// Without a template, subject and bodies are literal, unless there is something
+// to render them with.
+void check_inline_template(const char* parameter, const TextValue& source) {
+    if (!source || source.view.find("{{") == std::string_view::npos) return;
+    expect(core::Template::parse(source.view, parameter));
+}
+
+void check_content(const Request& request, bool has_more_variables, std::size_t limit) {
+    if (request.template_name) {
+        if (request.subject || request.body_text || request.body_html)
+            refuse("a template excludes subject, body_text and body_html",
+                   "The template \"" + std::string(request.template_name.view) + "\" gives subject and bodies.",
+                   "Pass what varies as variables.");
+        return;
+    }
+    if (!request.subject)
+        refuse("a mail needs a subject or a template", {},
+               "Pass subject and body_text or body_html, or name a template.");
+    if (!request.body_text && !request.body_html)
+        refuse("a mail needs a body or a template", {}, "Pass body_text (it may be empty), body_html or both.");
+    if (core::Status error = core::check_subject(request.subject.view)) throw Refusal(*error);
+    const std::size_t size = request.body_text.view.size() + request.body_html.view.size();
+    if (size > limit)
+        refuse(
+            "the bodies are too large",
+            "They have " + std::to_string(size) + " octets; mailer.max_message_size is " + std::to_string(limit) + ".",
+            {}, "54000");
+    if (!request.variables && !request.loader && !has_more_variables) return;
+    check_inline_template("subject", request.subject);
+    check_inline_template("body_text", request.body_text);
+    check_inline_template("body_html", request.body_html);
+}
+
+void check_times(Request& request) {
+    const std::int64_t now = request.now = transaction_now();
+    if (request.send_at && TIMESTAMP_NOT_FINITE(*request.send_at)) refuse("send_at must be finite");
+    if (request.expires_at && TIMESTAMP_NOT_FINITE(*request.expires_at))
+        refuse("expires_at must be finite", {}, "Leave it out for a mail that doesn't expire.");
+    request.due_at = std::max(request.send_at.value_or(now), now);
+    if (request.expires_at && *request.expires_at <= request.due_at)
+        refuse(request.send_at && *request.send_at > now ? "expires_at must be after send_at" : "expires_at has passed",
+               "The mail would expire before it could be sent.");
+}
+
+void read_priority_and_kind(Request& request, std::optional<std::int32_t> priority, const TextValue& kind) {
+    request.priority = priority.value_or(2);
+    if (request.priority < 0 || request.priority > 4)
+        refuse("invalid priority: " + std::to_string(request.priority), {},
+               "Priorities are 0 to 4; higher goes first.");
+    if (!kind || kind.view == "normal") return;
+    if (kind.view != "warmup")
+        refuse("invalid kind: \"" + std::string(kind.view) + "\"", {}, "Kinds are normal and warmup.");
+    request.is_warmup = true;
+}
+
+}  // namespace
+
+std::int64_t transaction_now() {
+    return call([]() -> std::int64_t {
+        const char* virtual_now = GetConfigOption("mailer.virtual_now", true, false);
+        if (virtual_now == nullptr || *virtual_now == '\0') return GetCurrentTransactionStartTimestamp();
+        return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(virtual_now),
+                                                       ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+    });
+}
+
+std::size_t message_size_limit() {
+    const char* text = call([] { return GetConfigOption("mailer.max_message_size", true, false); });
+    const long long limit = text == nullptr ? 0 : atoll(text);
+    return limit > 0 ? static_cast<std::size_t>(limit) : std::size_t{25} << 20;
+}
+
+Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
+    Arguments arguments(fcinfo, 1);
+    Request request;
+    request.queued_by = current_role();
+    request.subject = arguments.text();
+    request.body_text = arguments.text();
+    request.body_html = arguments.text();
+    request.template_name = arguments.text();
+    request.variables = arguments.raw();
+    const TextValue mailbox = arguments.text();
+    read_mailboxes(request, mailbox, arguments.texts());
+    request.cc = read_addresses("cc", arguments.text());
+    request.bcc = read_addresses("bcc", arguments.text());
+    request.reply_to = core::format_address_list(read_addresses("reply_to", arguments.text()));
+    request.headers = arguments.raw();
+    const RawValue attachments = arguments.raw();
+    request.send_at = arguments.time();
+    request.expires_at = arguments.time();
+    const std::optional<std::int32_t> priority = arguments.integer();
+    request.idempotency_key = arguments.text();
+    request.external_id = arguments.text();
+    request.thread_key = arguments.text();
+    read_priority_and_kind(request, priority, arguments.text());
+    if (const TextValue loader = arguments.text()) request.loader = resolve_late_bound("loader", loader, JSONBOID);
+    if (const TextValue send_if = arguments.text()) request.send_if = resolve_late_bound("send_if", send_if, BOOLOID);
+
+    const std::size_t limit = message_size_limit();
+    check_object("variables", request.variables, limit);
+    check_object("headers", request.headers, limit);
+    check_headers(request.headers);
+    if (attachments) request.attachments = read_attachments(attachments.datum, limit);
+    check_content(request, has_more_variables, limit);
+    check_times(request);
+    check_key("idempotency_key", request.idempotency_key);
+    check_key("external_id", request.external_id);
+    check_key("thread_key", request.thread_key);
+    return request;
+}
+
+}  // namespace mailer::pg

@@ -1,0 +1,233 @@
+// Reading the plan; see plan.hpp. Which lanes take part in a forecast is decided here, what may go by core/pace/gate
+// alone.
+#include "pg/forecast/plan.hpp"
+
+#include <algorithm>
+
+#include "pg/bridge/clock.hpp"
+#include "pg/bridge/zone.hpp"
+#include "pg/forecast/plan_queue.hpp"
+
+namespace mailer::pg {
+
+namespace {
+
+constexpr std::int64_t most_rows = 1'000'000;     // of the lane that is asked about, and of each priority
+constexpr std::int64_t most_of_others = 200'000;  // the same of each lane that shares its mailboxes
+constexpr core::Duration longest_usual_transit = std::chrono::minutes(1);
+constexpr std::int64_t message_depth = 2'000;  // how deep in a lane explain(message) looks for a slot
+constexpr std::int64_t first_depth = 100;      // is enough for most questions; then ten times as deep
+
+Settings settings_of_session() { return settings(); }
+
+std::vector<std::int64_t> lanes_with_pending() {
+    std::vector<std::int64_t> ids;
+    for (const auto& hint : earliest_by_lane(nullptr))
+        ids.push_back(hint.lane_id);
+    return ids;
+}
+
+// How long a mail takes from its claim to the final reply, as the last ones did: mailbox gaps run from that reply, so
+// it is part of the plan. The median, so that one slow server doesn't count.
+core::Duration usual_transit() {
+    static Statement statement(
+        "SELECT (coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)), "
+        "0) * 1000000)::bigint"
+        "  FROM (SELECT started_at, finished_at, outcome FROM mailer.attempt ORDER BY message_id DESC LIMIT 100) a "
+        "WHERE outcome = 'sent'",
+        {});
+    Rows rows = statement.run({}, true);
+    return std::clamp(core::Duration(rows.bigint(0, 1)), core::Duration(0), longest_usual_transit);
+}
+
+bool share(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& b) {
+    return std::any_of(a.begin(), a.end(),
+                       [&](std::int64_t id) { return std::find(b.begin(), b.end(), id) != b.end(); });
+}
+
+void apply(core::LaneFacts& lane, Datum overrides) {
+    static Statement statement(
+        "SELECT (extract(epoch FROM n.window_start) / 60)::integer, (extract(epoch FROM n.window_end) / 60)::integer,"
+        "       CASE WHEN $2 ? 'allowed_days' THEN mailer._weekdays(mailer._text_array($2, 'allowed_days')) ELSE "
+        "n.allowed_days END,"
+        "       (extract(epoch FROM n.gap) * 1000000)::bigint, (n.jitter * 1000000)::integer, n.max_per_day,"
+        "       mailer._zone_or_default(n.timezone), n.starts_at,"
+        "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END, $2 ? 'mailboxes'"
+        "  FROM mailer.campaign c CROSS JOIN LATERAL jsonb_populate_record(c, $2 - 'mailboxes' - 'allowed_days') n"
+        " WHERE c.campaign_id = $1",
+        {INT8OID, JSONBOID});
+    Rows rows = statement.run({p_bigint(lane.campaign_id), p_datum(JSONBOID, overrides)});
+    if (rows.empty()) return;
+    const std::int64_t before = plan_key(lane);
+    lane.window.start_minute = static_cast<int>(rows.bigint(0, 1));
+    lane.window.end_minute = static_cast<int>(rows.bigint(0, 2));
+    lane.window.weekdays = static_cast<core::Weekdays>(rows.bigint(0, 3));
+    lane.gap = core::Duration(rows.bigint(0, 4));
+    lane.jitter_ppm = static_cast<int>(rows.bigint(0, 5));
+    auto cap = rows.maybe_bigint(0, 6);
+    lane.max_per_day = cap ? std::optional(static_cast<int>(*cap)) : std::nullopt;
+    lane.window.zone = zone(rows.text(0, 7));
+    lane.starts_at = time_at(rows, 0, 8);
+    if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool() : rows.bigints(0, 9);
+    std::sort(lane.pool.begin(), lane.pool.end());
+    if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed anew, as the engine would
+    const bool is_sane = lane.gap >= core::Duration::zero() && lane.jitter_ppm >= 0 && lane.jitter_ppm < 1000000 &&
+                         (!lane.max_per_day || *lane.max_per_day > 0);
+    if (!is_sane) {
+        throw Refusal({"22023", "the overrides are out of range",
+                       "gap must not be negative, jitter at least 0 and below 1, max_per_day positive.", ""});
+    }
+}
+
+void check_overrides(Datum overrides) {
+    static Statement statement(
+        "SELECT k FROM jsonb_object_keys(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{\"(no object)\": 1}' "
+        "END) k"
+        " WHERE k NOT IN ('window_start', 'window_end', 'allowed_days', 'gap', 'jitter', 'max_per_day', 'timezone', "
+        "'starts_at', 'mailboxes')"
+        " ORDER BY k LIMIT 1",
+        {JSONBOID});
+    Rows rows = statement.run({p_datum(JSONBOID, overrides)}, true);
+    if (rows.empty()) return;
+    throw Refusal({"22023", "a forecast can't be asked with another \"" + rows.text(0, 1) + "\"", "",
+                   "overrides is a JSON object with keys of: window_start, window_end, allowed_days, gap, jitter, "
+                   "max_per_day, timezone, starts_at, "
+                   "mailboxes."});
+}
+
+PlannedLane planned(const core::LaneFacts& lane) {
+    if (lane.kind == core::LaneKind::campaign) return {lane.id, lane.campaign_id};
+    return {lane.id};
+}
+
+// Whose mails take part in a plan.
+struct Competition {
+    core::Planner planner;
+    PlannedLane asked;
+    std::vector<PlannedLane> others = {};
+};
+
+// Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
+// which mailbox a lane gets depends on all of them.
+void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now,
+                     Competition& competition) {
+    std::vector<std::int64_t> contested = asked.pool;
+    for (bool is_growing = true; is_growing;) {
+        is_growing = false;
+        for (core::LaneFacts& lane : lanes) {
+            if (lane.id == asked.id || lane.state != core::LaneState::running || !share(lane.pool, contested)) continue;
+            contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
+            competition.planner.upsert_lane(lane, now);
+            competition.others.push_back(planned(lane));
+            lane.pool.clear();  // it is in
+            is_growing = true;
+        }
+    }
+}
+
+// Without claims ahead: a mail is foretold for when a connection is there to take it.
+Competition read_competition(const core::LaneFacts& asked, core::Time now) {
+    const Settings settings = settings_of_session();
+    Competition competition{{}, planned(asked)};
+    competition.planner.set_system(read_system(settings, look_at_arming(), 1));
+    for (const auto& mailbox : read_mailboxes(settings, {}, now))
+        competition.planner.upsert_mailbox(mailbox);
+    competition.planner.upsert_lane(asked, now);
+    add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, competition);
+    return competition;
+}
+
+// The plan as far as the first `depth` messages of each lane and priority tell it. From the full depth on it goes past
+// the end of a lane that is deeper still.
+core::Forecast forecast_to(const Competition& competition, std::int64_t depth, core::Time now,
+                           const core::ForecastOptions& options) {
+    std::vector<core::LaneQueue> queues;
+    for (const PlannedLane& lane : competition.others) {
+        queues.push_back(read_queue(lane, std::min(depth, most_of_others), now));
+        if (depth >= most_of_others) queues.back().ends.clear();
+    }
+    queues.push_back(read_queue(competition.asked, depth, now));
+    if (depth >= most_rows) queues.back().ends.clear();
+    return core::forecast(competition.planner, std::move(queues), now, options);
+}
+
+}  // namespace
+
+core::Time time_of_plan() {
+    static Statement statement("SELECT mailer._now()", {});
+    Rows rows = statement.run({}, true);
+    return *time_at(rows, 0, 1);
+}
+
+core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now) {
+    const Settings settings = settings_of_session();
+    core::Planner planner;
+    planner.set_system(read_system(settings, look_at_arming(), claims_ahead));
+    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, nullptr}, now))
+        planner.upsert_mailbox(mailbox);
+    for (core::LaneFacts& lane : read_lanes(lane_ids, {}, now)) {
+        // Only a campaign has a zone of its own; of the other lanes the texts speak in the one that campaigns have by
+        // default.
+        if (lane.kind != core::LaneKind::campaign) lane.window.zone = zone(settings.timezone);
+        planner.upsert_lane(lane, now);
+    }
+    return planner;
+}
+
+std::int64_t lane_of_campaign(std::int64_t campaign_id) {
+    static Statement statement("SELECT lane_id FROM mailer.campaign WHERE campaign_id = $1", {INT8OID});
+    Rows rows = statement.run({p_bigint(campaign_id)}, true);
+    if (rows.empty()) {
+        throw Refusal({"42704", "campaign " + std::to_string(campaign_id) + " does not exist", "",
+                       "mailer.campaign_progress lists the campaigns."});
+    }
+    return rows.bigint(0, 1);
+}
+
+// The slot of one message: the plan up to its place, when that isn't too deep in the lane.
+MessageForecast forecast_of(const worker::Candidate& candidate, core::Time now) {
+    const std::string too_deep = "not within the next " + std::to_string(message_depth) + " mails of its lane";
+    const std::int64_t before = count_before(candidate.lane_id, candidate.facts, message_depth);
+    if (before == message_depth) return {std::nullopt, too_deep};
+    const std::int64_t lanes[] = {candidate.lane_id};
+    const std::vector<core::LaneFacts> facts = read_lanes(lanes, {}, now);
+    if (facts.empty()) return {std::nullopt, "its lane is gone"};
+    const Competition competition = read_competition(facts.front(), now);
+    core::ForecastOptions options;
+    options.only_lane = candidate.lane_id;
+    options.transit = usual_transit();
+    for (std::int64_t depth = std::max(first_depth, before + 1);; depth = std::min(10 * depth, message_depth)) {
+        const core::Forecast plan = forecast_to(competition, depth, now, options);
+        for (const core::ForecastRow& row : plan.rows) {
+            if (row.message_id == candidate.facts.id) return {row.slot_at, "goes then, if nothing disturbs the plan"};
+        }
+        if (!plan.has_run_out) return {std::nullopt, "no slot as things are: see the shut gates"};
+        if (depth >= message_depth) return {std::nullopt, too_deep + " and those that share its mailboxes"};
+    }
+}
+
+CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, std::optional<std::int64_t> max_rows,
+                                   core::Time now) {
+    const std::int64_t lanes[] = {lane_of_campaign(campaign_id)};
+    check_overrides(overrides);
+    std::vector<core::LaneFacts> facts = read_lanes(lanes, {}, now);
+    core::LaneFacts& lane = facts.at(0);
+    apply(lane, overrides);
+    if (lane.state == core::LaneState::completed || lane.state == core::LaneState::cancelled) return {};
+    lane.state = core::LaneState::running;
+    const Competition competition = read_competition(lane, now);
+    core::ForecastOptions options;
+    options.only_lane = lane.id;
+    options.transit = usual_transit();
+    if (max_rows) options.max_rows = static_cast<std::size_t>(std::max<std::int64_t>(0, *max_rows));
+    CampaignForecast result{competition.planner, {}};
+    const std::int64_t first = max_rows ? first_depth + std::max<std::int64_t>(0, *max_rows) : most_rows;
+    for (std::int64_t depth = first;; depth *= 10) {
+        core::Forecast plan = forecast_to(competition, depth, now, options);
+        result.rows = std::move(plan.rows);
+        if (!plan.has_run_out || result.rows.size() >= options.max_rows) break;
+    }
+    return result;
+}
+
+}  // namespace mailer::pg

@@ -1,0 +1,100 @@
+// What backends, the launcher and the senders tell each other, in shared memory.
+//
+// One slot a database: who sends there, which lanes got new work, how often settings changed, and who wants the
+// worker to stay away. Exists only when the library is preloaded; otherwise every function here does nothing and
+// take_hints() says that it can't know.
+//
+// Invariants: (1) a slot's fields are read and written under its lock, held for less than a microsecond or two and
+// never across anything that can fail; the generation alone is atomic. (2) A hint is a hint: losing all of them costs
+// one sweep, so a sender sweeps when it starts and whenever sweep_all is set. (3) is `sender_pid` set iff that process
+// holds or is about to take the sender's lock (pg/server/election.hpp): it is cleared only when the process has left
+// the database, so whoever waits for 0 may then do what a connection would forbid.
+#pragma once
+
+#include "pg/bridge/pg.hpp"
+
+namespace mailer::pg {
+
+constexpr int hint_capacity = 256;
+
+struct Hint {
+    std::int64_t lane_id;  // 0: an expiry
+    TimestampTz due_at;    // earliest that was newly committed (or given back by a rollback)
+};
+
+struct Hints {
+    bool is_known = false;   // false: not preloaded; look yourself
+    bool sweep_all = false;  // more lanes than fit, or a transaction that nobody could look into
+    std::vector<Hint> hints;
+};
+
+enum class SenderKind : int { none, worker, session };
+
+// How the last worker of a database left; tells the launcher when to start the next.
+enum class Leave : int {
+    unexpected,   // died, or never came up: back off
+    asked,        // for DDL, or to read its settings anew: back as soon as nobody says stay away
+    terminated,   // SIGTERM by hand
+    gone,         // the extension isn't there any more
+    misfit,       // library and extension versions don't fit
+    not_elected,  // somebody else is sending
+};
+
+enum class Attach : int { attached, stay_away, occupied, full, not_preloaded };
+
+struct SenderStatus {
+    bool is_preloaded;
+    pid_t launcher_pid;
+    SenderKind kind;
+    pid_t pid;  // 0: nobody sends
+    TimestampTz started_at;
+    TimestampTz beat_at;
+    std::int64_t tick_count;
+    std::int64_t start_count;
+    std::int64_t generation;
+    int stay_away_count;
+    TimestampTz next_start_at;  // when the launcher tries again; 0: no plan
+    TimestampTz error_at;       // 0: none
+    char state[64];
+    char error[256];
+};
+
+bool is_preloaded() noexcept;
+bool was_standby() noexcept;  // this server came up as a standby: what runs now runs after a promotion
+
+// ── For the engine ─────────────────────────────────────────────────────────────────────────────────────────────
+Hints take_hints();                             // what has come in since the last call, for this database; empties it
+std::uint64_t generation() noexcept;            // grows whenever a settings change commits in this database
+void report_state(const char* state) noexcept;  // one line for people: worker_status.state
+void report_tick(TimestampTz now) noexcept;     // the heartbeat: once a tick
+void report_error(TimestampTz now, const char* message) noexcept;
+SenderStatus sender_status() noexcept;  // of this database
+
+// A prepared transaction that queued mail commits in another session, which can't tell. While this is true the engine
+// looks for prepared transactions of its database every second, sweeps while there are some, and reports what it saw:
+// `seen` as returned before looking.
+bool may_have_prepared_mail(std::uint64_t* seen) noexcept;
+void report_no_prepared(std::uint64_t seen) noexcept;
+
+// ── For wake (at commit) ───────────────────────────────────────────────────────────────────────────────────────
+void post_hints(const Hint* hints, int count, bool sweep_all) noexcept;  // and wakes the sender
+void post_changed() noexcept;
+void post_prepared() noexcept;
+void post_created(Oid database) noexcept;  // the extension is there now: the launcher starts a worker
+
+// ── Senders ────────────────────────────────────────────────────────────────────────────────────────────────────
+Attach attach_sender(Oid database, SenderKind kind) noexcept;  // this process, its latch
+void detach_sender(Leave how) noexcept;                        // idempotent
+bool must_stay_away() noexcept;                                // somebody asked this sender to leave
+
+// ── DDL ────────────────────────────────────────────────────────────────────────────────────────────────────────
+void ask_to_stay_away(Oid database) noexcept;  // once for each end_stay_away(); tells the worker to leave
+void end_stay_away(Oid database) noexcept;
+bool wait_until_away(Oid database, int timeout_ms);  // true: no worker and no probe is there any more. May ereport.
+void ask_to_restart(Oid database) noexcept;          // leave and come back: its settings changed
+void ask_to_rescan() noexcept;                       // the list of databases changed
+
+// ── Set-up ─────────────────────────────────────────────────────────────────────────────────────────────────────
+void request_shared_memory();  // from _PG_init while preloading
+
+}  // namespace mailer::pg

@@ -1,0 +1,80 @@
+// The layout of the shared memory behind shared.hpp. For shared.cpp, shared_senders.cpp, the launcher
+// and its probe alone.
+//
+// Locks: area()->directory guards which slot belongs to which database and the launcher's fields; each slot has a lock
+// of its own for the rest. Whoever takes both takes the directory first.
+#pragma once
+
+#include "pg/bridge/extension.hpp"
+#include "pg/server/shared.hpp"
+
+extern "C" {
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+}
+
+namespace mailer::pg {
+
+struct Slot {
+    LWLock* lock;
+    Oid database;  // InvalidOid: free. Changed under both locks.
+
+    pid_t sender_pid;
+    SenderKind sender_kind;
+    Latch* sender_latch;
+    Leave left_how;   // of the last worker
+    bool is_created;  // the extension was created: for the launcher to take
+    bool is_restart_asked;
+    int stay_away_count;
+    ConditionVariable left;  // a sender left
+
+    bool sweep_all;
+    int hint_count;
+    std::int64_t lanes[hint_capacity];
+    TimestampTz dues[hint_capacity];
+    std::uint64_t prepared_marks;  // transactions prepared with mail in them
+    std::uint64_t prepared_done;   // as of this many, none is left
+    pg_atomic_uint64 generation;
+
+    TimestampTz started_at, beat_at, next_start_at, error_at;
+    std::int64_t tick_count, start_count;
+    char state[64];
+    char error[256];
+};
+
+struct Area {
+    LWLock* directory;
+    int slot_count;
+    bool was_standby;
+
+    pid_t launcher_pid;
+    Latch* launcher_latch;
+    bool is_rescan_asked;
+    TimestampTz exhausted_since;  // no background process could be had; 0: there was one at the last try
+
+    // The one probe at a time: the launcher names the database, the probe answers.
+    Oid probe_database;
+    pid_t probe_pid;
+    Fit probe_fit;
+    char probe_version[64];
+    ConditionVariable probe_left;
+
+    Slot slots[1];  // slot_count of them
+};
+
+Area* area() noexcept;  // null: not preloaded
+
+// The slot of the database, its lock taken exclusively; null: it has none (or, when asked to make one, all are taken).
+Slot* lock_slot(Oid database, bool is_to_make) noexcept;
+inline void unlock(Slot* slot) noexcept { LWLockRelease(slot->lock); }
+
+// Requires the lock. Wakes whoever sends there.
+inline void wake_sender(const Slot* slot) noexcept {
+    if (slot->sender_pid != 0 && slot->sender_latch != nullptr) SetLatch(slot->sender_latch);
+}
+
+void wake_launcher() noexcept;
+
+}  // namespace mailer::pg
