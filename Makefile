@@ -59,7 +59,8 @@ CCACHE := $(shell command -v ccache 2>/dev/null)
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # Everything is hidden but what the server looks up by name: two extensions that carry classes of the same name
 # must not meet in one process. PostgreSQL before 16 leaves PGDLLEXPORT empty, so it gets its value here.
-ROOM_FLAGS = $(CXXFLAGS) -std=c++20 -O2 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) -Isrc -MMD -MP
+OPTIMIZE ?= -O2
+ROOM_FLAGS = $(CXXFLAGS) -std=c++20 $(OPTIMIZE) -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) -Isrc -MMD -MP
 PG_FLAGS = $(ROOM_FLAGS) -DMAILER_VERSION='"$(EXTVERSION)"' -Wno-register '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_INCLUDES = $(patsubst -I%,-isystem %,$(filter-out -I.%,$(CPPFLAGS)))
 
@@ -74,7 +75,7 @@ $(B)/%.o: src/%.cpp $(B)/made-with
 -include $(OBJS:.o=.d)
 
 # Rewritten only when it says something else: a server, a compiler flag, a source or topic file more or less.
-MADE_WITH := $(shell $(PG_CONFIG) --version 2>/dev/null) $(EXTVERSION) $(WERROR) $(CXX) $(CXXFLAGS)
+MADE_WITH := $(shell $(PG_CONFIG) --version 2>/dev/null) $(EXTVERSION) $(WERROR) $(CXX) $(CXXFLAGS) $(OPTIMIZE)
 $(B)/made-with: FORCE
 	@mkdir -p $(@D)
 	@echo "$(subst ",,$(MADE_WITH))" | cmp -s - $@ || echo "$(subst ",,$(MADE_WITH))" > $@

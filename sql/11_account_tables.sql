@@ -1,0 +1,100 @@
+-- Accounts that send, their secrets and counters, and templates.
+
+-- ── Accounts that send ─────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE mailbox (
+    mailbox_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name            text NOT NULL UNIQUE,
+    host            text NOT NULL,
+    port            integer NOT NULL DEFAULT 587,
+    tls             text NOT NULL DEFAULT 'starttls',
+    username        text,
+    auth            text NOT NULL DEFAULT 'password',
+    password_file   text,
+    ca_file         text,
+    helo_name       text,
+    from_address    text NOT NULL,
+    from_name       text,
+    daily_limit     integer,
+    ramp_start      integer,
+    ramp_step       integer,
+    ramp_from       date,
+    gap             interval NOT NULL DEFAULT '0',
+    max_connections integer NOT NULL DEFAULT 1,
+    max_per_connection integer NOT NULL DEFAULT 100,
+    idle_seconds    integer NOT NULL DEFAULT 25,
+    timezone        text NOT NULL,
+    is_default      boolean NOT NULL,
+    paused_at       timestamptz,
+    pause_reason    text,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    mended_at       timestamptz,
+    CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
+    CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
+    CONSTRAINT "tls is starttls, implicit, opportunistic or none" CHECK (tls IN ('starttls', 'implicit', 'opportunistic', 'none')),
+    CONSTRAINT "auth is password or xoauth2" CHECK (auth IN ('password', 'xoauth2')),
+    CONSTRAINT "daily_limit is not negative" CHECK (daily_limit >= 0),
+    CONSTRAINT "a ramp has a start, a step and a first day" CHECK (num_nulls(ramp_start, ramp_step, ramp_from) IN (0, 3)),
+    CONSTRAINT "a ramp grows from a start above zero" CHECK (ramp_start > 0 AND ramp_step >= 0),
+    CONSTRAINT "gap is not negative" CHECK (gap >= interval '0'),
+    CONSTRAINT "max_connections is 1 to 1000" CHECK (max_connections BETWEEN 1 AND 1000),
+    CONSTRAINT "max_per_connection is positive" CHECK (max_per_connection > 0),
+    CONSTRAINT "idle_seconds is 0 to 300" CHECK (idle_seconds BETWEEN 0 AND 300),
+    CONSTRAINT "a reason is there iff the mailbox is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
+);
+COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its limits. Settings only: what the engine counts is in mailbox_state and mailbox_day';
+COMMENT ON COLUMN mailbox.mended_at IS 'When somebody last changed settings or password, or resumed it: a circuit breaker that opened before is closed by the engine';
+COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
+COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
+COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';
+COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
+COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
+COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
+COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
+COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';
+
+CREATE TABLE mailbox_secret (
+    mailbox_id bigint PRIMARY KEY,
+    password   text NOT NULL,
+    set_at     timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE mailbox_secret IS 'SMTP passwords and OAuth2 tokens. Read by the engine alone; never dumped, never shown';
+
+CREATE TABLE mailbox_state (
+    mailbox_id       bigint PRIMARY KEY,
+    next_at          timestamptz,
+    last_used_at     timestamptz,
+    breaker_failures integer NOT NULL DEFAULT 0,
+    breaker_until    timestamptz,
+    breaker_since    timestamptz,
+    breaker_reason   text,
+    CONSTRAINT "breaker_failures is not negative" CHECK (breaker_failures >= 0),
+    CONSTRAINT "an open breaker has a reason" CHECK ((breaker_until IS NULL) = (breaker_reason IS NULL))
+);
+COMMENT ON TABLE mailbox_state IS 'What the engine remembers of a mailbox: earliest next mail (gap), last use, circuit breaker';
+
+CREATE TABLE mailbox_day (
+    mailbox_id bigint NOT NULL,
+    day        date NOT NULL,
+    used       integer NOT NULL,
+    warmup     integer NOT NULL DEFAULT 0,
+    day_limit  integer,
+    PRIMARY KEY (mailbox_id, day),
+    CONSTRAINT "used is at most the day's limit" CHECK (used <= day_limit),
+    CONSTRAINT "used is not negative" CHECK (used >= 0),
+    CONSTRAINT "warm-up mails count among the used" CHECK (warmup BETWEEN 0 AND used)
+);
+COMMENT ON TABLE mailbox_day IS 'Messages reserved for a mailbox on one of its local days: counted with the claim, given back when nothing was sent';
+
+-- ── Templates ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CREATE TABLE template (
+    name       text PRIMARY KEY,
+    subject    text NOT NULL,
+    body_text  text,
+    body_html  text,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    updated_by text NOT NULL DEFAULT session_user,
+    CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200)
+);
+COMMENT ON TABLE template IS 'Mustache templates by name; rendered when a mail is sent';
