@@ -31,7 +31,7 @@ DATA_built = $(INSTALL_SQL)
 DOCS := $(wildcard doc/*.md)
 EXTRA_CLEAN = build/pg[0-9]* sql/$(EXTENSION)--*.*.*[0-9].sql.tmp
 
-SHLIB_LINK = -lcurl -lidn2 -lunistring -lstdc++
+SHLIB_LINK = -lcurl -lcrypto -lidn2 -lunistring -lstdc++
 
 # pg_regress wants sql/ and expected/ (specs/ and expected/) side by side, and before 16 has no option to say
 # otherwise: links in the build folder put our folders where it looks, and its results land there too.

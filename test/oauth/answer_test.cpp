@@ -1,0 +1,123 @@
+// What a token endpoint's answer means: whose failure it is, how long to wait, and that no secret comes through.
+#include "oauth/answer.hpp"
+
+#include <gtest/gtest.h>
+
+#include "oauth/hint.hpp"
+#include "oauth/secret.hpp"
+
+namespace mailer::oauth {
+namespace {
+
+using namespace std::chrono_literals;
+
+const core::Time now{std::chrono::sys_days{std::chrono::year{2026} / 11 / 30}.time_since_epoch()};
+
+Grant user() {
+    Grant grant;
+    grant.flow = Flow::refresh_token;
+    grant.client_secret = "s3cr3t";
+    grant.refresh_token = "old-refresh";
+    return grant;
+}
+
+Answer answer(int status, std::string body, std::string retry_after = {}) {
+    return read_answer({status, std::move(body), std::move(retry_after), {}}, user(), now);
+}
+
+Failure failure(int status, std::string body, std::string retry_after = {}) {
+    return std::get<Failure>(answer(status, std::move(body), std::move(retry_after)));
+}
+
+TEST(Answer, ATokenHasItsLifeAndThePossiblyRotatedRefreshToken) {
+    const auto token = std::get<Token>(answer(200, R"({"access_token":"a","expires_in":3599,"refresh_token":"new"})"));
+    EXPECT_EQ(token.access_token, "a");
+    EXPECT_EQ(token.life, 3599s);
+    EXPECT_EQ(token.refresh_token, "new");
+}
+
+TEST(Answer, ALifeMayBeAStringOrMissingOrNonsense) {
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a","expires_in":"3"})")).life, 3s);
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a"})")).life, 1h);
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a","expires_in":-5})")).life, 1h);
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a","expires_in":1e300})")).life, 24h);
+}
+
+TEST(Answer, ARefusedGrantIsNoProviderFailure) {
+    const Failure refused = failure(400, R"({"error":"invalid_grant","error_description":"Token has been revoked."})");
+    EXPECT_EQ(refused.kind, Failure::Kind::grant);
+    EXPECT_EQ(refused.code, "invalid_grant");
+    EXPECT_EQ(refused.words, "Token has been revoked.");
+    EXPECT_NE(refused.hint.find("mailer.oauth_url"), std::string::npos);
+    EXPECT_EQ(failure(401, R"({"error":"invalid_client"})").kind, Failure::Kind::grant);
+}
+
+TEST(Answer, AProviderThatIsDownBusyOrTalksNonsenseRefusesNothing) {
+    for (const int status : {301, 404, 408, 429, 500, 502, 503}) {
+        EXPECT_EQ(failure(status, "<html>").kind, Failure::Kind::provider) << status;
+    }
+    EXPECT_EQ(failure(200, "<html>").kind, Failure::Kind::provider);
+    EXPECT_EQ(failure(200, R"({"token_type":"Bearer"})").kind, Failure::Kind::provider);
+    EXPECT_EQ(failure(200, R"({"access_token":7})").kind, Failure::Kind::provider);
+    EXPECT_EQ(failure(400, "").kind, Failure::Kind::provider);
+    EXPECT_EQ(failure(429, R"({"error":"invalid_grant"})").kind, Failure::Kind::provider);
+    EXPECT_EQ(failure(400, R"({"error":"temporarily_unavailable"})").kind, Failure::Kind::provider);
+    const auto unreachable = std::get<Failure>(read_answer({0, "", "", "Could not resolve host"}, user(), now));
+    EXPECT_EQ(unreachable.kind, Failure::Kind::provider);
+    EXPECT_EQ(unreachable.words, "Could not resolve host");
+}
+
+TEST(Answer, RetryAfterIsHonouredInBothForms) {
+    EXPECT_EQ(failure(429, "", " 17 ").retry_after, 17s);
+    EXPECT_EQ(failure(503, "", "Mon, 30 Nov 2026 00:02:00 GMT").retry_after, 2min);
+    EXPECT_EQ(failure(503, "", "Sun, 29 Nov 2026 00:02:00 GMT").retry_after, 0s);
+    EXPECT_EQ(failure(503, "", "soon").retry_after, 0s);
+    EXPECT_EQ(failure(503, "", "999999999").retry_after, 1h);
+}
+
+TEST(Answer, TheFirstWaitIsShortAndItDoublesToFiveMinutes) {
+    EXPECT_LE(provider_wait(1, 0s), 2s);
+    EXPECT_EQ(provider_wait(2, 0s), 2 * provider_wait(1, 0s));
+    EXPECT_EQ(provider_wait(100, 0s), 5min);
+    EXPECT_EQ(provider_wait(1, 17s), 17s);
+}
+
+TEST(Answer, AProviderThatQuotesSecretsDoesntGetThemThrough) {
+    const std::string long_token(90, 'x');
+    const Failure quoted =
+        failure(400, R"({"error":"invalid_grant s3cr3t","error_description":"client s3cr3t sent old-refresh\r\nand )" +
+                         long_token + R"("})");
+    for (const std::string& secret :
+         {std::string("s3cr3t"), std::string("old-refresh"), long_token, std::string("\n")}) {
+        EXPECT_EQ(quoted.words.find(secret), std::string::npos) << quoted.words;
+        EXPECT_EQ(quoted.code.find(secret), std::string::npos) << quoted.code;
+    }
+}
+
+TEST(Secret, AlsoInItsEncodedForm) {
+    const std::vector<std::string_view> secrets{"p@ss word"};
+    EXPECT_EQ(without_secrets("got p%40ss%20word here", secrets), "got […] here");
+}
+
+TEST(Hint, TheWordsOfMicrosoftAndGoogleAreKnown) {
+    EXPECT_NE(hint_for("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.",
+                       Flow::refresh_token)
+                  .find("Set-CASMailbox"),
+              std::string::npos);
+    EXPECT_NE(
+        hint_for("invalid_client AADSTS7000222: The provided client secret keys are expired.", Flow::client_credentials)
+            .find("expired"),
+        std::string::npos);
+    EXPECT_NE(hint_for("535 5.7.3 Authentication unsuccessful", Flow::client_credentials).find("New-ServicePrincipal"),
+              std::string::npos);
+    EXPECT_EQ(hint_for("535 5.7.3 Authentication unsuccessful", Flow::refresh_token), "");
+    EXPECT_EQ(hint_for("something else", Flow::jwt_bearer), "");
+}
+
+TEST(Hint, OnlyWordsThatNameAnotherCauseKeepATokenFromBeingRenewed) {
+    EXPECT_TRUE(names_another_cause("5.7.139 smtpclientauthentication IS disabled for the mailbox"));
+    EXPECT_FALSE(names_another_cause("535 5.7.3 Authentication unsuccessful"));
+}
+
+}  // namespace
+}  // namespace mailer::oauth
