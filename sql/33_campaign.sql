@@ -9,14 +9,6 @@
 -- for a long load; cancel (FOR UPDATE) does, and so must the engine's completing, so that nothing is added behind
 -- their backs.
 
-CREATE FUNCTION _campaign_state(state "char") RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-    SELECT CASE state WHEN 'd' THEN 'draft' WHEN 'r' THEN 'running' WHEN 'p' THEN 'paused'
-                      WHEN 'c' THEN 'completed' WHEN 'x' THEN 'cancelled' END
-$$;
-COMMENT ON FUNCTION _campaign_state("char") IS 'A campaign''s state in words';
-
 CREATE FUNCTION _weekdays(days text[]) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -54,27 +46,9 @@ $$;
 COMMENT ON FUNCTION _weekday_names(integer) IS 'The opposite of _weekdays';
 
 CREATE FUNCTION _check_headers(headers jsonb) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-DECLARE
-    bad text;
-BEGIN
-    IF jsonb_typeof(headers) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'headers must be a JSON object',
-            HINT = 'For example ''{"X-Campaign": "spring"}''.';
-    END IF;
-    SELECT h.key INTO bad FROM jsonb_each(headers) h
-    WHERE h.key !~ '^[!-9;-~]+$' OR jsonb_typeof(h.value) <> 'string' OR h.value #>> '{}' ~ '[[:cntrl:]]'
-    ORDER BY h.key LIMIT 1;
-    IF bad IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('header "%s" cannot be sent', bad),
-            DETAIL = 'A header''s name is printable ASCII without a colon, its value a string without control characters (RFC 5322, section 2.2).';
-    END IF;
-END;
-$$;
-COMMENT ON FUNCTION _check_headers(jsonb) IS 'Error 22023 unless it is an object of header names and values that can''t inject anything';
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_check_headers';
+COMMENT ON FUNCTION _check_headers(jsonb) IS 'Error 22004, 22023 or 54000 unless it is an object of headers that mailer.enqueue() would take';
+REVOKE ALL ON FUNCTION _check_headers(jsonb) FROM PUBLIC;
 
 -- The row, locked against other changes of state; or an error that says what is there instead.
 CREATE FUNCTION _campaign_to_change(campaign_id bigint, allowed "char"[], doing text) RETURNS mailer.campaign
@@ -303,22 +277,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
     old mailer.campaign;
-    cancelled_count bigint;
 BEGIN
     -- Waits for whoever is adding leads, so that theirs are cancelled too.
     PERFORM FROM mailer.campaign c WHERE c.campaign_id = campaign_cancel.campaign_id FOR UPDATE;
     old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
-    WITH gone AS (
-        DELETE FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'
-        RETURNING q.message_id, q.attempt_count, q.try_count
-    ), settled AS (
-        INSERT INTO mailer.outcome (message_id, state, reason, settled_at, attempt_count, try_count, settled_by)
-        SELECT g.message_id, 'c', 'campaign_cancelled', mailer._now(), g.attempt_count, g.try_count, session_user
-        FROM gone g ORDER BY g.message_id
-        RETURNING 1
-    )
-    SELECT count(*) INTO cancelled_count FROM settled;
-    INSERT INTO mailer.tally_delta (campaign_id, queued, cancelled) VALUES (old.campaign_id, -cancelled_count, cancelled_count);
+    PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'),
+        'campaign_cancelled', by_role => session_user);
     PERFORM mailer._change_campaign(old, 'x', COALESCE(NULLIF(btrim(campaign_cancel.reason), ''), 'no reason given'),
         'campaign_cancelled');
 END;

@@ -5,21 +5,10 @@
 -- never an error. These functions never touch what the engine writes, and lock the campaign's row FOR KEY SHARE only
 -- (see 33_campaign.sql).
 
--- In plpgsql, whose plans last for the session: it runs once a lead.
 CREATE FUNCTION _message_id_domain(lane_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE
-AS $$
-BEGIN
-    RETURN COALESCE(
-        (SELECT substring(b.from_address from '[^@]+$')
-         FROM mailer.lane l JOIN mailer.mailbox b
-           ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = l.pool[1] END
-         WHERE l.lane_id = _message_id_domain.lane_id
-         ORDER BY b.mailbox_id LIMIT 1),
-        'mailer.invalid');
-END;
-$$;
-COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID: the domain of the lane''s first mailbox, mailer.invalid while there is none';
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_message_id_domain';
+COMMENT ON FUNCTION _message_id_domain(bigint) IS 'What stands behind the @ of a Message-ID, as in enqueue(): the domain of the lane''s first mailbox, mailer.invalid while there is none';
+REVOKE ALL ON FUNCTION _message_id_domain(bigint) FROM PUBLIC;
 
 CREATE FUNCTION _campaign_for_leads(campaign_id bigint, OUT lane_id bigint, OUT state "char", OUT template text,
     OUT starts_at timestamptz, OUT domain text, OUT epoch bigint)
@@ -138,33 +127,20 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    c record;
     retried_count bigint;
 BEGIN
-    c := mailer._campaign_for_leads(campaign_retry_failed.campaign_id);
-    WITH again AS (
-        DELETE FROM mailer.outcome o USING mailer.message m
-        WHERE m.campaign_id = campaign_retry_failed.campaign_id AND o.message_id = m.message_id
-          AND o.state = 'f' AND o.reason <> 'invalid_address' AND m.purged_at IS NULL
-        RETURNING o.message_id, o.try_count
-    ), queued AS (
-        INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count, age_from)
-        SELECT a.message_id, c.lane_id, 3, mailer._now(), c.epoch, a.try_count, mailer._now() FROM again a ORDER BY a.message_id
-        RETURNING 1
-    )
-    SELECT count(*) INTO retried_count FROM queued;
+    PERFORM mailer._campaign_for_leads(campaign_retry_failed.campaign_id);
+    retried_count := cardinality(mailer._put_back(ARRAY(
+            SELECT o.message_id FROM mailer.outcome o JOIN mailer.message m ON m.message_id = o.message_id
+            WHERE m.campaign_id = campaign_retry_failed.campaign_id AND o.state = 'f' ORDER BY o.message_id),
+        'failed', 'failed ones are tried again'));
     IF retried_count > 0 THEN
-        INSERT INTO mailer.tally_delta (campaign_id, queued, failed) VALUES (campaign_retry_failed.campaign_id, retried_count, -retried_count);
         PERFORM mailer._log_event('campaign_retried', jsonb_build_object('messages', retried_count), campaign_id => campaign_retry_failed.campaign_id);
-        IF c.state = 'c' THEN
-            PERFORM mailer._campaign_reopen(campaign_retry_failed.campaign_id, 'failed ones are tried again');
-        END IF;
-        PERFORM mailer._wake(c.lane_id, mailer._now());
     END IF;
     RETURN retried_count;
 END;
 $$;
 COMMENT ON FUNCTION campaign_retry_failed(bigint) IS
 'Puts the failed mails of a campaign back into its queue, before new leads and through every gate, and gives how many. Left out are bad
-addresses and mails whose content was purged. A completed campaign is running again.
+addresses and mails whose content was purged. What their refusals had suppressed (hard_bounce) is lifted. A completed campaign is running again.
 Errors: 42704 no such campaign, 55000 it is cancelled.';

@@ -178,7 +178,7 @@ BEGIN
         SELECT o.message_id FROM mailer.outcome o JOIN mailer.recipient r ON r.message_id = o.message_id
         WHERE o.settled_at >= since
         GROUP BY o.message_id, o.state
-        HAVING bool_or(r.state = 'p') OR (o.state = 'S') <> bool_or(r.state = 'S') AND o.state IN ('S', 'f')
+        HAVING bool_or(r.state = 'p') OR (o.state = 'S') <> bool_or(r.state = 'S') AND o.state IN ('S', 'f', 'c')
     ) x;
 
     RETURN QUERY SELECT 'a recipient has a place among its message''s addresses', count(*), mailer._sample(array_agg(r.message_id::text ORDER BY r.message_id))

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/outcome/ending.hpp"
 #include "core/outcome/report.hpp"
 #include "core/outcome/verdict.hpp"
 #include "core/pace/planner.hpp"
@@ -72,6 +73,7 @@ struct Settlement {
     bool is_final = false;
     char state = 'p';  // S f c u when final
     std::string reason;
+    char rest = 'f';             // when final: what becomes of the recipients that still wait
     core::Reply reply;           // the decisive one
     std::optional<Time> due_at;  // not final: pending again from then
     bool consumes_attempt = false;
@@ -183,15 +185,15 @@ public:
 struct Prepared {
     enum class Kind {
         ready,
-        cancelled,    // send_if said no, or nobody is left to send to
+        cancelled,    // send_if said no, or nobody is left to send to: `cause` says which
         temporary,    // a loader failed: retry later, attempt consumed
         failed,       // can't be rendered or composed: for good
         interrupted,  // the sender was asked to leave meanwhile: nothing happened
     };
     Kind kind = Kind::ready;
-    std::string reason;  // of cancelled and failed: the outcome's reason
-    std::string detail;  // for people
-    std::string sender;  // envelope
+    core::Cause cause = core::Cause::render_error;  // of cancelled and failed
+    std::string detail;                             // for people
+    std::string sender;                             // envelope
     std::vector<std::string> recipients;
     std::vector<int> envelope;    // their numbers in the message, from 1
     std::vector<int> suppressed;  // numbers left out because they are suppressed

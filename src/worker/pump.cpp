@@ -260,9 +260,7 @@ void Pump::settle(Time now) {
 void Pump::apply(Settlement& s, Time now) {
     const core::LaneFacts* lane = planner_.lane(s.row.lane_id);
     if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
-        s.is_final = true;  // it came back from a campaign that was cancelled meanwhile
-        s.state = 'c';
-        s.reason = "campaign_cancelled";
+        end(s, core::Cause::campaign_cancelled);  // it came back from a campaign that was cancelled meanwhile
     }
     if (s.reservation) {
         if (s.is_sent) {

@@ -33,34 +33,47 @@ char letter(core::Fate fate) {
 
 constexpr const char* died_after_dot = "the message was sent to the final dot; the sender died before the reply";
 
-void make_final(Settlement& s, char state, std::string reason) {
+void make_final(Settlement& s, core::MessageState state, std::string reason) {
     s.is_final = true;
-    s.state = state;
+    s.state = core::letter(state);
     s.reason = std::move(reason);
 }
 
-// Failed for good; but what somebody got by an earlier try is sent, and only the rest of its recipients have failed.
-void make_failed(Settlement& s, const std::string& reason) {
-    if (s.row.accepted_before == 0) return make_final(s, 'f', reason);
-    const int rest = s.row.recipient_count - s.row.accepted_before;
-    make_final(s, 'S', std::to_string(rest) + " of " + std::to_string(s.row.recipient_count) + " " + reason);
+// Of earlier tries and of this one.
+core::RecipientCounts counts_of(const Settlement& s) {
+    core::RecipientCounts counts{s.row.accepted_before, s.row.refused_before, 0};
+    for (const RecipientRow& recipient : s.recipients) {
+        if (recipient.state == core::letter(core::MessageState::sent)) ++counts.accepted;
+        if (recipient.state == core::letter(core::MessageState::failed) ||
+            recipient.state == core::letter(core::MessageState::cancelled))
+            ++counts.refused;
+    }
+    counts.waiting = std::max(0, s.row.recipient_count - counts.accepted - counts.refused);
+    return counts;
 }
 
 }  // namespace
+
+void end(Settlement& s, core::Cause cause) {
+    core::Outcome outcome = core::end_of(counts_of(s), cause);
+    make_final(s, outcome.state, std::move(outcome.reason));
+    s.rest = core::letter(outcome.rest);
+}
 
 Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
     Settlement s;
     s.row = std::move(row);
     switch (fate) {
         case core::MessageFate::expired:
-            make_failed(s, "expired");
+            end(s, core::Cause::expired);
             break;
         case core::MessageFate::suppressed:
-            make_final(s, 'c', s.row.facts.suppressed_reason == "unsubscribed" ? "unsubscribed" : "suppressed");
+            end(s,
+                s.row.facts.suppressed_reason == "unsubscribed" ? core::Cause::unsubscribed : core::Cause::suppressed);
             s.reply.text = s.row.facts.suppressed_reason;
             break;
         case core::MessageFate::duplicate:
-            make_final(s, 'c', "duplicate");
+            end(s, core::Cause::duplicate);
             break;
         case core::MessageFate::go:
         case core::MessageFate::wait:
@@ -91,13 +104,13 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
     });
     switch (verdict.next) {
         case core::Next::settle_sent:
-            make_final(s, 'S', verdict.reason);
+            make_final(s, core::MessageState::sent, verdict.reason);
             break;
         case core::Next::settle_failed:
-            make_final(s, 'f', verdict.reason);
+            make_final(s, core::MessageState::failed, verdict.reason);
             break;
         case core::Next::settle_unconfirmed:
-            make_final(s, 'u', verdict.reason);
+            make_final(s, core::MessageState::unconfirmed, verdict.reason);
             break;
         case core::Next::retry:
         case core::Next::requeue:
@@ -157,9 +170,14 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             s.is_sent = true;
             s.proves_mailbox = true;
             s.replied_at = now;
-            make_final(s, 'S', "");
             for (int n : prepared.envelope)
                 s.recipients.push_back({n, 'S', s.reply, false});
+            for (int n : prepared.suppressed)
+                s.recipients.push_back({n, 'c', {0, "", "suppressed"}, false});
+            core::Outcome outcome = core::end_of(
+                {ticket.row.accepted_before + static_cast<int>(prepared.envelope.size()), ticket.row.refused_before, 0},
+                core::Cause::answered);
+            make_final(s, outcome.state, std::move(outcome.reason));
             s.captured = std::make_shared<Prepared>(std::move(prepared));
             attempt = {ticket.reservation.at, now, now, "done", s.reply, "sent"};
             break;
@@ -167,10 +185,10 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
         case Prepared::Kind::interrupted:
             return unsent(ticket, now);
         case Prepared::Kind::cancelled:
-            make_final(s, 'c', prepared.reason);
+            end(s, prepared.cause);
             break;
         case Prepared::Kind::failed:
-            make_failed(s, prepared.reason);
+            end(s, prepared.cause);
             attempt.outcome = "failed";
             break;
         case Prepared::Kind::temporary: {
@@ -179,10 +197,10 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             core::Duration delay =
                 core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
             if (ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
-                make_failed(s, "attempts_exhausted");
+                end(s, core::Cause::attempts_exhausted);
                 attempt.outcome = "failed";
             } else if (now + delay > ticket.row.age_from + settings_.retry.max_age) {
-                make_failed(s, "too_old");
+                end(s, core::Cause::too_old);
                 attempt.outcome = "failed";
             } else {
                 s.due_at = now + delay;
@@ -236,12 +254,12 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
         Settlement s = settlement_of_return(ticket, now);
         if (recorded->phase == Phase::preparing) {
             s.counts_crash = true;
-            if (ticket.row.crash_count + 1 >= 2) make_failed(s, "quarantined");
+            if (ticket.row.crash_count + 1 >= 2) end(s, core::Cause::quarantined);
         }
         return s;
     }
     Settlement s = begin_of(ticket);
-    make_final(s, 'u', unconfirmed_reason);
+    make_final(s, core::MessageState::unconfirmed, unconfirmed_reason);
     s.consumes_attempt = true;
     s.is_sent = true;
     s.replied_at = now;

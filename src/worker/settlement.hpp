@@ -1,7 +1,7 @@
 // From what happened to a message to the settlement that is written: pure functions of values.
 //
 // The only rule in here is how a verdict, a fault in the mail room or a crash is put into rows; what an answer means
-// was decided by core/outcome/verdict.
+// was decided by core/outcome/verdict, and how a message ends by core/outcome/ending.
 #pragma once
 
 #include "worker/ports.hpp"
@@ -17,6 +17,9 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
 
 // Pending again at once; nothing was tried, so nothing is logged and no attempt consumed.
 Settlement settlement_of_return(const Ticket& ticket, Time now);
+
+// Makes it final, with what core/outcome/ending says of this cause.
+void end(Settlement& settlement, core::Cause cause);
 
 core::History history_of(const Ticket& ticket);
 

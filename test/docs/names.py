@@ -73,9 +73,8 @@ gates = re.findall(r'return "([a-z_]+)";', (top / "src/core/pace/explain.cpp").r
 kinds = re.findall(r"_log_event\('([a-z_]+)'", sql) + re.findall(r'log_event\((?:until \? )?"([a-z_]+)"(?: : "([a-z_]+)")?', all_source)
 kinds += re.findall(r'\blog\(call_, "([a-z_]+)"', all_source) + re.findall(r"_change_campaign\([^;]*'(campaign_[a-z]+)'\);", sql)
 kinds = {k for kind in kinds for k in ([kind] if isinstance(kind, str) else kind) if k}
-reasons = set(re.findall(r"'[fcu]', '([a-z_]{4,})'", sql + all_source)) | set(re.findall(r'make_final\(s, \'[fcu]\', "([a-z_]+)"', all_source))
-reasons |= set(re.findall(r'fault\(Prepared::Kind::(?:failed|cancelled), "([a-z_]+)"', all_source))
-reasons |= set(re.findall(r'(?:\.reason = |history, )"([a-z_]+)"', all_source))
+# The table of causes in src/core/outcome/ending.cpp.
+reasons = set(re.findall(r'Row\{Cause::\w+, "([a-z_]+)"', all_source))
 reasons |= set(re.findall(r'was_standby\(\)[^?;]*\? "([a-z_]+)"', all_source)) | set(re.findall(r'was_standby\(\)[^;]*: "([a-z_]+)"', all_source))
 for what, words in (("gate", gates), ("kind of event", kinds), ("reason", reasons)):
     for word in sorted(set(words) - {"unknown"}):

@@ -15,6 +15,7 @@
 namespace mailer::core {
 
 inline constexpr double retry_jitter = 0.2;                        // 0 … +20 %
+inline constexpr std::int16_t retry_priority = 3;                  // at least, in a campaign: before new leads
 inline constexpr Duration longest_delay = std::chrono::hours{24};  // what growing stops at, before jitter
 
 std::vector<Duration> default_retry_delays();  // 10 s, 30 s, 90 s, 270 s

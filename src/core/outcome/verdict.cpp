@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/outcome/ending.hpp"
+
 namespace mailer::core {
 
 namespace {
@@ -135,35 +137,29 @@ std::string describe(const Report& report, const Verdict& verdict) {
     return text;
 }
 
-// Nobody waits any more: `sent` when anybody was accepted, in this try or before.
-void settle_for_good(Verdict& verdict, const History& history, std::string_view failed_reason) {
-    const int refused = history.refused_before + count(verdict, Fate::rejected);
-    const int accepted = history.accepted_before + count(verdict, Fate::sent);
-    verdict.next = accepted > 0 ? Next::settle_sent : Next::settle_failed;
-    if (accepted == 0) {
-        verdict.reason = failed_reason;
-    } else if (refused > 0) {
-        verdict.reason = std::to_string(refused) + " of " + std::to_string(accepted + refused) + " refused";
-    }
-}
-
-void give_up(Verdict& verdict, const History& history, std::string_view reason) {
+// The message ends here: whoever still waits gets no other try.
+void end(Verdict& verdict, const History& history, Cause cause) {
+    const Outcome outcome =
+        end_of({history.accepted_before + count(verdict, Fate::sent),
+                history.refused_before + count(verdict, Fate::rejected), count(verdict, Fate::waiting)},
+               cause);
     for (RecipientVerdict& recipient : verdict.recipients) {
         if (recipient.fate == Fate::waiting) recipient.fate = Fate::rejected;
     }
-    settle_for_good(verdict, history, reason);
+    verdict.next = outcome.state == MessageState::sent ? Next::settle_sent : Next::settle_failed;
+    verdict.reason = outcome.reason;
 }
 
 void settle(Verdict& verdict, bool is_attempt, const RetryPolicy& policy, const History& history, Time now) {
-    if (count(verdict, Fate::waiting) == 0) return settle_for_good(verdict, history, "rejected");
+    if (count(verdict, Fate::waiting) == 0) return end(verdict, history, Cause::answered);
     if (!is_attempt) {
         verdict.next = Next::requeue;
         return;
     }
     const int attempts = history.attempts_before + 1;
-    if (attempts >= policy.max_attempts) return give_up(verdict, history, "attempts_exhausted");
+    if (attempts >= policy.max_attempts) return end(verdict, history, Cause::attempts_exhausted);
     const Duration delay = retry_delay(policy.delays, attempts, history.seed);
-    if (now + delay > history.age_from + policy.max_age) return give_up(verdict, history, "too_old");
+    if (now + delay > history.age_from + policy.max_age) return end(verdict, history, Cause::too_old);
     verdict.next = Next::retry;
     verdict.delay = delay;
 }
@@ -261,7 +257,7 @@ Verdict judge(const Report& report, const RetryPolicy& policy, const History& hi
     if (report.dot_sent && !is_final_meaningful) {  // rule 2
         decide_accepted(verdict, envelope, Fate::unconfirmed, {});
         verdict.next = Next::settle_unconfirmed;
-        verdict.reason = "reply_lost";
+        verdict.reason = to_text(Cause::reply_lost);
         if (!is_ours(report.ending)) blame(verdict, Trouble::unreachable, false);
         verdict.detail = describe(report, verdict);
         return verdict;

@@ -1,5 +1,6 @@
 // mailer.enqueue_batch and mailer.batch_cancel: several mails about one event, with one summary.
 #include "pg/bridge/identity.hpp"
+#include "pg/engine/endings.hpp"
 #include "pg/enqueue/batch_store.hpp"
 #include "pg/server/wake.hpp"
 
@@ -44,34 +45,34 @@ std::int64_t enqueue_batch(FunctionCallInfo fcinfo) {
 }
 
 std::int64_t batch_cancel(FunctionCallInfo fcinfo) {
-    static Statement find("SELECT b.lane_id FROM mailer.batch_entry b WHERE b.batch_id = $1", {INT8OID});
-    static Statement cancel(
-        "WITH gone AS (DELETE FROM mailer.queue_entry q USING mailer.message m"
-        "   WHERE m.batch_id = $1 AND q.message_id = m.message_id AND q.state = 'p'"
-        "   RETURNING q.message_id, q.attempt_count, q.try_count, q.due_at),"
-        " settled AS (INSERT INTO mailer.outcome (message_id, state, reason, settled_at, attempt_count, try_count, "
-        "settled_by)"
-        "   SELECT g.message_id, 'c', 'by_user', $2, g.attempt_count, g.try_count, $3 FROM gone g),"
-        " facts AS (SELECT count(*) AS n, min(g.due_at) AS due_at FROM gone g),"
-        " counted AS (INSERT INTO mailer.tally_delta (batch_id, queued, cancelled) SELECT $1, -n, n FROM facts WHERE n "
-        "> 0),"
-        " logged AS (INSERT INTO mailer.event (at, kind, batch_id, by_role, detail)"
-        "   SELECT $2, 'batch_cancelled', $1, $3, jsonb_build_object('count', n) FROM facts)"
-        " SELECT n, due_at FROM facts",
-        {INT8OID, TIMESTAMPTZOID, TEXTOID});
+    static Statement find("SELECT FROM mailer.batch_entry b WHERE b.batch_id = $1", {INT8OID});
+    static Statement pending(
+        R"sql(
+        SELECT q.message_id FROM mailer.message m JOIN mailer.queue_entry q ON q.message_id = m.message_id
+        WHERE m.batch_id = $1 AND q.state = 'p'
+        )sql",
+        {INT8OID});
+    static Statement log(
+        R"sql(
+        INSERT INTO mailer.event (at, kind, batch_id, by_role, detail)
+        VALUES ($2, 'batch_cancelled', $1, $3, jsonb_build_object('count', $4))
+        )sql",
+        {INT8OID, TIMESTAMPTZOID, TEXTOID, INT8OID});
     const std::optional<std::int64_t> id = Arguments(fcinfo).bigint();
     if (!id) refuse_null("batch_id");
     const std::string role = current_role();
     AsOwner owner(fcinfo);
     Spi spi;
-    const Rows batch = find.run({p_bigint(*id)});
-    if (batch.empty())
+    if (find.run({p_bigint(*id)}).empty())
         refuse("batch " + std::to_string(*id) + " does not exist", {}, "Batches are listed in mailer.batch.", "42704");
-    const std::int64_t lane = batch.bigint(0, 1);
-    const Rows rows = cancel.run({p_bigint(*id), p_time(transaction_now()), p_text(std::string_view(role))});
-    const std::int64_t count = rows.bigint(0, 1);
-    // If this rolls back, what was deleted is due again, and the worker may have passed it meanwhile.
-    if (count > 0) mark_wake(lane, rows.bigint(0, 2));
+    std::vector<std::int64_t> ids;
+    const Rows rows = pending.run({p_bigint(*id)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
+    const std::int64_t now = transaction_now();
+    const auto count =
+        static_cast<std::int64_t>(end_messages(ids, core::Cause::by_user, "", role, from_pg(now)).size());
+    log.run({p_bigint(*id), p_time(now), p_text(std::string_view(role)), p_bigint(count)});
     mark_changed();
     return count;
 }

@@ -1,4 +1,5 @@
-// mailer._store_leads: what campaign_add and campaign_add_many share, for a campaign that they have locked.
+// What campaigns share with enqueue(): the check of headers, the domain of Message-IDs, and mailer._store_leads, for
+// campaign_add and campaign_add_many in a campaign that they have locked.
 #include "pg/enqueue/lead_store.hpp"
 
 extern "C" {
@@ -55,8 +56,32 @@ Datum store(FunctionCallInfo fcinfo) {
     return p_bigints(std::span<const std::int64_t>(result)).value;
 }
 
+void check_headers_of(FunctionCallInfo fcinfo) {
+    RawValue headers = Arguments(fcinfo).raw();
+    if (!headers) refuse_null("headers");
+    check_headers(headers);
+}
+
+Datum message_id_domain(FunctionCallInfo fcinfo) {
+    const std::int64_t lane = known(Arguments(fcinfo).bigint(), "lane_id");
+    const std::string domain = [&] {
+        Spi spi;
+        return destination_of_lane(lane).domain;
+    }();
+    return text_value(domain).datum;
+}
+
 }  // namespace
 }  // namespace mailer::pg
+
+MAILER_FUNCTION(mailer_check_headers) {
+    mailer::pg::entry([&] { mailer::pg::check_headers_of(fcinfo); });
+    PG_RETURN_VOID();
+}
+
+MAILER_FUNCTION(mailer_message_id_domain) {
+    return mailer::pg::entry([&] { return mailer::pg::message_id_domain(fcinfo); });
+}
 
 MAILER_FUNCTION(mailer_store_leads) {
     return mailer::pg::entry([&] { return mailer::pg::store(fcinfo); });

@@ -15,10 +15,10 @@ Prepared::Kind kind_of(const LateBound::Answer& answer) {
     return answer.is_interrupted ? Prepared::Kind::interrupted : Prepared::Kind::temporary;
 }
 
-Prepared fault(Prepared::Kind kind, std::string reason, std::string detail) {
+Prepared fault(Prepared::Kind kind, std::string detail, core::Cause cause = {}) {
     Prepared p;
     p.kind = kind;
-    p.reason = std::move(reason);
+    p.cause = cause;
     p.detail = std::move(detail);
     return p;
 }
@@ -71,28 +71,28 @@ void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Ti
 Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     // What is asked to leave sends nothing more. It may also be that the claim's commit was not to wait for a standby
     // any longer: then none knows of the claim, and what it sent would go again after a promotion.
-    if (context_.should_stop()) return fault(Prepared::Kind::interrupted, "", "the sender was asked to leave");
+    if (context_.should_stop()) return fault(Prepared::Kind::interrupted, "the sender was asked to leave");
     auto it = fetched_.find(ticket.row.facts.id);
     const Account* account = accounts_.find(ticket.reservation.mailbox_id);
     if (it == fetched_.end() || account == nullptr)
-        return fault(Prepared::Kind::temporary, "", "the mailbox or the message's row is gone");
+        return fault(Prepared::Kind::temporary, "the mailbox or the message's row is gone");
     Fetched& fetched = it->second;
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
     if (!m.send_if.empty()) {
         auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
-        if (!answer.condition) return fault(Prepared::Kind::temporary, "", "function " + m.send_if + " returned NULL");
+        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
+        if (!answer.condition) return fault(Prepared::Kind::temporary, "function " + m.send_if + " returned NULL");
         if (!*answer.condition)
-            return fault(Prepared::Kind::cancelled, "send_if", "function " + m.send_if + " said no");
+            return fault(Prepared::Kind::cancelled, "function " + m.send_if + " said no", core::Cause::send_if);
     }
     if (!m.loader.empty()) {
         auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(kind_of(answer), "", answer.fault);
+        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
         variables = std::move(answer.variables);
     }
     if (m.attachments_of && !fetch_attachments(fetched))
-        return fault(Prepared::Kind::temporary, "", "its attachments can't be read just now");
+        return fault(Prepared::Kind::temporary, "its attachments can't be read just now");
     Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
     fetched.message.attachments.clear();
     return prepared;
@@ -121,10 +121,10 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
     Prepared prepared;
     address(fetched, prepared);
     if (prepared.recipients.empty())
-        return fault(Prepared::Kind::cancelled, "suppressed", "every recipient is suppressed");
+        return fault(Prepared::Kind::cancelled, "every recipient is suppressed", core::Cause::suppressed);
     auto composed = compose_message(fetched.message, {account.from_address, account.from_name},
                                     const_cast<TemplateCache&>(templates_), variables, content_);
-    if (!composed.ok()) return fault(Prepared::Kind::failed, "render_error", composed.error().text());
+    if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
     prepared.sender = account.from_address;
     prepared.is_8bit = composed->is_8bit;
     prepared.needs_smtputf8 = composed->needs_smtputf8;

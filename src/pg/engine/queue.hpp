@@ -71,14 +71,9 @@ private:
 
     void add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, const worker::InFlight& in_flight,
                    core::Time now, std::vector<std::int64_t>& moved);
-    void settle_finals(std::span<const worker::Settlement> settlements, core::Time now,
-                       std::set<std::int64_t>& written);
     void settle_returns(std::span<const worker::Settlement> settlements, std::set<std::int64_t>& written);
-    void store_recipients(std::span<const worker::Settlement> settlements);
-    void stop_recipients(std::span<const worker::Settlement> settlements);
     void suppress_bounced(std::span<const worker::Settlement> settlements, core::Time now);
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
-    void store_deltas(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);
     void recount_tally();
     void close_mended_breakers();
 

@@ -11,9 +11,10 @@
 namespace mailer::pg {
 namespace {
 
+// Without a mailbox yet, a name that nobody can own (RFC 2606, section 2).
 std::string domain_of(const std::string& from_address) {
     const core::Result<core::Address> address = core::parse_address(from_address);
-    return address ? address->domain : std::string("localhost.localdomain");
+    return address ? address->domain : std::string("mailer.invalid");
 }
 
 [[noreturn]] void refuse_template(const TextValue& name) {

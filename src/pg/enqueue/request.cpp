@@ -73,20 +73,6 @@ void check_object(const char* parameter, RawValue& jsonb, std::size_t limit) {
     if (facts.is_empty) jsonb = {};
 }
 
-void check_headers(const RawValue& headers) {
-    if (!headers) return;
-    const core::Value value = read_jsonb(headers.datum);
-    if (value.members().size() > most_headers)
-        refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
-                                       std::to_string(most_headers) + " are allowed.");
-    for (const core::Value::Member& header : value.members()) {
-        if (header.value.kind() != core::Value::Kind::string)
-            refuse("header \"" + header.key + "\" must be a string", {},
-                   "headers is a JSON object of strings: '{\"X-Ticket\": \"156\"}'.");
-        if (core::Status error = core::check_header(header.key, header.value.scalar_text())) throw Refusal(*error);
-    }
-}
-
 // Without a template, subject and bodies are literal, unless there is something
 // to render them with.
 void check_inline_template(const char* parameter, const TextValue& source) {
@@ -144,6 +130,21 @@ void read_priority_and_kind(Request& request, std::optional<std::int32_t> priori
 
 }  // namespace
 
+void check_headers(RawValue& headers) {
+    check_object("headers", headers, message_size_limit());
+    if (!headers) return;
+    const core::Value value = read_jsonb(headers.datum);
+    if (value.members().size() > most_headers)
+        refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
+                                       std::to_string(most_headers) + " are allowed.");
+    for (const core::Value::Member& header : value.members()) {
+        if (header.value.kind() != core::Value::Kind::string)
+            refuse("header \"" + header.key + "\" must be a string", {},
+                   "headers is a JSON object of strings: '{\"X-Ticket\": \"156\"}'.");
+        if (core::Status error = core::check_header(header.key, header.value.scalar_text())) throw Refusal(*error);
+    }
+}
+
 std::int64_t transaction_now() {
     return call([]() -> std::int64_t {
         const char* virtual_now = GetConfigOption("mailer.virtual_now", true, false);
@@ -187,7 +188,6 @@ Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
 
     const std::size_t limit = message_size_limit();
     check_object("variables", request.variables, limit);
-    check_object("headers", request.headers, limit);
     check_headers(request.headers);
     if (attachments) request.attachments = read_attachments(attachments.datum, limit);
     check_content(request, has_more_variables, limit);
