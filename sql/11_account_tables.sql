@@ -94,7 +94,7 @@ CREATE TABLE template (
     body_text  text,
     body_html  text,
     updated_at timestamptz NOT NULL DEFAULT now(),
-    updated_by text NOT NULL DEFAULT session_user,
+    updated_by text NOT NULL,
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200)
 );
 COMMENT ON TABLE template IS 'Mustache templates by name; rendered when a mail is sent';

@@ -121,7 +121,7 @@ BEGIN
                 ELSE 'Settings are: ' || array_to_string(known, ', ') || '.' END;
     END IF;
     -- Files are read by the server: naming one is for those who may read the server's files anyway.
-    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(session_user, 'pg_read_server_files', 'USAGE') THEN
+    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(mailer._caller(), 'pg_read_server_files', 'USAGE') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
             MESSAGE = 'only members of pg_read_server_files may set password_file and ca_file',
@@ -164,7 +164,7 @@ CREATE FUNCTION mailbox_create(name text, host text, port integer DEFAULT 587, f
     from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT 'starttls', daily_limit integer DEFAULT NULL,
     gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
     ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -214,7 +214,7 @@ Errors: 42710 the name is taken, 22023 a bad value, 23514 a value out of range, 
 More settings: mailer.mailbox_alter().';
 
 CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -253,7 +253,7 @@ Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a 
 42501 the host is not allowed, or password_file or ca_file without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -278,7 +278,7 @@ but the statement''s text may reach the server''s log (log_statement) like any o
 Errors: 42704 no such mailbox.';
 
 CREATE FUNCTION mailbox_pause(name text, reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -295,7 +295,7 @@ COMMENT ON FUNCTION mailbox_pause(text, text) IS
 Errors: 42704 no such mailbox.';
 
 CREATE FUNCTION mailbox_resume(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
