@@ -42,6 +42,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION _bound_principals() IS 'Principals that stand for a role of this cluster';
 
+CREATE FUNCTION _may_read_files(principal_id bigint) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (SELECT FROM mailer._bound_principals() p
+                   WHERE p.id = principal_id AND pg_catalog.pg_has_role(p.oid, 'pg_read_server_files', 'USAGE'))
+$$;
+COMMENT ON FUNCTION _may_read_files(bigint) IS 'Whether a principal''s role may read the server''s files now';
+
 -- Its own grant first, else what operators act for, else the tenant of the granted roles whose rights it has. Rights are those that
 -- are in force without SET ROLE (USAGE). A superuser has everybody's, so it never comes to the last question.
 CREATE FUNCTION _resolve_role(role oid, OUT tenant_id bigint, OUT lane_id bigint, OUT is_operator boolean, OUT sees_all boolean,
