@@ -59,7 +59,7 @@ void Pump::take_back_shut(Time now) {
     for (const auto& [token, ticket] : tickets_) {
         const core::LaneFacts* lane = planner_.lane(ticket.row.lane_id);
         const core::MailboxFacts* mailbox = planner_.mailbox(ticket.reservation.mailbox_id);
-        bool is_lane_shut = lane != nullptr && is_switched_off(core::shut_for_lane(*lane, now));
+        bool is_lane_shut = lane != nullptr && is_switched_off(planner_.shut_for_lane(lane->id, now));
         bool is_mailbox_shut = mailbox == nullptr || is_switched_off(*mailbox, now);
         if (is_all_shut || is_lane_shut || is_mailbox_shut) shut.insert(token);
     }

@@ -105,19 +105,44 @@ std::string campaign_state_text(const LaneFacts& lane) {
 }
 
 std::string window_text(const GateState& state, const LaneFacts& lane, const Words& words) {
-    if (!state.is_open) return state.opens_at ? "window closed" + words.until(state) : "window has no allowed weekday";
+    if (!state.is_open) {
+        const bool is_skipped = std::binary_search(lane.window.skip_dates.begin(), lane.window.skip_dates.end(),
+                                                   lane.window.day_of(words.now));
+        const std::string closed = is_skipped ? "window closed (skip_date)" : "window closed";
+        return state.opens_at ? closed + words.until(state) : "window has no allowed weekday";
+    }
     const auto closes_at = lane.window.closes_at(words.now);
     return closes_at ? "window open until " + words.at(*closes_at) : "window always open";
 }
 
-std::string lane_detail(const GateState& state, const LaneFacts& lane, const Words& words) {
+// A follow-up may go only while somebody listens for the reply that would stop it.
+std::string inbox_text(const GateState& state, const LaneFacts& pace, const LaneFacts& lane, const Words& words) {
+    if (!lane.is_follow_up) return "a first mail waits for no inbox";
+    if (!pace.max_silence) return "replies are not read from an inbox here";
+    if (state.is_open) return "the inbox was read at " + words.at(*lane.heard_at);
+    if (!lane.heard_at) return with_reason("the inbox of " + lane.name + " has never been read", lane.listen_error);
+    return with_reason("the inbox of " + lane.name + " has not been read since " + words.at(*lane.heard_at),
+                       lane.listen_error);
+}
+
+std::string lane_detail(const GateState& state, const LaneFacts& pace, const LaneFacts& lane, const Words& words) {
     switch (state.gate) {
         case Gate::campaign_running:
-            return campaign_state_text(lane);
+            return campaign_state_text(pace);
         case Gate::campaign_started:
             return state.is_open ? "start has come" : "campaign starts at " + words.at(*state.opens_at);
+        case Gate::campaign_ended:
+            if (!pace.ends_at) return "campaign has no end";
+            return state.is_open ? "campaign ends at " + words.at(*pace.ends_at) : "campaign has ended";
         case Gate::window_open:
             return window_text(state, lane, words);
+        case Gate::campaign_new_cap:
+            if (!state.limit)
+                return lane.is_follow_up ? "a follow-up is no first mail" : "no daily limit of first mails";
+            return (state.is_open ? "daily limit of first mails has room" : "daily limit of first mails reached") +
+                   words.until(state);
+        case Gate::inbox_heard:
+            return inbox_text(state, pace, lane, words);
         case Gate::campaign_day_cap:
             if (!state.limit) return "no daily limit";
             return (state.is_open ? "daily limit of the campaign has room" : "daily limit of the campaign reached") +
@@ -159,6 +184,18 @@ std::string message_detail(const GateState& state, const MessageFacts& message, 
         case Gate::not_yet_mailed:
             return state.is_open ? "recipient has not been mailed in this campaign"
                                  : "recipient has been mailed in this campaign already";
+        case Gate::lead_active:
+            return state.is_open ? "the lead's sequence goes on"
+                                 : with_reason("the lead's sequence has ended", message.stopped_reason);
+        case Gate::lead_held:
+            return state.is_open ? "the lead is not held" : "the lead is held until mailer.lead_release()";
+        case Gate::lead_not_before:
+            return state.is_open ? "the lead's earliest time has come"
+                                 : "the lead is not to be mailed before " + words.at(*state.opens_at);
+        case Gate::cooldown:
+            return state.is_open
+                       ? "no other campaign has mailed the address lately"
+                       : "another campaign has mailed the address; the cooldown ends at " + words.at(*state.opens_at);
         case Gate::not_expired:
             return state.is_open ? "message has not expired" : "message has expired";
         default:
@@ -176,9 +213,9 @@ GateLine line_of(const GateState& state, std::string detail) {
     return line;
 }
 
-GateLine lane_line(const GateState& state, const LaneFacts& lane, Time now) {
-    GateLine line = line_of(state, lane_detail(state, lane, {lane.window.zone, now}));
-    if (state.gate == Gate::campaign_gap || state.gate == Gate::batch_gap) line.limit = seconds_text(lane.gap);
+GateLine lane_line(const GateState& state, const LaneFacts& pace, const LaneFacts& lane, Time now) {
+    GateLine line = line_of(state, lane_detail(state, pace, lane, {lane.window.zone, now}));
+    if (state.gate == Gate::campaign_gap || state.gate == Gate::batch_gap) line.limit = seconds_text(pace.gap);
     return line;
 }
 
@@ -268,10 +305,16 @@ std::string_view gate_name(Gate gate) {
             return "campaign_running";
         case Gate::campaign_started:
             return "campaign_started";
+        case Gate::campaign_ended:
+            return "campaign_ended";
         case Gate::window_open:
             return "window_open";
         case Gate::campaign_day_cap:
             return "campaign_day_cap";
+        case Gate::campaign_new_cap:
+            return "campaign_new_cap";
+        case Gate::inbox_heard:
+            return "inbox_heard";
         case Gate::campaign_gap:
             return "campaign_gap";
         case Gate::batch_gap:
@@ -292,6 +335,14 @@ std::string_view gate_name(Gate gate) {
             return "not_suppressed";
         case Gate::not_yet_mailed:
             return "not_yet_mailed";
+        case Gate::lead_active:
+            return "lead_active";
+        case Gate::lead_held:
+            return "lead_held";
+        case Gate::lead_not_before:
+            return "lead_not_before";
+        case Gate::cooldown:
+            return "cooldown";
         case Gate::due:
             return "due";
         case Gate::not_expired:
@@ -300,11 +351,11 @@ std::string_view gate_name(Gate gate) {
     return "unknown";
 }
 
-std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& lane, PoolView pool,
+std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& pace, const LaneFacts& lane, PoolView pool,
                               const MessageFacts* message, Time now) {
     std::vector<GateLine> lines;
     walk_system(system, [&](const GateState& state) { lines.push_back(line_of(state, system_detail(state, system))); });
-    walk_lane(lane, now, [&](const GateState& state) { lines.push_back(lane_line(state, lane, now)); });
+    walk_lane(pace, lane, now, [&](const GateState& state) { lines.push_back(lane_line(state, pace, lane, now)); });
     add_pool(lines, pool, now);
     if (message != nullptr) {
         const Words words{lane.window.zone, now};

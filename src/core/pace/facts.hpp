@@ -47,7 +47,11 @@ struct MailboxFacts {
 enum class LaneKind { campaign, batch, stream };
 enum class LaneState { draft, running, paused, completed, cancelled };
 
-// Window, cap, gap ± jitter and slot are a campaign's; next_at is a batch's; a stream has none of them.
+// Window, cap, gap ± jitter and slot are a campaign's pace; next_at is a batch's; a stream has none of them.
+//
+// A campaign has a main lane, which carries its pace, and may have others that share it: follow-ups wait in a lane of
+// the one mailbox that they go from, leads on a clock of their own in a lane with that window. The others name the main
+// lane in pace_id; of the pace they have only their window.
 struct LaneFacts {
     std::int64_t id = 0;  // unique among lanes of all kinds
     LaneKind kind = LaneKind::stream;
@@ -57,11 +61,21 @@ struct LaneFacts {
     std::vector<std::int64_t> pool = {};   // ids of the mailboxes it may send from
     int in_flight = 0;
 
+    std::int64_t pace_id = 0;           // the main lane whose pace it shares; 0: it carries its own
+    bool is_follow_up = false;          // it holds later steps, which go from the mailbox of the first
+    std::optional<Time> heard_at = {};  // a follow-up's: when the inbox of its mailbox was last read to the end
+    std::string listen_error = {};      // why it is not read, for people
+
     std::int64_t campaign_id = 0;  // with the ordinal, what the jitter is drawn from
     std::optional<Time> starts_at = {};
+    std::optional<Time> ends_at = {};  // no mail goes from then on
     Window window = {};
     std::optional<int> max_per_day = {};
-    Usage use = {};  // by day of the window
+    Usage use = {};                           // by day of the window
+    std::optional<int> max_new_per_day = {};  // of first mails; 0: no new ones
+    Usage new_use = {};
+    bool prefers_new = false;                  // at a slot first mails go before follow-ups
+    std::optional<Duration> max_silence = {};  // follow-ups wait for an inbox that was read within this
     Duration gap{0};
     int jitter_ppm = 0;                     // 0.2 is 200'000; at most 1'000'000
     std::optional<Time> next_slot_at = {};  // stored; none until the campaign has started
@@ -72,7 +86,15 @@ struct LaneFacts {
 
     // The earliest due_at of what waits in the lane. None: nothing waits, as far as is known.
     std::optional<Time> waiting_since = {};
+    // Of a main lane, kept by the Planner: the same of its other lanes, and their windows where they differ from its
+    // own.
+    std::optional<Time> new_waiting_since = {};
+    std::optional<Time> follow_ups_waiting_since = {};
+    std::vector<Window> windows = {};  // of the lanes in which something waits; empty: its own alone
 };
+
+// The due time of a held lead's mail: lead_release() brings it back. No campaign lasts until then.
+inline constexpr Time kHeldUntil{std::chrono::sys_days{std::chrono::year{9000} / 1 / 1}};
 
 struct MessageFacts {
     std::int64_t id = 0;
@@ -83,6 +105,12 @@ struct MessageFacts {
     bool is_suppressed = false;
     std::string suppressed_reason = {};
     bool is_already_mailed = false;  // another message of the same campaign reached this address
+    bool is_stopped = false;         // its lead's sequence has ended: a reply, a bounce, somebody stopped it
+    std::string stopped_reason = {};
+    bool is_held = false;                   // its lead is held until lead_release()
+    std::optional<Time> not_before = {};    // its lead's
+    std::optional<Time> cooled_until = {};  // another campaign mailed the address; the cooldown ends then
+    int step = 1;                           // place in its campaign's sequence
 };
 
 }  // namespace mailer::core

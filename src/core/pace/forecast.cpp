@@ -17,40 +17,53 @@ namespace {
 class Waiting {
 public:
     Waiting() = default;
-    explicit Waiting(std::vector<MessageFacts> messages)
-        : messages_(std::move(messages)), is_gone_(messages_.size(), false) {
-        std::sort(messages_.begin(), messages_.end(), [](const MessageFacts& a, const MessageFacts& b) {
-            return std::tie(a.due_at, a.id) < std::tie(b.due_at, b.id);
-        });
+    explicit Waiting(std::vector<MessageFacts> messages) {
+        messages_.reserve(messages.size());
+        for (MessageFacts& message : messages)
+            add(std::move(message));
+    }
+
+    void add(MessageFacts message) {
+        const Key key{message.due_at, message.id, messages_.size()};
+        messages_.push_back(std::move(message));
+        is_gone_.push_back(false);
+        later_.push(key);
+        oldest_.push(key);
     }
 
     // The next one of those that needn't wait, if any; pop() takes it away.
     const MessageFacts* front(Time now) {
-        for (; later_ < messages_.size() && judge(messages_[later_], now) != MessageFate::wait; ++later_) {
-            due_.push({-messages_[later_].priority, later_});
-        }
-        return due_.empty() ? nullptr : &messages_[due_.top().second];
+        for (; !later_.empty() && judge(messages_[later_.top().place], now) != MessageFate::wait; later_.pop())
+            due_.push({-messages_[later_.top().place].priority, later_.top()});
+        return due_.empty() ? nullptr : &messages_[due_.top().second.place];
     }
 
     void pop() {
-        is_gone_[due_.top().second] = true;
+        is_gone_[due_.top().second.place] = true;
         due_.pop();
-        while (oldest_ < messages_.size() && is_gone_[oldest_])
-            ++oldest_;
+        while (!oldest_.empty() && is_gone_[oldest_.top().place])
+            oldest_.pop();
     }
 
     std::optional<Time> earliest_due() const {
-        return oldest_ < messages_.size() ? std::optional{messages_[oldest_].due_at} : std::nullopt;
+        return oldest_.empty() ? std::nullopt : std::optional{oldest_.top().due_at};
     }
 
 private:
-    using DueKey = std::pair<int, std::size_t>;  // -priority, then the position, which is the order of due_at and id
+    struct Key {
+        Time due_at;
+        std::int64_t id;
+        std::size_t place;
+        auto operator<=>(const Key&) const = default;
+    };
+    template <class T>
+    using Earliest = std::priority_queue<T, std::vector<T>, std::greater<>>;
 
     std::vector<MessageFacts> messages_;
     std::vector<bool> is_gone_;
-    std::size_t oldest_ = 0;  // the first that isn't gone
-    std::size_t later_ = 0;   // the first that still waits
-    std::priority_queue<DueKey, std::vector<DueKey>, std::greater<>> due_;
+    Earliest<Key> later_;                // those that still wait
+    Earliest<std::pair<int, Key>> due_;  // by -priority first
+    Earliest<Key> oldest_;               // all; those that are gone are dropped when they come to the top
 };
 
 class Run {
@@ -60,6 +73,13 @@ public:
         for (LaneQueue& queue : queues) {
             waiting_[queue.lane_id] = Waiting{std::move(queue.waiting)};
             ends_.insert(queue.ends.begin(), queue.ends.end());
+        }
+        for (const SequencePlan& sequence : options_.sequences)
+            sequences_[sequence.main_lane_id] = &sequence;
+        trust_inboxes();
+        for (const SequencePlan& sequence : options_.sequences) {
+            for (const MailInFlight& mail : sequence.in_flight)
+                plan_next(sequence, {.id = mail.message_id, .step = mail.step}, mail.mailbox_id, mail.slot_at);
         }
         for (const std::int64_t lane : planner_.lane_ids())
             planner_.set_pending(lane, waiting_[lane].earliest_due());
@@ -108,6 +128,56 @@ private:
         }
     }
 
+    // An inbox that is read now is taken to be read later too.
+    void trust_inboxes() {
+        for (const std::int64_t id : planner_.lane_ids()) {
+            const LaneFacts* pace = planner_.pace(id);
+            LaneFacts lane = *planner_.lane(id);
+            if (pace == nullptr || !lane.is_follow_up || !pace->max_silence || !lane.heard_at) continue;
+            if (now_ - *lane.heard_at > *pace->max_silence) continue;
+            lane.heard_at = Time::max();
+            planner_.upsert_lane(lane, now_);
+        }
+    }
+
+    // Queues the step behind the one that was just sent, as settling it would.
+    void plan_next(const SequencePlan& sequence, const MessageFacts& sent, std::int64_t mailbox_id, Time slot) {
+        const LaneFacts* pace = planner_.lane(sequence.main_lane_id);
+        const Step* step = next_step(sequence.steps, sent.step);
+        const auto known = sources_.find(sent.id);
+        const std::int64_t source = known == sources_.end() ? sent.id : known->second;
+        if (pace == nullptr || step == nullptr || is_taken_to_reply(source, sequence.reply_rate_ppm)) return;
+        const std::int64_t lane = follow_up_lane(*pace, mailbox_id);
+        MessageFacts next;
+        next.id = next_id_++;
+        next.due_at = step_due(pace->window, slot, *step);
+        next.step = step->place;
+        sources_[next.id] = source;
+        waiting_[lane].add(next);
+        planner_.set_pending(lane, waiting_[lane].earliest_due());
+    }
+
+    std::int64_t follow_up_lane(const LaneFacts& pace, std::int64_t mailbox_id) {
+        for (const std::int64_t id : planner_.lanes_of_pace(pace.id)) {
+            const LaneFacts* lane = planner_.lane(id);
+            if (lane != nullptr && lane->is_follow_up && lane->pool == std::vector{mailbox_id}) return id;
+        }
+        LaneFacts lane{.id = next_lane_id_--, .kind = LaneKind::campaign, .name = pace.name, .pool = {mailbox_id}};
+        lane.pace_id = pace.id;
+        lane.is_follow_up = true;
+        lane.heard_at = Time::max();
+        lane.campaign_id = pace.campaign_id;
+        lane.window = pace.window;
+        planner_.upsert_lane(lane, now_);
+        return lane.id;
+    }
+
+    bool is_asked(std::int64_t lane_id) const {
+        if (!options_.only_lane || lane_id == *options_.only_lane) return true;
+        const LaneFacts* lane = planner_.lane(lane_id);
+        return lane != nullptr && lane->pace_id != 0 && lane->pace_id == *options_.only_lane;
+    }
+
     template <class Facts>
     static std::size_t flying(const Facts* facts) {
         return static_cast<std::size_t>(std::max(0, facts->in_flight));
@@ -128,24 +198,52 @@ private:
 
     void send_one(const Planner::Go& go) {
         Waiting& lane = waiting_[go.lane_id];
-        const MessageFacts* message = lane.front(now_);
-        if (message != nullptr) {
-            if (judge(*message, now_) == MessageFate::go) {
-                const Reservation taken = planner_.reserve(go.lane_id, go.mailbox_id, *message, now_);
-                if (!options_.only_lane || *options_.only_lane == go.lane_id) {
-                    forecast_.rows.push_back({go.lane_id, taken.ordinal, message->id, go.mailbox_id, now_});
-                }
-                take_off(taken);
-            }
-            forecast_.has_run_out = ends_.contains(message->id);
-            lane.pop();
+        const MessageFacts* front = lane.front(now_);
+        if (front == nullptr) {
+            planner_.set_pending(go.lane_id, lane.earliest_due());
+            return;
         }
-        planner_.set_pending(go.lane_id, lane.earliest_due());
+        const MessageFacts message = *front;
+        const MessageFate fate = judge(message, now_);
+        lane.pop();
+        if (fate == MessageFate::postponed) {
+            postpone(lane, message);
+        } else if (fate == MessageFate::go) {
+            const Reservation taken = planner_.reserve(go.lane_id, go.mailbox_id, message, now_);
+            if (is_asked(go.lane_id)) forecast_.rows.push_back(row_of(message, taken));
+            take_off(taken);
+            const std::int64_t main = planner_.pace(go.lane_id)->id;
+            if (const auto sequence = sequences_.find(main); sequence != sequences_.end())
+                plan_next(*sequence->second, message, go.mailbox_id, taken.slot_at.value_or(now_));
+        }
+        forecast_.has_run_out = ends_.contains(message.id);
+        planner_.set_pending(go.lane_id, waiting_[go.lane_id].earliest_due());
+    }
+
+    ForecastRow row_of(const MessageFacts& message, const Reservation& taken) const {
+        const auto source = sources_.find(message.id);
+        const bool is_queued = source == sources_.end();
+        return {taken.lane_id,
+                taken.ordinal,
+                is_queued ? message.id : 0,
+                taken.mailbox_id,
+                now_,
+                message.step,
+                is_queued ? message.id : source->second};
+    }
+
+    // Back to the queue as the sender puts it; a held lead's mail has no slot.
+    void postpone(Waiting& lane, MessageFacts message) {
+        message.due_at = postponed_until(message, now_);
+        if (message.due_at < kHeldUntil) lane.add(message);
     }
 
     bool is_enough() {
         if (forecast_.has_run_out || forecast_.rows.size() >= options_.max_rows) return true;
-        return options_.only_lane && !waiting_[*options_.only_lane].earliest_due();
+        if (!options_.only_lane) return false;
+        for (const std::int64_t lane : planner_.lanes_of_pace(*options_.only_lane))
+            if (waiting_[lane].earliest_due()) return false;
+        return true;
     }
 
     bool advance() {
@@ -166,6 +264,10 @@ private:
     Forecast forecast_;
     std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
     std::uint64_t sequence_ = 0;
+    std::unordered_map<std::int64_t, const SequencePlan*> sequences_;      // by main lane
+    std::unordered_map<std::int64_t, std::int64_t> sources_;               // of steps that aren't queued yet
+    std::int64_t next_id_ = std::numeric_limits<std::int64_t>::max() / 2;  // behind all that are queued
+    std::int64_t next_lane_id_ = -2;
 };
 
 }  // namespace

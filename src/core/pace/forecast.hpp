@@ -11,8 +11,25 @@
 #include <vector>
 
 #include "core/pace/planner.hpp"
+#include "core/pace/sequence.hpp"
 
 namespace mailer::core {
+
+// A mail that is being sent: its lead's next step counts from its slot.
+struct MailInFlight {
+    std::int64_t message_id = 0;
+    std::int64_t mailbox_id = 0;
+    int step = 1;
+    Time slot_at = {};
+};
+
+// The later steps of a campaign, for a forecast that goes on to what isn't queued yet.
+struct SequencePlan {
+    std::int64_t main_lane_id = 0;
+    std::vector<Step> steps = {};  // from the second one on, by place
+    std::vector<MailInFlight> in_flight = {};
+    std::int64_t reply_rate_ppm = 0;  // of a million leads, how many are taken to reply before each step
+};
 
 struct LaneQueue {
     std::int64_t lane_id = 0;
@@ -22,17 +39,21 @@ struct LaneQueue {
 
 struct ForecastRow {
     std::int64_t lane_id;
-    std::int64_t ordinal;  // of the slot; 0 for lanes without slots
-    std::int64_t message_id;
+    std::int64_t ordinal;     // of the slot; 0 for lanes without slots
+    std::int64_t message_id;  // 0: a later step that isn't queued yet
     std::int64_t mailbox_id;
     Time slot_at;
+    int step = 1;
+    std::int64_t source_id = 0;  // the message of the same lead that waits or is on its way now
 };
 
 struct ForecastOptions {
     std::size_t max_rows = std::numeric_limits<std::size_t>::max();
-    std::optional<std::int64_t> only_lane = {};  // rows of this lane alone; the others still take their share
-    std::optional<Time> until = {};              // no slot after this
-    Duration transit{0};                         // from claim to final reply
+    // Rows of this lane alone, or of the lanes that share its pace; the others still take their share.
+    std::optional<std::int64_t> only_lane = {};
+    std::vector<SequencePlan> sequences = {};
+    std::optional<Time> until = {};  // no slot after this
+    Duration transit{0};             // from claim to final reply
 };
 
 struct Forecast {

@@ -52,13 +52,20 @@ std::optional<Time> next_day_with_room(const MailboxFacts& mailbox, Time now) {
     return std::nullopt;
 }
 
-std::optional<Time> next_opening_with_room(const LaneFacts& lane, Time now) {
-    if (*lane.max_per_day <= 0) return std::nullopt;
-    auto span = lane.window.span_from(now);
-    while (span && lane.use.used_on(span->day) >= *lane.max_per_day)
-        span = lane.window.span_from(span->to);
+std::optional<Time> next_opening_with_room(const LaneFacts& pace, int limit, const Usage& use, Time now) {
+    if (limit <= 0) return std::nullopt;
+    auto span = pace.window.span_from(now);
+    while (span && use.used_on(span->day) >= limit)
+        span = pace.window.span_from(span->to);
     if (!span) return std::nullopt;
     return std::max(now, span->from);
+}
+
+// A cap of the campaign's day, over all its mails or its first ones.
+GateState day_cap(Gate gate, const LaneFacts& pace, int limit, const Usage& use, Time now) {
+    auto state = counted(gate, limit, use.used_on(pace.window.day_of(now)));
+    if (!state.is_open) state.opens_at = next_opening_with_room(pace, limit, use, now);
+    return state;
 }
 
 }  // namespace
@@ -85,6 +92,10 @@ GateState campaign_started_gate(const LaneFacts& lane, Time now) {
     return not_before(Gate::campaign_started, lane.starts_at, now);
 }
 
+GateState campaign_ended_gate(const LaneFacts& pace, Time now) {
+    return gate_if(Gate::campaign_ended, !pace.ends_at || now < *pace.ends_at);
+}
+
 GateState window_open_gate(const LaneFacts& lane, Time now) {
     const auto opening = lane.window.next_opening(now);
     return gate_if(Gate::window_open, opening == now, opening);
@@ -92,9 +103,18 @@ GateState window_open_gate(const LaneFacts& lane, Time now) {
 
 GateState campaign_day_cap_gate(const LaneFacts& lane, Time now) {
     if (!lane.max_per_day) return open_gate(Gate::campaign_day_cap);
-    auto state = counted(Gate::campaign_day_cap, *lane.max_per_day, lane.use.used_on(lane.window.day_of(now)));
-    if (!state.is_open) state.opens_at = next_opening_with_room(lane, now);
-    return state;
+    return day_cap(Gate::campaign_day_cap, lane, *lane.max_per_day, lane.use, now);
+}
+
+GateState campaign_new_cap_gate(const LaneFacts& pace, const LaneFacts& lane, Time now) {
+    if (!pace.max_new_per_day || lane.is_follow_up) return open_gate(Gate::campaign_new_cap);
+    return day_cap(Gate::campaign_new_cap, pace, *pace.max_new_per_day, pace.new_use, now);
+}
+
+// Shut, only a fact opens it: the inbox is read again.
+GateState inbox_heard_gate(const LaneFacts& pace, const LaneFacts& lane, Time now) {
+    if (!pace.max_silence || !lane.is_follow_up) return open_gate(Gate::inbox_heard);
+    return gate_if(Gate::inbox_heard, lane.heard_at && now - *lane.heard_at <= *pace.max_silence);
 }
 
 GateState campaign_gap_gate(const LaneFacts& lane, Time now) {
@@ -140,6 +160,18 @@ GateState not_yet_mailed_gate(const MessageFacts& message) {
     return gate_if(Gate::not_yet_mailed, !message.is_already_mailed);
 }
 
+GateState lead_active_gate(const MessageFacts& message) { return gate_if(Gate::lead_active, !message.is_stopped); }
+
+GateState lead_held_gate(const MessageFacts& message) { return gate_if(Gate::lead_held, !message.is_held); }
+
+GateState lead_not_before_gate(const MessageFacts& message, Time now) {
+    return not_before(Gate::lead_not_before, message.not_before, now);
+}
+
+GateState cooldown_gate(const MessageFacts& message, Time now) {
+    return not_before(Gate::cooldown, message.cooled_until, now);
+}
+
 GateState due_gate(const MessageFacts& message, Time now) { return not_before(Gate::due, message.due_at, now); }
 
 GateState not_expired_gate(const MessageFacts& message, Time now) {
@@ -152,9 +184,9 @@ std::optional<Decision> shut_for_all(const SystemFacts& system, [[maybe_unused]]
     return gates.shut;
 }
 
-std::optional<Decision> shut_for_lane(const LaneFacts& lane, Time now) {
+std::optional<Decision> shut_for_lane(const LaneFacts& pace, const LaneFacts& lane, Time now) {
     ShutGates gates;
-    walk_lane(lane, now, gates);
+    walk_lane(pace, lane, now, gates);
     return gates.shut;
 }
 
@@ -180,9 +212,9 @@ Decision choose_mailbox(PoolView pool, Time now) {
     return best;
 }
 
-Decision decide(const SystemFacts& system, const LaneFacts& lane, PoolView pool, Time now) {
+Decision decide(const SystemFacts& system, const LaneFacts& pace, const LaneFacts& lane, PoolView pool, Time now) {
     const auto all = shut_for_all(system, now);
-    const auto here = shut_for_lane(lane, now);
+    const auto here = shut_for_lane(pace, lane, now);
     const Decision mailbox = choose_mailbox(pool, now);
     if (all) return *all;
     if (here) return *here;
@@ -198,11 +230,22 @@ MessageFate judge(const MessageFacts& message, Time now) {
             return MessageFate::suppressed;
         case Gate::not_yet_mailed:
             return MessageFate::duplicate;
+        case Gate::lead_active:
+            return MessageFate::stopped;
         case Gate::not_expired:
             return MessageFate::expired;
+        case Gate::lead_held:
+        case Gate::lead_not_before:
+        case Gate::cooldown:
+            return MessageFate::postponed;
         default:
             return MessageFate::wait;
     }
+}
+
+Time postponed_until(const MessageFacts& message, Time now) {
+    if (message.is_held) return kHeldUntil;
+    return std::max({now, message.not_before.value_or(now), message.cooled_until.value_or(now)});
 }
 
 }  // namespace mailer::core

@@ -28,8 +28,11 @@ enum class Gate : std::uint8_t {
     connections_free,  // mailer.max_connections over all mailboxes
     campaign_running,
     campaign_started,
+    campaign_ended,
     window_open,
     campaign_day_cap,
+    campaign_new_cap,
+    inbox_heard,  // of the mailbox that a follow-up goes from
     campaign_gap,
     batch_gap,
     pool_not_empty,
@@ -40,6 +43,10 @@ enum class Gate : std::uint8_t {
     mailbox_connection,
     not_suppressed,
     not_yet_mailed,
+    lead_active,
+    lead_held,
+    lead_not_before,
+    cooldown,
     due,
     not_expired,
 };
@@ -71,11 +78,15 @@ struct Decision {
 // The parts of decide(), for whoever keeps lanes in timer order: nullopt when all of these gates are open, else a
 // Decision with go == false. opens_at is the latest of the shut gates of the part.
 std::optional<Decision> shut_for_all(const SystemFacts& system, Time now);
-std::optional<Decision> shut_for_lane(const LaneFacts& lane, Time now);
+std::optional<Decision> shut_for_lane(const LaneFacts& pace, const LaneFacts& lane, Time now);
 Decision choose_mailbox(PoolView pool, Time now);
 
-// System, lane and pool together; no message yet, so a shut lane need never be scanned.
-Decision decide(const SystemFacts& system, const LaneFacts& lane, PoolView pool, Time now);
+// System, lane and pool together; no message yet, so a shut lane need never be scanned. `pace` is the main lane of the
+// lane's campaign: the lane itself where it carries its pace.
+Decision decide(const SystemFacts& system, const LaneFacts& pace, const LaneFacts& lane, PoolView pool, Time now);
+inline Decision decide(const SystemFacts& system, const LaneFacts& lane, PoolView pool, Time now) {
+    return decide(system, lane, lane, pool, now);
+}
 
 // What becomes of a message that is next in an open lane.
 enum class MessageFate {
@@ -83,9 +94,12 @@ enum class MessageFate {
     wait,        // not due yet
     expired,     // settle as failed, reason 'expired'
     suppressed,  // settle as cancelled, reason 'suppressed'
+    stopped,     // settle as cancelled: the lead's sequence has ended
+    postponed,   // back to the queue until postponed_until()
     duplicate,   // settle as cancelled: this campaign has mailed the address already
 };
 MessageFate judge(const MessageFacts& message, Time now);
+Time postponed_until(const MessageFacts& message, Time now);  // of one that is postponed
 
 // One line of explain(). A pool of several mailboxes has a line for the pool (mailbox empty: shut when none
 // of them passes) and one for each mailbox.
@@ -100,8 +114,12 @@ struct GateLine {
 };
 
 // Every gate that applies to the lane, in the order in which they are tried; with a message, its gates as well.
-std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& lane, PoolView pool,
+std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& pace, const LaneFacts& lane, PoolView pool,
                               const MessageFacts* message, Time now);
+inline std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& lane, PoolView pool,
+                                     const MessageFacts* message, Time now) {
+    return explain(system, lane, lane, pool, message, now);
+}
 
 // The detail of the first line that blocks; empty when nothing does. Lines of single mailboxes of a pool don't block.
 std::string blocked_by(const std::vector<GateLine>& lines);

@@ -15,8 +15,11 @@ GateState connections_free_gate(const SystemFacts& system);
 
 GateState campaign_running_gate(const LaneFacts& lane);
 GateState campaign_started_gate(const LaneFacts& lane, Time now);
+GateState campaign_ended_gate(const LaneFacts& pace, Time now);
 GateState window_open_gate(const LaneFacts& lane, Time now);
 GateState campaign_day_cap_gate(const LaneFacts& lane, Time now);
+GateState campaign_new_cap_gate(const LaneFacts& pace, const LaneFacts& lane, Time now);
+GateState inbox_heard_gate(const LaneFacts& pace, const LaneFacts& lane, Time now);
 GateState campaign_gap_gate(const LaneFacts& lane, Time now);
 GateState batch_gap_gate(const LaneFacts& lane, Time now);
 
@@ -28,6 +31,10 @@ GateState mailbox_connection_gate(const MailboxFacts& mailbox);
 
 GateState not_suppressed_gate(const MessageFacts& message);
 GateState not_yet_mailed_gate(const MessageFacts& message);
+GateState lead_active_gate(const MessageFacts& message);
+GateState lead_held_gate(const MessageFacts& message);
+GateState lead_not_before_gate(const MessageFacts& message, Time now);
+GateState cooldown_gate(const MessageFacts& message, Time now);
 GateState due_gate(const MessageFacts& message, Time now);
 GateState not_expired_gate(const MessageFacts& message, Time now);
 
@@ -40,13 +47,16 @@ void walk_system(const SystemFacts& system, Visit&& visit) {
 }
 
 template <class Visit>
-void walk_lane(const LaneFacts& lane, Time now, Visit&& visit) {
+void walk_lane(const LaneFacts& pace, const LaneFacts& lane, Time now, Visit&& visit) {
     if (lane.kind == LaneKind::campaign) {
-        visit(campaign_running_gate(lane));
-        visit(campaign_started_gate(lane, now));
+        visit(campaign_running_gate(pace));
+        visit(campaign_started_gate(pace, now));
+        visit(campaign_ended_gate(pace, now));
         visit(window_open_gate(lane, now));
-        visit(campaign_day_cap_gate(lane, now));
-        visit(campaign_gap_gate(lane, now));
+        visit(campaign_day_cap_gate(pace, now));
+        visit(campaign_new_cap_gate(pace, lane, now));
+        visit(inbox_heard_gate(pace, lane, now));
+        visit(campaign_gap_gate(pace, now));
     }
     if (lane.kind == LaneKind::batch) visit(batch_gap_gate(lane, now));
 }
@@ -64,6 +74,10 @@ template <class Visit>
 void walk_message(const MessageFacts& message, Time now, Visit&& visit) {
     visit(not_suppressed_gate(message));
     visit(not_yet_mailed_gate(message));
+    visit(lead_active_gate(message));
+    visit(lead_held_gate(message));
+    visit(lead_not_before_gate(message, now));
+    visit(cooldown_gate(message, now));
     visit(not_expired_gate(message, now));
     visit(due_gate(message, now));
 }

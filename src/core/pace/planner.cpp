@@ -93,9 +93,11 @@ bool Planner::upsert_lane(const LaneFacts& lane, Time now) {
     entry.facts = lane;
     entry.facts.waiting_since = waiting_since;
     entry.pool = pool;
-    const bool lacks_slot = lane.state == LaneState::running && !lane.next_slot_at;
+    const bool lacks_slot = lane.pace_id == 0 && lane.state == LaneState::running && !lane.next_slot_at;
     const bool is_placed = lacks_slot && replan_slot(entry.facts, now);
     mark_changed(entry);
+    if (lane.pace_id != 0) sharers_[lane.pace_id].insert(lane.id);
+    if (lane.kind == LaneKind::campaign) refresh_pace(lane.pace_id != 0 ? lane.pace_id : lane.id);
     return is_placed;
 }
 
@@ -104,7 +106,11 @@ void Planner::remove_lane(std::int64_t id) {
     if (known == lanes_.end()) return;
     take_out(known->second);
     leave_pool(known->second.pool);
+    const std::int64_t pace_id = known->second.facts.pace_id;
     lanes_.erase(known);
+    if (pace_id == 0) return;
+    sharers_[pace_id].erase(id);
+    refresh_pace(pace_id);
 }
 
 const MailboxFacts* Planner::mailbox(std::int64_t id) const {
@@ -117,6 +123,73 @@ const LaneFacts* Planner::lane(std::int64_t id) const {
     return known == lanes_.end() ? nullptr : &known->second.facts;
 }
 
+const LaneFacts* Planner::pace(std::int64_t lane_id) const {
+    const LaneFacts* facts = lane(lane_id);
+    return facts == nullptr || facts->pace_id == 0 ? facts : lane(facts->pace_id);
+}
+
+std::vector<std::int64_t> Planner::lanes_of_pace(std::int64_t main_lane_id) const {
+    std::vector<std::int64_t> ids{main_lane_id};
+    const auto known = sharers_.find(main_lane_id);
+    if (known != sharers_.end()) ids.insert(ids.end(), known->second.begin(), known->second.end());
+    return ids;
+}
+
+// Without its main lane a lane can't go: the facts of a pace that was never started.
+const LaneFacts& Planner::pace_of(const LaneEntry& entry) const {
+    static const LaneFacts none{.kind = LaneKind::campaign, .state = LaneState::draft};
+    if (entry.facts.pace_id == 0) return entry.facts;
+    const auto known = lanes_.find(entry.facts.pace_id);
+    return known == lanes_.end() ? none : known->second.facts;
+}
+
+Planner::LaneEntry& Planner::pace_entry(LaneEntry& entry) {
+    const auto known = entry.facts.pace_id == 0 ? lanes_.end() : lanes_.find(entry.facts.pace_id);
+    return known == lanes_.end() ? entry : known->second;
+}
+
+// What the main lane knows of the others: since when they have mail, and in which windows that may go.
+void Planner::refresh_pace(std::int64_t main_lane_id) {
+    const auto main = lanes_.find(main_lane_id);
+    const auto others = sharers_.find(main_lane_id);
+    if (main == lanes_.end() || others == sharers_.end()) return;
+    LaneFacts& pace = main->second.facts;
+    std::vector<const Window*> windows;
+    if (pace.waiting_since) windows.push_back(&pace.window);
+    pace.new_waiting_since.reset();
+    pace.follow_ups_waiting_since.reset();
+    bool is_uniform = true;
+    for (const std::int64_t id : others->second) {
+        LaneEntry& entry = lanes_.at(id);
+        if (!entry.facts.waiting_since) continue;
+        auto& since = entry.facts.is_follow_up ? pace.follow_ups_waiting_since : pace.new_waiting_since;
+        since = since ? std::min(since, entry.facts.waiting_since) : entry.facts.waiting_since;
+        is_uniform = is_uniform && entry.facts.window.zone.name() == pace.window.zone.name();
+        windows.push_back(&entry.facts.window);
+        mark_changed(entry);
+    }
+    pace.windows.clear();
+    if (!is_uniform) {
+        for (const Window* window : windows) {
+            const bool is_known = std::any_of(pace.windows.begin(), pace.windows.end(),
+                                              [&](const Window& w) { return w.zone.name() == window->zone.name(); });
+            if (!is_known) pace.windows.push_back(*window);
+        }
+    }
+    mark_changed(main->second);
+}
+
+// After a slot was taken by one lane: all the others of its pace wait for the next one.
+void Planner::mark_sharers_changed(const LaneEntry& served) {
+    const std::int64_t main_lane_id = served.facts.pace_id != 0 ? served.facts.pace_id : served.facts.id;
+    const auto others = sharers_.find(main_lane_id);
+    if (others == sharers_.end()) return;
+    for (const std::int64_t id : others->second)
+        if (id != served.facts.id && lanes_.at(id).facts.waiting_since) mark_changed(lanes_.at(id));
+    const auto main = lanes_.find(main_lane_id);
+    if (main != lanes_.end() && main_lane_id != served.facts.id) mark_changed(main->second);
+}
+
 std::vector<std::int64_t> Planner::lane_ids() const { return keys_of(lanes_); }
 
 std::vector<std::int64_t> Planner::mailbox_ids() const { return keys_of(mailbox_index_); }
@@ -126,6 +199,8 @@ void Planner::set_pending(std::int64_t lane_id, std::optional<Time> earliest_due
     if (known == lanes_.end() || known->second.facts.waiting_since == earliest_due) return;
     known->second.facts.waiting_since = earliest_due;
     mark_changed(known->second);
+    const LaneFacts& facts = known->second.facts;
+    if (facts.kind == LaneKind::campaign) refresh_pace(facts.pace_id != 0 ? facts.pace_id : facts.id);
 }
 
 std::optional<Planner::Go> Planner::next(Time now) {
@@ -144,7 +219,7 @@ std::optional<Planner::Go> Planner::next(Time now) {
     while (open_mailbox_count_ > 0 && !ready_pools_.empty()) {
         const auto [key, index] = *ready_pools_.begin();
         LaneEntry& entry = lanes_.at(key.lane_id);
-        if (shut_for_lane(entry.facts, now)) {
+        if (core::shut_for_lane(pace_of(entry), entry.facts, now)) {
             put_in_order(entry, now);
             continue;
         }
@@ -169,13 +244,16 @@ std::optional<Time> Planner::wake_at() const {
 Reservation Planner::reserve(std::int64_t lane_id, std::int64_t mailbox_id, const MessageFacts& message, Time now) {
     LaneEntry& entry = lanes_.at(lane_id);
     const std::uint32_t index = mailbox_index_.at(mailbox_id);
-    const Reservation taken = core::reserve(entry.facts, mailboxes_[index], message, now, why_late(entry, index));
+    LaneEntry& pace = pace_entry(entry);
+    const Reservation taken =
+        core::reserve(pace.facts, entry.facts, mailboxes_[index], message, now, why_late(pace, index));
     mailbox_changed(index);
     system_.in_flight += 1;
-    entry.why_late.reset();
+    pace.why_late.reset();
     entry.turn = ++turn_;
     entry.served_at = now;
     put_in_order(entry, now);
+    mark_sharers_changed(entry);
     return taken;
 }
 
@@ -199,25 +277,32 @@ bool Planner::release(const Reservation& reservation, Time now, std::optional<Ti
     LaneFacts gone_lane;
     MailboxFacts gone_mailbox;
     MailboxFacts& sender = mailbox == mailbox_index_.end() ? gone_mailbox : mailboxes_[mailbox->second];
-    const bool is_moved =
-        core::release(lane == lanes_.end() ? gone_lane : lane->second.facts, sender, reservation, now, replied_at);
+    const bool is_here = lane != lanes_.end();
+    const bool is_moved = core::release(is_here ? pace_entry(lane->second).facts : gone_lane,
+                                        is_here ? lane->second.facts : gone_lane, sender, reservation, now, replied_at);
     if (mailbox != mailbox_index_.end()) {
         system_.in_flight -= 1;
         mailbox_changed(mailbox->second);
     }
     if (lane == lanes_.end()) return false;
     mark_changed(lane->second);
+    mark_sharers_changed(lane->second);
     return is_moved;
 }
 
 Decision Planner::decide(std::int64_t lane_id, Time now) const {
     const LaneEntry& entry = lanes_.at(lane_id);
-    return core::decide(system_, entry.facts, view(pools_[entry.pool]), now);
+    return core::decide(system_, pace_of(entry), entry.facts, view(pools_[entry.pool]), now);
+}
+
+std::optional<Decision> Planner::shut_for_lane(std::int64_t lane_id, Time now) const {
+    const LaneEntry& entry = lanes_.at(lane_id);
+    return core::shut_for_lane(pace_of(entry), entry.facts, now);
 }
 
 std::vector<GateLine> Planner::explain(std::int64_t lane_id, const MessageFacts* message, Time now) const {
     const LaneEntry& entry = lanes_.at(lane_id);
-    return core::explain(system_, entry.facts, view(pools_[entry.pool]), message, now);
+    return core::explain(system_, pace_of(entry), entry.facts, view(pools_[entry.pool]), message, now);
 }
 
 // What kept a lane from its slot, as far as this planner has seen it: a gate of its own, then everybody's, then the one
@@ -234,14 +319,15 @@ void Planner::put_in_order(LaneEntry& entry, Time now) {
     take_out(entry);
     if (!entry.facts.waiting_since) return;
     const Time due = *entry.facts.waiting_since;
-    const auto shut = shut_for_lane(entry.facts, now);
+    LaneEntry& pace = pace_entry(entry);
+    const auto shut = core::shut_for_lane(pace_of(entry), entry.facts, now);
     if (shut) {
         // Shut beyond its slot, it will miss that slot because of this gate; shut only by a slot ahead, it is in time.
-        const Time slot = entry.facts.next_slot_at.value_or(Time::max());
+        const Time slot = pace.facts.next_slot_at.value_or(Time::max());
         if (shut->first_shut != Gate::campaign_gap) {
-            if (!shut->opens_at || *shut->opens_at > slot) entry.why_late = shut->first_shut;
+            if (!shut->opens_at || *shut->opens_at > slot) pace.why_late = shut->first_shut;
         } else if (now < slot) {
-            entry.why_late.reset();
+            pace.why_late.reset();
         }
         if (shut->opens_at) wait_until(entry, std::max(due, *shut->opens_at));
     } else if (due > now) {
@@ -271,15 +357,17 @@ void Planner::wait_until(LaneEntry& entry, Time t) {
 
 void Planner::wait_for_mailbox(LaneEntry& entry) {
     const LaneFacts& lane = entry.facts;
-    const bool is_paced = lane.kind != LaneKind::stream && lane.gap > Duration{0};
+    const LaneFacts& pace = pace_of(entry);
+    const bool is_paced = lane.kind != LaneKind::stream && pace.gap > Duration{0};
     Time ready_at = *lane.waiting_since;
     // Stored values only: whatever happened since, a planner that is filled anew has the same order.
-    if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, lane.next_slot_at.value_or(ready_at));
+    if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, pace.next_slot_at.value_or(ready_at));
     if (lane.kind == LaneKind::batch) ready_at = std::max(ready_at, lane.next_at.value_or(ready_at));
     // What has no pace of its own goes behind all that was ready when it was served: turns, not a race.
     if (!is_paced) ready_at = std::max(ready_at, entry.served_at);
     entry.place = Place::waiting;
-    entry.key = {ready_at, is_paced ? 0 : entry.turn, lane.id};
+    const int rank = lane.kind == LaneKind::campaign && lane.is_follow_up == pace.prefers_new ? 1 : 0;
+    entry.key = {ready_at, is_paced ? 0 : entry.turn, rank, lane.id};
     detach_pool(entry.pool);
     pools_[entry.pool].waiting.insert(entry.key);
     waiting_count_ += 1;

@@ -45,7 +45,8 @@ public:
     // the last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign
     // and says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a
     // campaign clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
-    // A lane without waiting_since keeps the one that set_pending() gave it.
+    // A lane without waiting_since keeps the one that set_pending() gave it. A lane that shares a pace can go only
+    // while the main lane is here too.
     void upsert_mailbox(const MailboxFacts& mailbox);
     bool upsert_lane(const LaneFacts& lane, Time now);
     void remove_mailbox(std::int64_t id);
@@ -53,7 +54,11 @@ public:
 
     const MailboxFacts* mailbox(std::int64_t id) const;
     const LaneFacts* lane(std::int64_t id) const;
-    std::vector<std::int64_t> lane_ids() const;  // both ascending
+    // The main lane of the lane's campaign, whose facts are the pace; the lane itself where it shares none. Null while
+    // either isn't here.
+    const LaneFacts* pace(std::int64_t lane_id) const;
+    std::vector<std::int64_t> lanes_of_pace(std::int64_t main_lane_id) const;  // the main lane first
+    std::vector<std::int64_t> lane_ids() const;                                // both ascending
     std::vector<std::int64_t> mailbox_ids() const;
 
     // What waits in a lane: the earliest due_at, or nothing. After an idle time pass the moment it became visible, so
@@ -72,6 +77,7 @@ public:
     bool release(const Reservation& reservation, Time now, std::optional<Time> replied_at = std::nullopt);
 
     // The same gates, for one lane that this planner holds.
+    std::optional<Decision> shut_for_lane(std::int64_t lane_id, Time now) const;
     Decision decide(std::int64_t lane_id, Time now) const;
     std::vector<GateLine> explain(std::int64_t lane_id, const MessageFacts* message, Time now) const;
 
@@ -80,6 +86,7 @@ private:
     struct Key {
         Time ready_at{};
         std::uint64_t turn = 0;
+        int rank = 0;  // among the lanes of one pace: what it prefers goes first
         std::int64_t lane_id = 0;
         auto operator<=>(const Key&) const = default;
     };
@@ -112,6 +119,10 @@ private:
         Time shut_at = Time::min();         // … and when it was still seen shut
     };
 
+    const LaneFacts& pace_of(const LaneEntry& entry) const;
+    LaneEntry& pace_entry(LaneEntry& entry);
+    void refresh_pace(std::int64_t main_lane_id);
+    void mark_sharers_changed(const LaneEntry& served);
     void take_out(LaneEntry& entry);
     void wait_until(LaneEntry& entry, Time t);
     void wait_for_mailbox(LaneEntry& entry);
@@ -145,7 +156,8 @@ private:
     std::size_t open_mailbox_count_ = 0;
     std::set<std::pair<Time, std::uint32_t>> mailbox_timers_;  // the shut ones, by opens_at
     std::unordered_map<std::int64_t, LaneEntry> lanes_;
-    std::set<std::pair<Time, std::int64_t>> lane_timers_;  // Time::min() for changed lanes
+    std::unordered_map<std::int64_t, std::set<std::int64_t>> sharers_;  // by main lane: the others of its pace
+    std::set<std::pair<Time, std::int64_t>> lane_timers_;               // Time::min() for changed lanes
     std::vector<PoolEntry> pools_;
     std::map<std::vector<std::int64_t>, std::uint32_t> pool_index_;
     std::vector<std::uint32_t> unused_pools_;

@@ -42,6 +42,22 @@ Time opening_slot(const LaneFacts& lane, const Span& span) {
     return span.from + Duration{static_cast<std::int64_t>(n)};
 }
 
+// Since when something waits for a slot: of the first mails only what the day's cap of new ones leaves room for.
+Time wanted_since(const LaneFacts& pace, Time now) {
+    auto earlier = [](std::optional<Time> a, std::optional<Time> b) { return a && b ? std::min(a, b) : (a ? a : b); };
+    std::optional<Time> fresh = earlier(pace.waiting_since, pace.new_waiting_since);
+    if (fresh && pace.max_new_per_day && *pace.max_new_per_day > 0) {
+        const Time at = std::max(now, *fresh);
+        auto span = pace.window.span_from(at);
+        while (span && pace.new_use.used_on(span->day) >= *pace.max_new_per_day)
+            span = pace.window.span_from(span->to);
+        if (span && span->from > at) fresh = span->from;
+    } else if (pace.max_new_per_day) {
+        fresh.reset();  // none at all: it waits for no slot
+    }
+    return earlier(fresh, pace.follow_ups_waiting_since).value_or(Time::min());
+}
+
 bool has_room(const LaneFacts& lane, Date day) {
     // A cap of nothing moves no slot: its gate is shut on every day.
     return !lane.max_per_day || *lane.max_per_day <= 0 || lane.use.used_on(day) < *lane.max_per_day;
@@ -93,6 +109,7 @@ void reserve_slot(LaneFacts& lane, Time now, std::optional<Gate> why_late, Reser
     taken.slot_at = slot.at;
     taken.campaign_day = lane.window.day_of(now);
     lane.use.take(*taken.campaign_day, taken.is_warmup);
+    if (taken.is_new) lane.new_use.take(*taken.campaign_day, taken.is_warmup);
 
     const Duration step = jittered_gap(lane, lane.next_ordinal);
     const Duration least = lane.gap - Duration{swing_of(lane)} - slot_tolerance(lane.gap);
@@ -127,22 +144,41 @@ Duration jittered_gap(const LaneFacts& lane, std::int64_t ordinal) {
 
 Duration slot_tolerance(Duration gap) { return std::min<Duration>(std::chrono::seconds{1}, gap / 4); }
 
+namespace {
+
+// The slot in one window; nothing when that never opens. The caps' day is always the one on the campaign's own clock.
+std::optional<Time> placed_in(const Window& window, const LaneFacts& lane, Time t) {
+    auto has_room_in = [&](const Span& span, Time at) {
+        return has_room(lane, &window == &lane.window ? span.day : lane.window.day_of(at));
+    };
+    auto span = window.span_from(t);
+    if (!span) return std::nullopt;
+    if (span->from <= t && has_room_in(*span, t)) return t;
+    while (span && (span->from <= t || !has_room_in(*span, span->from)))
+        span = window.span_from(span->to);
+    return span ? std::optional{opening_slot(lane, *span)} : std::nullopt;
+}
+
+}  // namespace
+
 Time placed_slot(const LaneFacts& lane, Time t) {
-    auto span = lane.window.span_from(t);
-    if (!span) return t;
-    if (span->from <= t && has_room(lane, span->day)) return t;
-    while (span && (span->from <= t || !has_room(lane, span->day)))
-        span = lane.window.span_from(span->to);
-    return span ? opening_slot(lane, *span) : t;
+    if (lane.windows.empty()) return placed_in(lane.window, lane, t).value_or(t);
+    std::optional<Time> earliest;
+    for (const Window& window : lane.windows) {
+        const auto slot = placed_in(window, lane, t);
+        if (slot && (!earliest || *slot < *earliest)) earliest = slot;
+    }
+    return earliest.value_or(t);
 }
 
 CurrentSlot current_slot(const LaneFacts& lane, Time now) {
-    const Time wanted = lane.waiting_since.value_or(Time::min());
+    const Time wanted = wanted_since(lane, now);
     Time slot = lane.next_slot_at.value_or(Time::min());
     if (!lane.next_slot_at) slot = placed_slot(lane, std::max({now, wanted, lane.starts_at.value_or(now)}));
     if (slot < wanted) slot = placed_slot(lane, wanted);
     if (lane.gap <= Duration{0} || now - slot <= lane.gap) return {slot, std::nullopt};
 
+    if (!lane.windows.empty()) return {placed_slot(lane, now), slot};
     const auto span = lane.window.span_from(now);
     if (!span || span->from <= slot) return {slot, slot};
     // The window has closed since: where it opens (or has opened) again, the plan starts anew.
@@ -163,7 +199,7 @@ std::string missed_reason_text(const std::optional<Gate>& reason) {
     return reason ? std::string{gate_name(*reason)} : "not_running";
 }
 
-Reservation reserve(LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
+Reservation reserve(LaneFacts& pace, LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
                     std::optional<Gate> why_late) {
     Reservation taken{.lane_id = lane.id, .mailbox_id = mailbox.id, .message_id = message.id, .at = now};
     taken.is_warmup = message.is_warmup;
@@ -172,7 +208,8 @@ Reservation reserve(LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& 
     mailbox.last_used_at = now;
     mailbox.in_flight += 1;
     lane.in_flight += 1;
-    if (lane.kind == LaneKind::campaign) reserve_slot(lane, now, why_late, taken);
+    taken.is_new = lane.kind == LaneKind::campaign && !lane.is_follow_up;
+    if (lane.kind == LaneKind::campaign) reserve_slot(pace, now, why_late, taken);
     return taken;
 }
 
@@ -180,13 +217,14 @@ void finish(LaneFacts& lane, MailboxFacts& mailbox, [[maybe_unused]] const Reser
     end_flight(lane, mailbox, replied_at);
 }
 
-bool release(LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
+bool release(LaneFacts& pace, LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
              std::optional<Time> replied_at) {
     end_flight(lane, mailbox, replied_at);
     mailbox.use.give_back(reservation.mailbox_day, reservation.is_warmup);
     if (!reservation.campaign_day) return false;
-    lane.use.give_back(*reservation.campaign_day, reservation.is_warmup);
-    return replan_slot(lane, now);
+    pace.use.give_back(*reservation.campaign_day, reservation.is_warmup);
+    if (reservation.is_new) pace.new_use.give_back(*reservation.campaign_day, reservation.is_warmup);
+    return replan_slot(pace, now);
 }
 
 }  // namespace mailer::core

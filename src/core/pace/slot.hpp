@@ -1,5 +1,7 @@
 // When a campaign's next mail is due, and how a claim, its release and its end change the counters.
 //
+// Slots belong to the pace, so these functions take the main lane of a campaign, whichever of its lanes is served.
+//
 // A slot is stored when the one before it is claimed: previous slot + gap × (1 + jitter × u), u ∈ [-1, 1] drawn from
 // (campaign, ordinal): the same on every platform, in claim and forecast. Outside the window, or on a day whose cap is
 // used up, it moves to the next opening, spread over the first gap.
@@ -58,6 +60,7 @@ struct Reservation {
     Date mailbox_day = {};  // mailbox use +1 on this day
     bool is_warmup = false;
     std::optional<Date> campaign_day = {};  // campaign use +1 on this day
+    bool is_new = false;                    // a first mail: it counts among the day's new ones too
     std::int64_t ordinal = 0;               // of the slot that was used; 0 for lanes without slots
     std::optional<Time> slot_at = {};       // that slot
     std::optional<Time> next_slot_at = {};  // store with gap_from and next_ordinal
@@ -67,15 +70,24 @@ struct Reservation {
 };
 
 // Requires that decide() said go for this lane and mailbox at `now`. `why_late` names the reason of missed slots.
-Reservation reserve(LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
+// `pace` is the main lane of the lane's campaign; the lane itself where it carries its pace, and for all other kinds.
+Reservation reserve(LaneFacts& pace, LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
                     std::optional<Gate> why_late = std::nullopt);
+inline Reservation reserve(LaneFacts& lane, MailboxFacts& mailbox, const MessageFacts& message, Time now,
+                           std::optional<Gate> why_late = std::nullopt) {
+    return reserve(lane, lane, mailbox, message, now, why_late);
+}
 
 // The message got its final reply (or none and is unconfirmed: then the moment that was known): it counts as sent.
 void finish(LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time replied_at);
 
 // Nothing was sent: gives back what was reserved. `replied_at` when the server answered nonetheless (a refusal): gaps
-// run from it. True when the lane's next_slot_at changed.
-bool release(LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
+// run from it. True when the pace's next_slot_at changed.
+bool release(LaneFacts& pace, LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
              std::optional<Time> replied_at = std::nullopt);
+inline bool release(LaneFacts& lane, MailboxFacts& mailbox, const Reservation& reservation, Time now,
+                    std::optional<Time> replied_at = std::nullopt) {
+    return release(lane, lane, mailbox, reservation, now, replied_at);
+}
 
 }  // namespace mailer::core

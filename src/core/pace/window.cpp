@@ -28,7 +28,8 @@ Shape shape_of(const Window& window) {
 
 bool is_allowed(const Window& window, Date day) {
     const unsigned bit = std::chrono::weekday{day}.iso_encoding() - 1;
-    return (window.weekdays >> bit & 1U) != 0;
+    return (window.weekdays >> bit & 1U) != 0 &&
+           !std::binary_search(window.skip_dates.begin(), window.skip_dates.end(), day);
 }
 
 bool is_ever_open(const Window& window) { return (window.weekdays & kEveryDay) != 0; }
@@ -61,10 +62,13 @@ std::optional<Span> Window::span_from(Time t) const {
         const Time start = std::max(t, stretch.from);
         const Date first = std::chrono::floor<days>(LocalTime{start.time_since_epoch() + stretch.offset}) - days{1};
         // A week and two days from the day before hold every weekday's window at least once from its start.
-        for (Date day = first; day <= first + days{9}; day += days{1}) {
+        // Skipped dates may take out a week and more; behind the last of them the same holds.
+        const Date last = (skip_dates.empty() ? first : std::max(first, skip_dates.back())) + days{9};
+        for (Date day = first; day <= last; day += days{1}) {
             if (!is_allowed(*this, day)) continue;
             const Span span = span_on(shape, day, stretch);
             if (span.from < span.to && span.to > t) return span;
+            if (span.from >= stretch.to) break;
         }
     }
 }

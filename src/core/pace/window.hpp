@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/pace/time.hpp"
 #include "core/pace/zone.hpp"
@@ -33,6 +34,7 @@ struct Window {
     int end_minute = 0;    // 0 … 1440, exclusive
     Weekdays weekdays = kEveryDay;
     Zone zone = {};
+    std::vector<Date> skip_dates = {};  // ascending; no window starts on them
 
     bool is_open(Time t) const;
     // The local date that t is counted on: the day before while t is in the part of a window past midnight.
