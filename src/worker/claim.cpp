@@ -72,7 +72,7 @@ int Pump::wanted(const core::Planner::Go& go) const {
 void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     core::MessageFate fate = core::judge(row.facts, now);
     if (fate != core::MessageFate::go) {
-        unclaimed_.push_back(settlement_of_fate(std::move(row), fate));
+        unclaimed_.push_back(settlement_of_fate(std::move(row), fate, now));
         return;
     }
     Ticket ticket;
@@ -80,10 +80,10 @@ void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     ticket.reservation = planner_.reserve(go.lane_id, go.mailbox_id, row.facts, now);
     ticket.row = std::move(row);
     count_days(ticket.reservation, +1);
-    dirty_lanes_.insert(go.lane_id);
+    dirty_lanes_.insert(planner_.pace(go.lane_id)->id);
     dirty_mailboxes_.insert(go.mailbox_id);
     if (ticket.reservation.missed) {
-        queue_.store_missed(planner_.lane(go.lane_id)->campaign_id, *ticket.reservation.missed);
+        queue_.store_missed(planner_.pace(go.lane_id)->campaign_id, *ticket.reservation.missed);
     }
     journal_.open_slot(ticket.token);
     claimed_.push_back(std::move(ticket));

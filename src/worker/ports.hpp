@@ -120,6 +120,7 @@ struct DayDelta {
     core::Date day;
     int used = 0;
     int warmup = 0;
+    int first_mails = 0;  // a campaign's: how many of `used` were no follow-ups
     std::optional<int> day_limit;
 };
 

@@ -239,8 +239,10 @@ void Pump::count_days(const core::Reservation& r, int sign) {
     add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup,
         mailbox ? mailbox->daily_limit.on(r.mailbox_day) : std::nullopt);
     if (!r.campaign_day) return;
-    const core::LaneFacts* lane = planner_.lane(r.lane_id);
-    if (lane != nullptr) add(campaign_days_, lane->campaign_id, *r.campaign_day, false, lane->max_per_day);
+    const core::LaneFacts* pace = planner_.pace(r.lane_id);
+    if (pace == nullptr) return;
+    add(campaign_days_, pace->campaign_id, *r.campaign_day, false, pace->max_per_day);
+    if (r.is_new) campaign_days_[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
 }
 
 void Pump::settle(Time now) {
@@ -258,7 +260,7 @@ void Pump::settle(Time now) {
 
 // Brings the planner and the day counters in line with one settlement, before it is written.
 void Pump::apply(Settlement& s, Time now) {
-    const core::LaneFacts* lane = planner_.lane(s.row.lane_id);
+    const core::LaneFacts* lane = planner_.pace(s.row.lane_id);
     if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
         end(s, core::Cause::campaign_cancelled);  // it came back from a campaign that was cancelled meanwhile
     }
@@ -271,7 +273,7 @@ void Pump::apply(Settlement& s, Time now) {
         }
         dirty_mailboxes_.insert(s.reservation->mailbox_id);
     }
-    dirty_lanes_.insert(s.row.lane_id);
+    dirty_lanes_.insert(lane != nullptr ? lane->id : s.row.lane_id);
     note_trouble(s, now);
     if (s.is_final) {
         finished_lanes_.insert(s.row.lane_id);
@@ -315,7 +317,7 @@ void Pump::expire(Time now) {
     if (!expiry_at_ || *expiry_at_ > now) return;
     std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
     for (Candidate& row : expired)
-        unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired));
+        unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired, now));
     expiry_at_.reset();
     is_swept_ = false;  // a sweep tells when the next one runs out
 }
@@ -347,9 +349,9 @@ void Pump::store(Time now) {
 
     std::vector<std::int64_t> emptied;
     for (std::int64_t id : finished_lanes_) {
-        const core::LaneFacts* lane = planner_.lane(id);
-        if (lane != nullptr && lane->kind == core::LaneKind::campaign && !lane->waiting_since && lane->in_flight == 0) {
-            emptied.push_back(id);
+        const core::LaneFacts* pace = planner_.pace(id);
+        if (pace != nullptr && pace->kind == core::LaneKind::campaign && is_pace_idle(pace->id)) {
+            emptied.push_back(pace->id);
         }
     }
     if (!emptied.empty() && !queue_.complete_campaigns(emptied, now).empty()) has_world_ = false;
@@ -357,6 +359,15 @@ void Pump::store(Time now) {
         queue_.fold_tally(now);
         fold_at_.reset();
     }
+}
+
+// Nothing of the campaign waits or is on its way, as far as is known.
+bool Pump::is_pace_idle(std::int64_t main_lane_id) const {
+    const std::vector<std::int64_t> lanes = planner_.lanes_of_pace(main_lane_id);
+    return std::all_of(lanes.begin(), lanes.end(), [this](std::int64_t id) {
+        const core::LaneFacts* lane = planner_.lane(id);
+        return lane == nullptr || (!lane->waiting_since && lane->in_flight == 0);
+    });
 }
 
 // The transaction has committed: what it did becomes what is.

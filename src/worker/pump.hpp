@@ -76,6 +76,7 @@ private:
     void tell_waiting(std::int64_t lane_id, Time now, core::Duration pause = {});
     int wanted(const core::Planner::Go& go) const;
     void store(Time now);
+    bool is_pace_idle(std::int64_t main_lane_id) const;
     void finish_tick(Time now);
     void lose() noexcept;
     void hand_out(Time now);

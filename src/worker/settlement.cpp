@@ -60,7 +60,7 @@ void end(Settlement& s, core::Cause cause) {
     s.rest = core::letter(outcome.rest);
 }
 
-Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
+Settlement settlement_of_fate(Candidate row, core::MessageFate fate, Time now) {
     Settlement s;
     s.row = std::move(row);
     switch (fate) {
@@ -74,6 +74,12 @@ Settlement settlement_of_fate(Candidate row, core::MessageFate fate) {
             break;
         case core::MessageFate::duplicate:
             end(s, core::Cause::duplicate);
+            break;
+        case core::MessageFate::stopped:
+            end(s, core::cause_of(s.row.facts.stopped_reason).value_or(core::Cause::stopped));
+            break;
+        case core::MessageFate::postponed:
+            s.due_at = core::postponed_until(s.row.facts, now);
             break;
         case core::MessageFate::go:
         case core::MessageFate::wait:

@@ -9,7 +9,7 @@
 namespace mailer::worker {
 
 // Of a pending row that may never go: expired, suppressed, or mailed already.
-Settlement settlement_of_fate(Candidate row, core::MessageFate fate);
+Settlement settlement_of_fate(Candidate row, core::MessageFate fate, Time now);
 
 // Of a report, judged.
 Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& report, const core::Verdict& verdict,

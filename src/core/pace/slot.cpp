@@ -42,12 +42,12 @@ Time opening_slot(const LaneFacts& lane, const Span& span) {
     return span.from + Duration{static_cast<std::int64_t>(n)};
 }
 
-// Since when something waits for a slot: of the first mails only what the day's cap of new ones leaves room for.
-Time wanted_since(const LaneFacts& pace, Time now) {
+// Since when something waits for the slot: first mails not before a day on which their cap has room.
+Time wanted_since(const LaneFacts& pace, Time slot) {
     auto earlier = [](std::optional<Time> a, std::optional<Time> b) { return a && b ? std::min(a, b) : (a ? a : b); };
     std::optional<Time> fresh = earlier(pace.waiting_since, pace.new_waiting_since);
     if (fresh && pace.max_new_per_day && *pace.max_new_per_day > 0) {
-        const Time at = std::max(now, *fresh);
+        const Time at = std::max(slot, *fresh);
         auto span = pace.window.span_from(at);
         while (span && pace.new_use.used_on(span->day) >= *pace.max_new_per_day)
             span = pace.window.span_from(span->to);
@@ -172,7 +172,7 @@ Time placed_slot(const LaneFacts& lane, Time t) {
 }
 
 CurrentSlot current_slot(const LaneFacts& lane, Time now) {
-    const Time wanted = wanted_since(lane, now);
+    const Time wanted = wanted_since(lane, lane.next_slot_at.value_or(now));
     Time slot = lane.next_slot_at.value_or(Time::min());
     if (!lane.next_slot_at) slot = placed_slot(lane, std::max({now, wanted, lane.starts_at.value_or(now)}));
     if (slot < wanted) slot = placed_slot(lane, wanted);
