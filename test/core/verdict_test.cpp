@@ -194,15 +194,19 @@ TEST(Verdict, AFullMailboxOfARecipientIsNoFullEnvelope) {
     EXPECT_EQ(judged(dotted({ok, {452, "4.2.2", "mailbox full"}}, ok)).next, Next::retry);
 }
 
-TEST(Verdict, HardBounceNeedsAnEnhancedCodeThatSaysSo) {
+TEST(Verdict, HardBounceIsToldByWordsAndThenByCodes) {
     const auto bounces = [](const Reply& reply) {
         return judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {reply})).recipients[0].is_hard_bounce;
     };
-    for (const char* code : {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
+    for (const char* code : {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.4.4"})
         EXPECT_TRUE(bounces({550, code, ""})) << code;
     for (const char* code : {"", "5.7.1", "5.2.2", "5.1.8", "5.1.0", "5.1.11"})
         EXPECT_FALSE(bounces({550, code, ""})) << code;
     EXPECT_FALSE(bounces({450, "4.1.1", ""}));
+    EXPECT_TRUE(bounces({550, "", "User unknown"}));
+    EXPECT_FALSE(bounces({550, "5.2.1", "The account is disabled"}));
+    EXPECT_FALSE(bounces({550, "5.1.1", "blocked using zen.example.org"}));
+    EXPECT_FALSE(bounces({450, "4.1.1", "User unknown"}));
 }
 
 TEST(Verdict, ADotRefusalIsAHardBounceOnlyOfASingleRecipient) {

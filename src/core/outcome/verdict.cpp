@@ -5,7 +5,8 @@
 #include "core/outcome/verdict.hpp"
 
 #include <algorithm>
-#include <array>
+
+#include "core/feedback/fault.hpp"
 
 #include "core/outcome/ending.hpp"
 
@@ -37,11 +38,9 @@ bool is_envelope_full(const Reply& reply) {
     return reply.code == 552 && reply.enhanced == "5.5.3";
 }
 
-// RFC 3463: no such mailbox, host, syntax; mailbox moved; null MX (RFC 7505); mailbox disabled. Never without an
-// enhanced code: a bare 550 is as often a policy as a missing mailbox.
+// The address itself is dead: the same judgement as of a bounce that comes later.
 bool is_hard_bounce(const Reply& reply) {
-    constexpr std::array<std::string_view, 6> codes{"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"};
-    return reply.is_permanent() && std::find(codes.begin(), codes.end(), reply.enhanced) != codes.end();
+    return reply.is_permanent() && feedback::weigh(reply.code, reply.enhanced, reply.text).is_hard();
 }
 
 // A refused MAIL FROM is the mailbox's, except when it is about what this message is: its size (RFC 1870) or content.

@@ -39,6 +39,11 @@ ResultSet& ResultSet::text(const std::optional<std::string>& v) {
     return *this;
 }
 
+ResultSet& ResultSet::integer(std::optional<std::int32_t> v) {
+    put(Int32GetDatum(v.value_or(0)), !v);
+    return *this;
+}
+
 ResultSet& ResultSet::bigint(std::optional<std::int64_t> v) {
     put(Int64GetDatum(v.value_or(0)), !v);
     return *this;

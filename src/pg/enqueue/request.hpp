@@ -9,7 +9,6 @@
 
 #include "core/mail/envelope.hpp"
 #include "pg/bridge/arguments.hpp"
-#include "pg/tenancy/principal.hpp"
 
 namespace mailer::pg {
 
@@ -21,7 +20,7 @@ struct AttachmentRow {
 };
 
 struct Request {
-    Actor by = {};  // who queues it, for which tenant
+    std::string queued_by;
 
     TextValue subject;
     TextValue body_text;

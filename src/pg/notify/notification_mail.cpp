@@ -170,11 +170,10 @@ TextValue template_of_mail(core::MailGroup group, const CategoryRules& category,
     return template_exists(category.digest_template) ? category.digest_template : TextValue{};
 }
 
-// Its principal is the extension's owner, for its own functions are what runs when the mail is sent.
+// queued_by is the extension's owner, for its own functions are what runs when the mail is sent.
 void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
     Request request;
-    request.by.tenant_id = mail.tenant_id;
-    request.by.principal_id = principal_of(GetUserId());
+    request.queued_by = current_role();
     request.now = transaction_now();
     request.due_at = std::max(mail.plan.due_at, request.now);
     if (request.due_at > request.now) request.send_at = request.due_at;
@@ -197,7 +196,7 @@ void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
     envelope.roles = "t";
     envelope.key = mail.address_key;
     envelope.header_to = core::contact_mailbox(mail.address, mail.contact_name);
-    store_message_as(*mail.plan.message_id, request, envelope, destination_of_lane(category.lane_id, mail.tenant_id));
+    store_message_as(*mail.plan.message_id, request, envelope, destination_of_lane(category.lane_id));
 }
 
 // ── The successor ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,7 +204,6 @@ void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
 namespace {
 
 struct ClosedMail {
-    std::int64_t tenant_id = 0;
     TextValue user = {}, category = {}, group_name = {};
     bool is_unread_only = false;
     Contact contact = {};  // whom it went to
@@ -223,7 +221,7 @@ TextValue text_at(const Rows& rows, int column) {
 std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     static Statement find(
         "SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1], m.address_key, m.template,"
-        " m.body_html IS NOT NULL, m.thread_key, m.tenant_id FROM mailer.notification_mail n"
+        " m.body_html IS NOT NULL, m.thread_key FROM mailer.notification_mail n"
         " JOIN mailer.message m ON m.message_id OPERATOR(pg_catalog.=) n.message_id"
         " WHERE n.message_id OPERATOR(pg_catalog.=) $1",
         {INT8OID});
@@ -239,7 +237,6 @@ std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     mail.template_name = text_at(rows, 7);
     mail.has_html = rows.boolean(0, 8);
     mail.thread_key = text_at(rows, 9);
-    mail.tenant_id = rows.bigint(0, 10);
     return mail;
 }
 
@@ -249,7 +246,6 @@ void queue_successor(std::int64_t message_id) {
     const auto closed = find_closed(message_id);
     if (!closed) return;
     NotificationMail mail;
-    mail.tenant_id = closed->tenant_id;
     std::optional<CategoryRules> category;
     Contact contact;
     {
