@@ -30,7 +30,7 @@ CREATE FUNCTION cpu_ns() RETURNS bigint LANGUAGE sql VOLATILE AS
 SQL
 
 body='Hello Ada, there is a new ticket. Please have a look at it.'
-plain="INSERT INTO plain (queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text) VALUES ('postgres', 1, '{ada@example.com}', 't', 'ada@example.com', 'Ada <ada@example.com>', '<1.a70f6152cf9fe421@example.com>', 'Ticket 156 was opened', '$body')"
+plain="INSERT INTO plain (tenant_id, principal_id, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text) VALUES (1, 1, 1, '{ada@example.com}', 't', 'ada@example.com', 'Ada <ada@example.com>', '<1.a70f6152cf9fe421@example.com>', 'Ticket 156 was opened', '$body')"
 enqueue="SELECT mailer.enqueue('Ada <ada@example.com>', 'Ticket 156 was opened', '$body')"
 for kind in plain enqueue; do
     printf 'BEGIN;\nINSERT INTO ticket (title) VALUES (%s);\n%s;\nCOMMIT;\n' "'It broke'" "${!kind}" >"$work/$kind.sql"
@@ -99,14 +99,14 @@ BEGIN
     FOR round IN 1..5 LOOP
         TRUNCATE plain, message_copy, queue_copy;
         since := cpu_ns(); started := clock_timestamp();
-        INSERT INTO plain (queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
-        SELECT 'postgres', 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
+        INSERT INTO plain (tenant_id, principal_id, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
+        SELECT 1, 1, 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
         PERFORM report('message rows, one index', since, started);
 
         since := cpu_ns(); started := clock_timestamp();
-        INSERT INTO message_copy (message_id, queued_by, lane_id, batch_id, addresses, roles, address_key, header_to,
+        INSERT INTO message_copy (message_id, tenant_id, principal_id, lane_id, batch_id, addresses, roles, address_key, header_to,
             internet_message_id, subject, body_text)
-        SELECT n, 'postgres', 1, 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
+        SELECT n, 1, 1, 1, 1, ARRAY[address], 't', address, recipient, message_id, subject, body FROM rows_of_batch;
         INSERT INTO queue_copy (message_id, lane_id, priority, due_at, epoch) SELECT n, 1, 2, now(), 1 FROM rows_of_batch;
         PERFORM report('message and queue rows, all indexes', since, started);
 

@@ -27,7 +27,7 @@ CREATE TABLE arming (
     database_oid      oid NOT NULL,
     control_inode     bigint NOT NULL,
     armed_at          timestamptz NOT NULL DEFAULT now(),
-    armed_by          text NOT NULL DEFAULT session_user,
+    armed_by          text NOT NULL DEFAULT current_user,
     CONSTRAINT "there is one row" CHECK (is_only_row),
     CONSTRAINT "the current epoch is adopted" CHECK (epoch = ANY (adopted))
 );

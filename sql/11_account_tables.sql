@@ -12,6 +12,7 @@ CREATE TABLE mailbox (
     auth            text NOT NULL DEFAULT 'password',
     password_file   text,
     ca_file         text,
+    files_by        bigint,
     helo_name       text,
     from_address    text NOT NULL,
     from_name       text,
@@ -49,6 +50,7 @@ COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of t
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';
 COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
 COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
+COMMENT ON COLUMN mailbox.files_by IS 'Principal that named files of the server: they are read while its role may read such files';
 COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
 COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
 COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';
@@ -94,7 +96,7 @@ CREATE TABLE template (
     body_text  text,
     body_html  text,
     updated_at timestamptz NOT NULL DEFAULT now(),
-    updated_by text NOT NULL DEFAULT session_user,
+    updated_by text NOT NULL,
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200)
 );
 COMMENT ON TABLE template IS 'Mustache templates by name; rendered when a mail is sent';

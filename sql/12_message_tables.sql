@@ -5,18 +5,21 @@
 CREATE TABLE lane (
     lane_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind        "char" NOT NULL,
+    tenant_id   bigint NOT NULL DEFAULT 1,
     campaign_id bigint UNIQUE,
     batch_id    bigint UNIQUE,
     pool        bigint[],
-    pool_key    text UNIQUE,
+    pool_key    text,
     gap         interval NOT NULL DEFAULT '0',
     CONSTRAINT "kind is c campaign, b batch or s stream" CHECK (kind IN ('c', 'b', 's')),
     CONSTRAINT "a campaign's lane names its campaign" CHECK ((kind = 'c') = (campaign_id IS NOT NULL)),
     CONSTRAINT "a batch's lane names its batch" CHECK ((kind = 'b') = (batch_id IS NOT NULL)),
     CONSTRAINT "a stream is known by its pool" CHECK ((kind = 's') = (pool_key IS NOT NULL)),
+    CONSTRAINT "a tenant has one stream for a pool" UNIQUE (tenant_id, pool_key),
     CONSTRAINT "a pool names at least one mailbox" CHECK (cardinality(pool) > 0)
 );
-COMMENT ON TABLE lane IS 'A line in which messages wait: one per campaign, per gapped batch, and per pool of mailboxes for all other mail';
+COMMENT ON TABLE lane IS 'A line in which messages wait: one per campaign, per gapped batch, and per tenant and pool of mailboxes for all other mail';
+COMMENT ON COLUMN lane.tenant_id IS 'Whose mail waits in it; campaigns are the operators'' (1)';
 COMMENT ON COLUMN lane.pool IS 'Mailboxes that serve the lane; NULL is the default pool (every mailbox with is_default)';
 COMMENT ON COLUMN lane.pool_key IS 'Of a stream: ''default'', or the sorted mailbox ids joined by commas';
 
@@ -41,7 +44,8 @@ COMMENT ON SEQUENCE message_id_seq IS 'Message ids';
 CREATE TABLE message (
     message_id        bigint PRIMARY KEY DEFAULT nextval('message_id_seq'),
     created_at        timestamptz NOT NULL DEFAULT now(),
-    queued_by         text NOT NULL,
+    tenant_id         bigint NOT NULL,
+    principal_id      bigint NOT NULL,
     lane_id           bigint NOT NULL,
     campaign_id       bigint,
     batch_id          bigint,
@@ -77,13 +81,14 @@ CREATE TABLE message (
     CONSTRAINT "a message is of a campaign or of a batch, not of both" CHECK (campaign_id IS NULL OR batch_id IS NULL)
 );
 ALTER SEQUENCE message_id_seq OWNED BY message.message_id;
-CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key, tenant_id) WHERE idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id, address_key) WHERE campaign_id IS NOT NULL;
 CREATE INDEX message_batch ON message (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
-COMMENT ON COLUMN message.queued_by IS 'Role that queued; loader and send_if run as this role';
+COMMENT ON COLUMN message.tenant_id IS 'Whose it is; a campaign''s mails are the operators'' (1), whoever added the lead';
+COMMENT ON COLUMN message.principal_id IS 'Who queued it; loader and send_if run as the role that this principal stands for';
 COMMENT ON COLUMN message.addresses IS 'Envelope recipients (RFC 5321 Mailbox, A-label domain), in order; roles has one letter for each';
 COMMENT ON COLUMN message.address_key IS 'Identity of the first recipient (mailer._address_key), for uniqueness and suppression; compared by octets, whatever the locale';
 COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable over retries, restarts and mailboxes';

@@ -5,10 +5,11 @@
 CREATE TABLE batch_entry (
     batch_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane_id    bigint NOT NULL,
+    tenant_id    bigint NOT NULL,
+    principal_id bigint NOT NULL,
     label      text,
     gap        interval NOT NULL DEFAULT '0',
     created_at timestamptz NOT NULL DEFAULT now(),
-    created_by text NOT NULL,
     CONSTRAINT "gap is not negative" CHECK (gap >= interval '0')
 );
 CREATE INDEX batch_entry_time ON batch_entry USING brin (created_at) WITH (autosummarize = on);
@@ -33,7 +34,7 @@ CREATE TABLE campaign (
     state        "char" NOT NULL DEFAULT 'd',
     state_reason text,
     created_at   timestamptz NOT NULL DEFAULT now(),
-    created_by   text NOT NULL DEFAULT session_user,
+    created_by   text NOT NULL,
     started_at   timestamptz,
     completed_at timestamptz,
     CONSTRAINT "state is d draft, r running, p paused, c completed or x cancelled" CHECK (state IN ('d', 'r', 'p', 'c', 'x')),
@@ -81,7 +82,7 @@ CREATE TABLE suppression (
     reason      text,
     expires_at  timestamptz,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    created_by  text NOT NULL DEFAULT session_user,
+    created_by  text NOT NULL,
     PRIMARY KEY (address_key, scope),
     CONSTRAINT "scope is all, bulk, category:NAME or campaign:ID" CHECK (scope ~ '^(all|bulk|category:.+|campaign:[0-9]+)$')
 );

@@ -121,7 +121,7 @@ BEGIN
                 ELSE 'Settings are: ' || array_to_string(known, ', ') || '.' END;
     END IF;
     -- Files are read by the server: naming one is for those who may read the server's files anyway.
-    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(session_user, 'pg_read_server_files', 'USAGE') THEN
+    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(mailer._caller(), 'pg_read_server_files', 'USAGE') THEN
         RAISE EXCEPTION USING
             ERRCODE = 'insufficient_privilege',
             MESSAGE = 'only members of pg_read_server_files may set password_file and ca_file',
@@ -164,7 +164,7 @@ CREATE FUNCTION mailbox_create(name text, host text, port integer DEFAULT 587, f
     from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT 'starttls', daily_limit integer DEFAULT NULL,
     gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
     ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -213,8 +213,34 @@ ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ram
 Errors: 42710 the name is taken, 22023 a bad value, 23514 a value out of range, 42501 the host is not in mailer.allowed_hosts.
 More settings: mailer.mailbox_alter().';
 
-CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
+-- Whoever may name another server must not get the password of the old one by it.
+CREATE FUNCTION _drop_secrets(mailbox_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    had_file boolean;
+BEGIN
+    UPDATE mailer.mailbox b SET password_file = NULL
+    WHERE b.mailbox_id = _drop_secrets.mailbox_id AND b.password_file IS NOT NULL;
+    had_file := FOUND;
+    DELETE FROM mailer.mailbox_secret s WHERE s.mailbox_id = _drop_secrets.mailbox_id;
+    RETURN had_file OR FOUND;
+END;
+$$;
+COMMENT ON FUNCTION _drop_secrets(bigint) IS 'Forgets every secret of a mailbox; whether there was one';
+
+CREATE FUNCTION _is_exposed(old mailer.mailbox, new_box mailer.mailbox) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT lower(old.host) <> lower(new_box.host) OR old.port <> new_box.port
+        OR COALESCE(array_position(ARRAY['none', 'opportunistic'], new_box.tls), 3)
+           < COALESCE(array_position(ARRAY['none', 'opportunistic'], old.tls), 3)
+$$;
+COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server, or less protected';
+
+CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -226,9 +252,17 @@ BEGIN
     IF to_jsonb(box) = to_jsonb(old) THEN
         RETURN;
     END IF;
+    IF mailer._is_exposed(old, box) AND mailer._drop_secrets(old.mailbox_id) THEN
+        box.password_file := CASE WHEN settings ? 'password_file' THEN box.password_file END;
+        RAISE NOTICE USING MESSAGE = format('the password of mailbox "%s" was for %s:%s with tls %s, and is dropped', old.name, old.host, old.port, old.tls),
+            HINT = 'Set the one for the new server with mailer.mailbox_set_password().';
+    END IF;
+    IF settings ?| ARRAY['password_file', 'ca_file'] THEN
+        box.files_by := mailer._principal();
+    END IF;
     BEGIN
         UPDATE mailer.mailbox b
-        SET name = box.name, host = box.host, port = box.port, tls = box.tls, username = box.username, auth = box.auth,
+        SET files_by = box.files_by, name = box.name, host = box.host, port = box.port, tls = box.tls, username = box.username, auth = box.auth,
             password_file = box.password_file, ca_file = box.ca_file, helo_name = box.helo_name,
             from_address = box.from_address, from_name = box.from_name, daily_limit = box.daily_limit,
             ramp_start = box.ramp_start, ramp_step = box.ramp_step, ramp_from = box.ramp_from, gap = box.gap,
@@ -247,13 +281,14 @@ $$;
 COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
 what is still connecting to the server of before goes to the new one at once, and only what is on the wire stays.
+Another host or port, or a weaker tls, drops the password (a NOTICE says so): it was for that server alone.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, from_address, from_name, daily_limit,
 ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default.
 Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
 42501 the host is not allowed, or password_file or ca_file without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -278,7 +313,7 @@ but the statement''s text may reach the server''s log (log_statement) like any o
 Errors: 42704 no such mailbox.';
 
 CREATE FUNCTION mailbox_pause(name text, reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -295,7 +330,7 @@ COMMENT ON FUNCTION mailbox_pause(text, text) IS
 Errors: 42704 no such mailbox.';
 
 CREATE FUNCTION mailbox_resume(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -2,7 +2,7 @@
 -- that still waits. That a template parses is checked here, at the door, by the renderer itself.
 
 CREATE FUNCTION template_set(name text, subject text, body_text text DEFAULT NULL, body_html text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -22,7 +22,7 @@ BEGIN
 
     was_there := EXISTS (SELECT FROM mailer.template t WHERE t.name = template_set.name);
     INSERT INTO mailer.template (name, subject, body_text, body_html, updated_at, updated_by)
-    VALUES (template_set.name, template_set.subject, template_set.body_text, template_set.body_html, mailer._now(), session_user)
+    VALUES (template_set.name, template_set.subject, template_set.body_text, template_set.body_html, mailer._now(), mailer._caller_name())
     ON CONFLICT (name) DO UPDATE
     SET subject = excluded.subject, body_text = excluded.body_text, body_html = excluded.body_html,
         updated_at = excluded.updated_at, updated_by = excluded.updated_by;

@@ -86,7 +86,7 @@ CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAU
     window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
     jitter numeric DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
     starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -103,7 +103,7 @@ BEGIN
         campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
         campaign_create.jitter, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
-        mailer._now(), session_user)
+        mailer._now(), mailer._caller_name())
     ON CONFLICT (name) DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -140,7 +140,7 @@ $$;
 COMMENT ON FUNCTION _check_campaign(text, jsonb) IS 'Error 42704 when the template isn''t there, 22023 when the headers can''t be sent';
 
 CREATE FUNCTION campaign_alter(campaign_id bigint, settings jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -231,7 +231,7 @@ $$;
 COMMENT ON FUNCTION _change_campaign(campaign, "char", text, text) IS 'Writes a new state, the event of it, and tells the engine';
 
 CREATE FUNCTION campaign_start(campaign_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_start.campaign_id, '{d}', 'started'),
@@ -249,7 +249,7 @@ COMMENT ON FUNCTION campaign_start(bigint) IS
 Errors: 42704 no such campaign, 55000 it is not a draft.';
 
 CREATE FUNCTION campaign_pause(campaign_id bigint, reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_pause.campaign_id, '{r}', 'paused'),
@@ -261,7 +261,7 @@ COMMENT ON FUNCTION campaign_pause(bigint, text) IS
 Errors: 42704 no such campaign, 55000 it is not running.';
 
 CREATE FUNCTION campaign_resume(campaign_id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_resume.campaign_id, '{p}', 'resumed'),
@@ -272,7 +272,7 @@ COMMENT ON FUNCTION campaign_resume(bigint) IS
 'Lets a paused campaign go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
 
 CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -282,7 +282,7 @@ BEGIN
     PERFORM FROM mailer.campaign c WHERE c.campaign_id = campaign_cancel.campaign_id FOR UPDATE;
     old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
     PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'),
-        'campaign_cancelled', by_role => session_user);
+        'campaign_cancelled', by_role => mailer._caller_name());
     PERFORM mailer._change_campaign(old, 'x', COALESCE(NULLIF(btrim(campaign_cancel.reason), ''), 'no reason given'),
         'campaign_cancelled');
 END;

@@ -48,10 +48,10 @@ COMMENT ON FUNCTION _campaign_reopen(bigint, text) IS 'Sets a completed campaign
 
 -- Whether a campaign has leads already is asked by index: a planner that expects to meet one of them soon would read the
 -- whole table to find that there is none.
-CREATE FUNCTION _store_leads(campaign_id bigint, lane_id bigint, queued_by text, template text, domain text, epoch bigint,
+CREATE FUNCTION _store_leads(campaign_id bigint, lane_id bigint, principal_id bigint, template text, domain text, epoch bigint,
     due_at timestamptz, recipients text[], variables jsonb[], external_ids text[]) RETURNS bigint[]
 LANGUAGE c VOLATILE SET enable_seqscan = off AS 'MODULE_PATHNAME', 'mailer_store_leads';
-COMMENT ON FUNCTION _store_leads(bigint, bigint, text, text, text, bigint, timestamptz, text[], jsonb[], text[]) IS
+COMMENT ON FUNCTION _store_leads(bigint, bigint, bigint, text, text, bigint, timestamptz, text[], jsonb[], text[]) IS
 'Writes the leads that are new to a campaign: how many are queued, how many have failed (invalid_address), and the id of the first or 0';
 
 CREATE FUNCTION _add_leads(campaign_id bigint, recipients text[], variables jsonb[], external_ids text[]) RETURNS bigint[]
@@ -62,7 +62,7 @@ DECLARE
     due_at timestamptz := GREATEST(mailer._now(), c.starts_at);
     stored bigint[];
 BEGIN
-    stored := mailer._store_leads(_add_leads.campaign_id, c.lane_id, session_user, c.template, c.domain, c.epoch, due_at,
+    stored := mailer._store_leads(_add_leads.campaign_id, c.lane_id, mailer._principal(), c.template, c.domain, c.epoch, due_at,
         _add_leads.recipients, _add_leads.variables, _add_leads.external_ids);
     IF stored[1] > 0 THEN
         IF c.state = 'c' THEN
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION _add_leads(bigint, text[], jsonb[], text[]) IS 'Adds leads t
 
 CREATE FUNCTION campaign_add(campaign_id bigint, recipient text, variables jsonb DEFAULT '{}', external_id text DEFAULT NULL)
     RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     IF jsonb_typeof(campaign_add.variables) <> 'object' THEN
@@ -95,7 +95,7 @@ Errors: 42704 no such campaign, 55000 it is cancelled, 22023 variables is not an
 
 CREATE FUNCTION campaign_add_many(campaign_id bigint, recipients text[], variables jsonb[] DEFAULT NULL,
     external_ids text[] DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
     stored bigint[];
@@ -123,7 +123,7 @@ variables, external_ids: one for each recipient, or NULL. Bad addresses are reco
 Errors: 42704 no such campaign, 55000 it is cancelled, 2202E the arrays differ in length, 22023 one of variables is not an object.';
 
 CREATE FUNCTION campaign_retry_failed(campaign_id bigint) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

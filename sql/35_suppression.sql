@@ -3,7 +3,7 @@
 
 CREATE FUNCTION suppress(address text, reason text DEFAULT NULL, expires_at timestamptz DEFAULT NULL, scope text DEFAULT 'all')
     RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -11,7 +11,7 @@ DECLARE
 BEGIN
     PERFORM mailer._check_scope(suppress.scope);
     INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, created_by)
-    VALUES (mailer._address_key(bare), suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), session_user)
+    VALUES (mailer._address_key(bare), suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), mailer._caller_name())
     ON CONFLICT (address_key, scope) DO UPDATE
     SET address = excluded.address, reason = excluded.reason, expires_at = excluded.expires_at,
         created_at = excluded.created_at, created_by = excluded.created_by;
@@ -27,7 +27,7 @@ scope: all, bulk (campaigns, and notifications that aren''t required), category:
 Errors: 22023 a bad address or scope.';
 
 CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -4,12 +4,12 @@
 -- the cluster and database that arming is bound to. arm() is the one statement that adopts and binds; a person says it.
 
 CREATE FUNCTION pause(reason text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
     why text := COALESCE(NULLIF(btrim(pause.reason), ''), 'no reason given');
 BEGIN
-    INSERT INTO mailer.control (paused_at, paused_by, pause_reason) VALUES (mailer._now(), session_user, why)
+    INSERT INTO mailer.control (paused_at, paused_by, pause_reason) VALUES (mailer._now(), mailer._caller_name(), why)
     ON CONFLICT (is_only_row) DO UPDATE SET pause_reason = excluded.pause_reason, paused_by = excluded.paused_by;
     PERFORM mailer._log_event('paused', jsonb_build_object('reason', why));
     PERFORM mailer._changed();
@@ -19,7 +19,7 @@ COMMENT ON FUNCTION pause(text) IS
 'Nothing more is sent from this database until mailer.resume(); what is at the final dot is finished. Queueing goes on. Pausing again changes the reason.';
 
 CREATE FUNCTION resume() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     DELETE FROM mailer.control;
@@ -32,12 +32,13 @@ $$;
 COMMENT ON FUNCTION resume() IS 'Ends mailer.pause(). Campaigns go on at their gap; what they missed is counted, not made up for';
 
 CREATE FUNCTION arm() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
     new_epoch bigint := mailer._new_epoch();
     waiting_epochs bigint[];
     held_count bigint;
+    roles record;
 BEGIN
     -- Two at once would each forget what the other adopts.
     LOCK TABLE mailer.arming IN SHARE ROW EXCLUSIVE MODE;
@@ -47,7 +48,7 @@ BEGIN
     FROM (SELECT q.epoch, count(*) AS messages FROM mailer.queue_entry q GROUP BY q.epoch) e;
 
     INSERT INTO mailer.arming (epoch, adopted, system_identifier, database_oid, control_inode, armed_at, armed_by)
-    SELECT new_epoch, waiting_epochs || new_epoch, b.system_identifier, b.database_oid, b.control_inode, mailer._now(), session_user
+    SELECT new_epoch, waiting_epochs || new_epoch, b.system_identifier, b.database_oid, b.control_inode, mailer._now(), mailer._caller_name()
     FROM mailer._binding() b
     ON CONFLICT (is_only_row) DO UPDATE
     SET epoch = excluded.epoch,
@@ -55,12 +56,24 @@ BEGIN
         adopted = ARRAY(SELECT DISTINCT e FROM unnest(arming.adopted || excluded.adopted) e ORDER BY e),
         system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
         control_inode = excluded.control_inode, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
-    PERFORM mailer._log_event('armed', jsonb_build_object('epoch', new_epoch, 'released', held_count));
+    roles := mailer._rebind_principals();
+    PERFORM mailer._log_event('armed', jsonb_build_object('epoch', new_epoch, 'released', held_count, 'roles', roles.rebound,
+        'roles_missing', roles.missing));
     PERFORM mailer._changed();
     PERFORM mailer._wake(1, mailer._now());  -- with the first wake-up the engine counts what a dump brought
     RAISE NOTICE 'mailer is armed: this database sends, % waiting messages that were held included', held_count;
+    IF roles.rebound IS NOT NULL THEN
+        RAISE NOTICE USING MESSAGE = format('what was queued and granted elsewhere belongs to the roles of the same names here: %s',
+            array_to_string(roles.rebound, ', '));
+    END IF;
+    IF roles.missing IS NOT NULL THEN
+        RAISE NOTICE USING MESSAGE = format('there are no roles of these names here: %s', array_to_string(roles.missing, ', ')),
+            DETAIL = 'What they queued is sent, unless it names a loader or send_if: that waits.',
+            HINT = 'Create the roles, and call mailer.arm() again.';
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION arm() IS
 'Lets a restored, copied or promoted database send: adopts all that waits and binds the extension to this cluster and database.
+Where it came from another cluster, rights and late-bound functions belong to the roles of the same names from now on: a NOTICE lists them.
 Make sure first that the original doesn''t send the same mails.';

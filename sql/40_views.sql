@@ -28,12 +28,13 @@ SELECT m.message_id,
        q.priority::integer AS priority,
        m.template,
        CASE m.kind WHEN 'n' THEN 'normal' WHEN 'w' THEN 'warmup' END AS kind,
-       m.queued_by,
+       p.name AS queued_by,
        m.idempotency_key,
        m.thread_key,
        m.category,
        m.internet_message_id,
-       m.purged_at
+       m.purged_at,
+       n.name AS tenant
 FROM mailer.message m
 LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
 LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
@@ -41,7 +42,9 @@ LEFT JOIN mailer.attempt a ON a.message_id = q.message_id AND a.attempt = q.try_
 LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id
 LEFT JOIN mailer.mailbox b
     ON b.mailbox_id = COALESCE(o.mailbox_id, q.mailbox_id, a.mailbox_id, CASE cardinality(l.pool) WHEN 1 THEN l.pool[1] END)
-LEFT JOIN mailer.template t ON t.name = m.template;
+LEFT JOIN mailer.template t ON t.name = m.template
+LEFT JOIN mailer.principal p ON p.id = m.principal_id
+LEFT JOIN mailer.tenant n ON n.id = m.tenant_id;
 COMMENT ON VIEW message_status IS 'Every message with where it stands: state, reason, when it is due, how often it was tried, and the mail server''s last words';
 COMMENT ON COLUMN message_status.state IS 'pending, sending, sent, failed, cancelled or unconfirmed';
 COMMENT ON COLUMN message_status.reason IS 'Why it was not simply sent: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, quarantined, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, replied, bounced, complained, stopped, campaign_ended, contact_gone, reply_lost, server_crash or promoted; of a sent one, who got nothing (1 of 3 refused) or confirmed';
@@ -53,6 +56,8 @@ COMMENT ON COLUMN message_status.attempts IS 'Tries so far; attempt_log has a ro
 COMMENT ON COLUMN message_status.sent_at IS 'When the mail server took it';
 COMMENT ON COLUMN message_status.reply_code IS 'The mail server''s last reply (RFC 5321), also of a try that is to be repeated';
 COMMENT ON COLUMN message_status.settled_by IS 'Role that settled it by hand (cancel, resolve); NULL when the engine did';
+COMMENT ON COLUMN message_status.queued_by IS 'Role that queued it; its functions run as this role';
+COMMENT ON COLUMN message_status.tenant IS 'Whose it is: operator, or the first role of the tenant';
 COMMENT ON COLUMN message_status.purged_at IS 'When mailer.purge() cleared its content';
 
 CREATE VIEW recipient_status AS

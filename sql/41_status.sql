@@ -126,8 +126,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_te
 AS $$
     SELECT b.batch_id, b.label, t.total, t.queued - t.sending, t.sending, t.sent, t.failed, t.cancelled, t.unconfirmed,
            format('sent %s of %s', t.sent, t.total),
-           b.gap, b.created_at, b.created_by
+           b.gap, b.created_at, p.name
     FROM mailer.batch_entry b
+    LEFT JOIN mailer.principal p ON p.id = b.principal_id
     LEFT JOIN mailer._counts('b', _batch_rows.only_id) c ON c.id = b.batch_id
     LEFT JOIN (
         SELECT m.batch_id, count(*) AS sending

@@ -113,6 +113,10 @@ BEGIN
         LEFT JOIN mailer.mailbox b ON b.mailbox_id = p.id WHERE b.mailbox_id IS NULL
     ) x;
 
+    RETURN QUERY SELECT 'a message waits in a lane of its tenant, and was queued by somebody', count(*), mailer._sample(array_agg(m.message_id::text ORDER BY m.message_id))
+    FROM mailer.message m LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id LEFT JOIN mailer.principal p ON p.id = m.principal_id
+    WHERE m.message_id >= first_id AND m.created_at >= since AND (l.tenant_id IS DISTINCT FROM m.tenant_id OR p.id IS NULL);
+
     RETURN QUERY SELECT 'a lead is known by its address', count(*), mailer._sample(array_agg(m.message_id::text ORDER BY m.message_id))
     FROM mailer.message m
     WHERE m.message_id >= first_id AND m.created_at >= since AND num_nonnulls(m.campaign_id, m.batch_id) = 1 AND m.address_key NOT LIKE 'invalid:%'
@@ -130,10 +134,10 @@ BEGIN
         WHERE m.batch_id IS NOT NULL GROUP BY m.batch_id, m.address_key HAVING count(*) > 1
     ) x WHERE since = '-infinity';
 
-    RETURN QUERY SELECT 'no idempotency key stands for two messages', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    RETURN QUERY SELECT 'no idempotency key of a tenant stands for two messages', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
     FROM (
         SELECT m.idempotency_key AS what FROM mailer.message m
-        WHERE m.idempotency_key IS NOT NULL GROUP BY m.idempotency_key HAVING count(*) > 1
+        WHERE m.idempotency_key IS NOT NULL GROUP BY m.tenant_id, m.idempotency_key HAVING count(*) > 1
     ) x WHERE since = '-infinity';
 END;
 $$;

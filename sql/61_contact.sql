@@ -19,7 +19,7 @@ COMMENT ON FUNCTION _check_user(text) IS 'Error 22004 or 22023 unless it can be 
 
 CREATE FUNCTION contact_set(user_id text, address text, name text DEFAULT NULL, timezone text DEFAULT NULL,
     locale text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -73,7 +73,7 @@ CREATE FUNCTION category_set(name text, is_required boolean DEFAULT false, rate_
     rate_period interval DEFAULT '1 hour', mail_delay interval DEFAULT '0', mailbox text DEFAULT NULL,
     digest_template text DEFAULT NULL, digest_hour integer DEFAULT 8, collapse_window interval DEFAULT '10 s',
     is_announced boolean DEFAULT true) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -151,23 +151,23 @@ BEGIN
         RETURN 1;
     END IF;
     LOOP
-        SELECT l.lane_id INTO found_lane FROM mailer.lane l WHERE l.pool_key = members[1]::text;
+        SELECT l.lane_id INTO found_lane FROM mailer.lane l WHERE l.tenant_id = 1 AND l.pool_key = members[1]::text;
         IF found_lane IS NULL THEN
             INSERT INTO mailer.lane (kind, pool, pool_key) VALUES ('s', members, members[1]::text)
-            ON CONFLICT (pool_key) DO NOTHING RETURNING lane_id INTO found_lane;
+            ON CONFLICT (tenant_id, pool_key) DO NOTHING RETURNING lane_id INTO found_lane;
         END IF;
         EXIT WHEN found_lane IS NOT NULL;
     END LOOP;
     RETURN found_lane;
 END;
 $$;
-COMMENT ON FUNCTION _stream_lane(text) IS 'The lane of ordinary mail from this mailbox, made when it is first needed; NULL is the default pool''s';
+COMMENT ON FUNCTION _stream_lane(text) IS 'The operators'' lane of ordinary mail from this mailbox, made when it is first needed; NULL is the default pool''s';
 
 -- ── Preferences ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CREATE FUNCTION preference_set(user_id text, category text, email_enabled boolean DEFAULT true, in_app_enabled boolean DEFAULT true,
     digest text DEFAULT 'immediate') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

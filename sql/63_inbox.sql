@@ -59,7 +59,7 @@ COMMENT ON FUNCTION _render_quietly(text, jsonb, boolean) IS 'A rendered templat
 CREATE FUNCTION inbox(user_id text, only_unread boolean DEFAULT false, max_rows integer DEFAULT 50)
     RETURNS TABLE (notification_id bigint, category text, title text, body text, variables jsonb, actor_count bigint,
         created_at timestamptz, read_at timestamptz)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -103,7 +103,7 @@ $$;
 COMMENT ON FUNCTION inbox_unread(text) IS 'How many of a user''s notifications are unread';
 
 CREATE FUNCTION inbox_mark_read(user_id text, notification_id bigint DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE

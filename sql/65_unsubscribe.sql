@@ -73,7 +73,7 @@ $$;
 COMMENT ON FUNCTION _read_token(text) IS 'Scope and address of a token; error 22023 unless this database signed it';
 
 CREATE FUNCTION unsubscribe(token text) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -82,7 +82,7 @@ DECLARE
 BEGIN
     SELECT r.scope, r.address_key INTO named FROM mailer._read_token(unsubscribe.token) r;
     INSERT INTO mailer.suppression (address_key, scope, address, reason, created_at, created_by)
-    VALUES (named.address_key, named.scope, named.address_key, 'unsubscribed', mailer._now(), session_user)
+    VALUES (named.address_key, named.scope, named.address_key, 'unsubscribed', mailer._now(), mailer._caller_name())
     ON CONFLICT (address_key, scope) DO UPDATE SET reason = excluded.reason, expires_at = NULL;
     IF named.scope LIKE 'category:%' THEN
         category_name := substr(named.scope, length('category:') + 1);

@@ -57,23 +57,86 @@ END;
 $$;
 COMMENT ON FUNCTION _grant(name, text[]) IS 'Grants a role what the levels may use';
 
-CREATE FUNCTION grant_sender(role name) RETURNS void
+-- The principal of a role that is to be granted something. The owner's is made too: notifications name it, and their first
+-- transaction shouldn't make others wait.
+CREATE FUNCTION _grantee(role name) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
+DECLARE
+    found_oid CONSTANT oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
 BEGIN
+    IF found_oid IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role);
+    END IF;
+    PERFORM mailer._principal_of(e.extowner) FROM pg_extension e WHERE e.extname = 'mailer';
+    PERFORM mailer._principals_changed();
+    RETURN mailer._principal_of(found_oid);
+END;
+$$;
+COMMENT ON FUNCTION _grantee(name) IS 'The principal of a role by name; error 42704 when there is none';
+
+CREATE FUNCTION grant_sender(role name, share_with name DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    grantee CONSTANT bigint := mailer._grantee(role);
+    tenant CONSTANT bigint := COALESCE(mailer._tenant_of_sender(share_with),
+        (SELECT p.tenant_id FROM mailer.principal p WHERE p.id = grantee), mailer._new_tenant(role));
+BEGIN
+    UPDATE mailer.principal p SET is_sender = true, tenant_id = tenant WHERE p.id = grantee;
     PERFORM mailer._grant(role, '{sender}');
     -- A message's status by its id: what an application keeps. All of them at a time is for viewers.
     EXECUTE format('GRANT EXECUTE ON FUNCTION mailer.status(bigint) TO %I', role);
 END;
 $$;
-COMMENT ON FUNCTION grant_sender(name) IS
-'Lets a role queue mail, cancel it and ask about it by id: what an application needs. It sees no mail of others in views and no settings.
-Call it again after ALTER EXTENSION UPDATE. DROP OWNED BY role takes it back. Errors: 42704 no such role, 42501 you don''t own the extension.';
+COMMENT ON FUNCTION grant_sender(name, name) IS
+'Lets a role queue mail, cancel it and ask about it by id: what an application needs. It makes the role a tenant of its own, which sees
+nothing of others'' mail, contacts and suppressions. Roles that have the role''s rights act for the same tenant.
+share_with: a role that is a sender already; both are one tenant. Call it again after ALTER EXTENSION UPDATE. mailer.revoke() takes it back.
+Errors: 42704 no such role, 55000 share_with is not a sender, 42501 you don''t own the extension.';
+
+CREATE FUNCTION _tenant_of_sender(role name) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    grantee CONSTANT bigint := CASE WHEN role IS NOT NULL THEN mailer._grantee(role) END;
+    found_tenant bigint;
+BEGIN
+    IF role IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT p.tenant_id INTO found_tenant FROM mailer.principal p WHERE p.id = grantee AND p.is_sender;
+    IF found_tenant IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('role "%s" is not a sender', role),
+            HINT = format('Call mailer.grant_sender(%L) first.', role);
+    END IF;
+    RETURN found_tenant;
+END;
+$$;
+COMMENT ON FUNCTION _tenant_of_sender(name) IS 'The tenant of a role that grant_sender() was called for; NULL for NULL, error 55000 for another role';
+
+CREATE FUNCTION _new_tenant(role name) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    new_id bigint := nextval('mailer.tenant_id_seq');
+    new_lane bigint;
+BEGIN
+    INSERT INTO mailer.lane (kind, pool_key, tenant_id) VALUES ('s', 'default', new_id) RETURNING lane_id INTO new_lane;
+    INSERT INTO mailer.tenant (id, name, lane_id) OVERRIDING SYSTEM VALUE
+    VALUES (new_id, CASE WHEN EXISTS (SELECT FROM mailer.tenant t WHERE t.name = role) THEN role || ' ' || new_id ELSE role END, new_lane);
+    RETURN new_id;
+END;
+$$;
+COMMENT ON FUNCTION _new_tenant(name) IS 'Makes a tenant, named after its first role';
 
 CREATE FUNCTION grant_viewer(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
+DECLARE
+    grantee CONSTANT bigint := mailer._grantee(role);
 BEGIN
+    UPDATE mailer.principal p SET is_viewer = true WHERE p.id = grantee;
     PERFORM mailer._grant(role, '{viewer}');
 END;
 $$;
@@ -84,7 +147,10 @@ Errors: 42704 no such role, 42501 you don''t own the extension.';
 CREATE FUNCTION grant_operator(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
+DECLARE
+    grantee CONSTANT bigint := mailer._grantee(role);
 BEGIN
+    UPDATE mailer.principal p SET is_operator = true WHERE p.id = grantee;
     PERFORM mailer._grant(role, '{sender,viewer,operator}');
 END;
 $$;

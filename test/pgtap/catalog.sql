@@ -36,6 +36,21 @@ SELECT is_empty($$
       AND NOT COALESCE(p.proconfig @> '{"search_path=pg_catalog, mailer, pg_temp"}', false)$$,
     'whatever runs with the owner''s rights pins its search path');
 
+-- Inside SECURITY DEFINER nobody can tell who called, and that is what rights and by_role are about.
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = 'mailer'::regnamespace AND p.prosecdef AND p.proname !~ '^_' AND l.lanname = 'plpgsql' AND p.provolatile = 'v'$$,
+    'what users call in PL/pgSQL, and changes something, comes through the door: LANGUAGE mailer_plpgsql instead of SECURITY DEFINER');
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = 'mailer'::regnamespace AND p.proname ~ '_(sender|viewer|operator|gateway|mailbox|template)$' AND p.proname ~ '^grant' AND l.lanname = 'mailer_plpgsql'$$,
+    'but for what grants: that takes the caller''s own rights');
+SELECT is_empty($$
+    SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+    WHERE p.pronamespace = 'mailer'::regnamespace AND l.lanname = 'mailer_plpgsql'
+      AND NOT COALESCE(p.proconfig @> '{"search_path=pg_catalog, mailer, pg_temp"}', false)$$,
+    'whatever comes through the door pins its search path');
+
 SELECT is_empty($$
     SELECT p.proname FROM pg_proc p
     WHERE p.pronamespace = 'mailer'::regnamespace AND p.proname !~ '^_'
@@ -79,7 +94,7 @@ INSERT INTO promised VALUES
 ('pause', 'reason text'),
 ('resume', ''),
 ('arm', ''),
-('grant_sender', 'role name'),
+('grant_sender', 'role name, share_with name DEFAULT NULL::name'),
 ('grant_operator', 'role name'),
 ('grant_viewer', 'role name'),
 ('verify', 'since timestamp with time zone DEFAULT NULL::timestamp with time zone'),

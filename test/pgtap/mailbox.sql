@@ -75,5 +75,35 @@ SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi')$$, '22004', NULL, 'a te
 SELECT throws_ok($$SELECT mailer.template_set(NULL, 'Hi', 'x')$$, '22004', NULL, 'a template needs a name');
 SELECT throws_ok($$SELECT mailer.template_set('t', 'Hi {{name', 'x')$$, '42601', NULL, 'a template must parse');
 
+-- ── A secret is for its server alone (T8) ──────────────────────────────────────────────────────────────────────────
+SELECT mailer.mailbox_create('kept', 'smtp.example.com', username => 'kept@example.com') AS kept \gset
+CREATE FUNCTION pg_temp.keeps(settings jsonb) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM mailer.mailbox_set_password('kept', 'secret');
+    PERFORM mailer.mailbox_alter('kept', settings);
+    RETURN (SELECT has_password FROM mailer.mailbox_status WHERE mailbox = 'kept');
+END $$;
+SELECT is(pg_temp.keeps(c.settings), c.keeps, 'the password is ' || CASE WHEN c.keeps THEN 'kept' ELSE 'dropped' END || ' with ' || c.settings)
+FROM (VALUES ('{"gap": "1 s"}'::jsonb, true), ('{"host": "SMTP.example.com"}', true), ('{"host": "smtp.example.org"}', false), ('{"port": 2525}', false),
+    ('{"tls": "implicit"}', true), ('{"tls": "starttls"}', true), ('{"tls": "opportunistic"}', false), ('{"tls": "none"}', false), ('{"tls": "starttls"}', true)) c(settings, keeps);
+SELECT lives_ok($$SELECT mailer.mailbox_alter('kept', '{"password_file": "/tmp/secret"}')$$, 'a file is a secret, too');
+SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), '/tmp/secret', 'it is named …');
+SELECT mailer.mailbox_alter('kept', '{"host": "smtp.evil.example"}') \g /dev/null
+SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), NULL, '… and goes with the server');
+SELECT mailer.mailbox_alter('kept', '{"host": "smtp.example.com", "password_file": "/tmp/new"}') \g /dev/null
+SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), '/tmp/new', 'but for one that is named for the new server');
+-- Files are read in the name of who named them (T7): asked again each time.
+CREATE ROLE tap_files;
+SELECT mailer.grant_operator('tap_files') \g /dev/null
+GRANT pg_read_server_files TO tap_files;
+SET ROLE tap_files;
+SELECT mailer.mailbox_alter('kept', '{"ca_file": "/etc/ssl/ca.pem"}') \g /dev/null
+RESET ROLE;
+SELECT ok((SELECT mailer._may_read_files(files_by) FROM mailer.mailbox WHERE name = 'kept'), 'who may read files names one');
+REVOKE pg_read_server_files FROM tap_files;
+SELECT mailer.template_set('files', 's', 'b') \g /dev/null
+SELECT mailer.campaign_create('files', 'files', '{kept}') AS files \gset
+SELECT matches((SELECT detail FROM mailer.campaign_explain(:files) WHERE gate = 'mailbox_enabled'), 'may not read the server''s files', 'and who may no more has a mailbox that waits');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -12,7 +12,7 @@ SELECT mailer.notify('owner', 'likes', 'liked', '{"post": "P"}', 'ada') \g /dev/
 SELECT results_eq($$SELECT recipient, state, due_at FROM mailer.message_status WHERE message_id = pg_temp.newest()$$,
     $$VALUES ('owner@example.com', 'pending', timestamptz '2030-05-01 10:00+00')$$, 'a mail is queued, due at once');
 SELECT results_eq($$SELECT * FROM pg_temp.says(pg_temp.newest())$$, $$VALUES ('Ada liked P', 'Hello Olga, 1: [Ada]')$$, 'that says what the inbox says');
-SELECT results_eq($$SELECT header_to, headers ->> 'Auto-Submitted', category, loader, queued_by FROM mailer.message WHERE message_id = pg_temp.newest()$$,
+SELECT results_eq($$SELECT m.header_to, m.headers ->> 'Auto-Submitted', m.category, m.loader, s.queued_by::text FROM mailer.message m JOIN mailer.message_status s USING (message_id) WHERE message_id = pg_temp.newest()$$,
     $$VALUES ('"Olga" <owner@example.com>', 'auto-generated', 'likes', NULL, 'postgres')$$, 'addressed by name, marked as automatic, of its category');
 SELECT mailer.notify('owner', 'security', 'liked') \g /dev/null
 SELECT is((SELECT category FROM mailer.message WHERE message_id = pg_temp.newest()), NULL, 'a required category''s mail has none: no unsubscribing stops it');

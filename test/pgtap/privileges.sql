@@ -57,9 +57,9 @@ RESET search_path;
 
 -- Files of the server are read by the engine: naming one takes the right to read them.
 SELECT lives_ok($$SELECT mailer.mailbox_alter('one', '{"ca_file": "/etc/ssl/ca.pem"}')$$, 'a superuser names a file');
-SET SESSION AUTHORIZATION tap_operator;
+SET ROLE tap_operator;
 SELECT throws_ok($$SELECT mailer.mailbox_alter('one', '{"password_file": "/etc/shadow"}')$$, '42501', NULL, 'an operator names no file of the server');
-RESET SESSION AUTHORIZATION;
+RESET ROLE;
 
 SELECT * FROM finish();
 ROLLBACK;

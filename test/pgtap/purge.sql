@@ -4,7 +4,7 @@ SELECT plan(14);
 SELECT mailer.pause('the rows of this test are not for sending') \g /dev/null
 
 INSERT INTO mailer.lane (kind, batch_id, gap) VALUES ('b', 77, '5 s') RETURNING lane_id AS batch_lane \gset
-INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_by) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 'tester');
+INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 1, 1);
 SELECT pg_temp.queue_mail('{a@example.com}', :batch_lane, 77) AS b1 \gset
 SELECT pg_temp.queue_mail('{b@example.com}', :batch_lane, 77) AS b2 \gset
 SELECT pg_temp.queue_mail('{c@example.com,d@example.com}') AS pair \gset

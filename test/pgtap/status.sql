@@ -55,7 +55,7 @@ SELECT is((SELECT count(*) FROM mailer.missed_slot WHERE campaign = 'draft'), 2:
 
 -- Batches.
 INSERT INTO mailer.lane (kind, batch_id, gap) VALUES ('b', 77, '5 s') RETURNING lane_id AS batch_lane \gset
-INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_by) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket 156', '5 s', 'tester');
+INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket 156', '5 s', 1, 1);
 SELECT is((SELECT summary FROM mailer.batch_status(77)), 'sent 0 of 0', 'an empty batch');
 SELECT pg_temp.queue_mail(ARRAY['b' || i || '@example.com'], :batch_lane, 77) FROM generate_series(1, 8) i \g /dev/null
 SELECT pg_temp.send(m.message_id, '2030-01-07 12:00 Europe/Warsaw'::timestamptz + row_number() OVER () * interval '10 s', :one)
@@ -64,7 +64,7 @@ SELECT results_eq('SELECT batch_id, label, total, pending, sending, sent, failed
     $$VALUES (77::bigint, 'ticket 156', 8::bigint, 2::bigint, 0::bigint, 6::bigint, 0::bigint, 0::bigint, 0::bigint, 'sent 6 of 8')$$, 'a batch is summed up by its label');
 UPDATE mailer.queue_entry SET state = 's', token = 2, mailbox_id = :two, claimed_at = now(), reserved_day = '2030-01-07' WHERE lane_id = :batch_lane;
 SELECT results_eq('SELECT pending, sending FROM mailer.batch WHERE batch_id = 77', 'VALUES (0::bigint, 2::bigint)', 'and in the view, with what is on its way');
-INSERT INTO mailer.batch_entry (batch_id, lane_id, label, created_by) OVERRIDING SYSTEM VALUE VALUES (78, 1, 'ticket 156', 'tester');
+INSERT INTO mailer.batch_entry (batch_id, lane_id, label, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (78, 1, 'ticket 156', 1, 1);
 SELECT is((SELECT batch_id FROM mailer.batch_status('ticket 156')), 78::bigint, 'of several with a label the newest is told');
 SELECT is_empty('SELECT * FROM mailer.batch_status(0) UNION ALL SELECT * FROM mailer.batch_status(''none'')', 'a batch that isn''t there has no status');
 DELETE FROM mailer.tally;

@@ -13,7 +13,7 @@ UPDATE mailer.mailbox_day SET used = 2, day_limit = 10 WHERE mailbox_id = :one;
 INSERT INTO mailer.campaign_day (campaign_id, day, used, day_limit) VALUES (:spring, :'noon'::timestamptz::date, 3, 10);
 
 INSERT INTO mailer.lane (kind, batch_id, gap) VALUES ('b', 77, '5 s') RETURNING lane_id AS batch_lane \gset
-INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_by) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 'tester');
+INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 1, 1);
 SELECT pg_temp.queue_mail('{a@example.com}', :batch_lane, 77) AS b1 \gset
 SELECT pg_temp.queue_mail('{b@example.com}', :batch_lane, 77) AS b2 \gset
 SELECT pg_temp.send(:b1, :'noon'::timestamptz + interval '1 h', :two) \g /dev/null
@@ -54,7 +54,9 @@ INSERT INTO corruption VALUES
 ('a lead is known by its address', format('UPDATE mailer.message SET address_key = ''other@example.com'' WHERE message_id = %s', :ada)),
 ('no lead is twice in a campaign', format('DROP INDEX mailer."a lead gets a campaign''s mail once"; UPDATE mailer.message SET address_key = ''ada@example.com'' WHERE message_id = %s', :bob)),
 ('no address is twice in a batch', format('UPDATE mailer.message SET address_key = ''a@example.com'' WHERE message_id = %s', :b2)),
-('no idempotency key stands for two messages', 'DROP INDEX mailer.message_idempotency_key; UPDATE mailer.message SET idempotency_key = ''k'', content_hash = ''x'''),
+('a message waits in a lane of its tenant, and was queued by somebody', 'UPDATE mailer.message SET tenant_id = 2'),
+('a message waits in a lane of its tenant, and was queued by somebody', 'DELETE FROM mailer.principal'),
+('no idempotency key of a tenant stands for two messages', 'DROP INDEX mailer.message_idempotency_key; UPDATE mailer.message SET idempotency_key = ''k'', content_hash = ''x'''),
 ('a mail to one recipient is accepted once at most', format('INSERT INTO mailer.attempt SELECT message_id, 2, mailbox_id, started_at, dot_at, finished_at, stage, code, enhanced_code, reply, outcome FROM mailer.attempt WHERE message_id = %s', :ada)),
 ('nothing is tried after it was settled', format('INSERT INTO mailer.attempt VALUES (%s, 2, 1, now(), NULL, now(), ''rcpt'', 450, NULL, ''later'', ''retry'')', :ada)),
 ('tries are counted as they are logged', format('UPDATE mailer.queue_entry SET try_count = 3 WHERE message_id = %s', :waiting)),

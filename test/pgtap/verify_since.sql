@@ -9,8 +9,8 @@ SELECT mailer.mailbox_create('one', 'smtp.example.com', from_address => 'one@exa
 CREATE FUNCTION pg_temp.mails_until(last timestamptz, how_many integer, gap interval) RETURNS void
 LANGUAGE sql AS $$
     WITH ids AS (SELECT nextval('mailer.message_id_seq') AS id, n, last - (how_many - n) * gap AS at FROM generate_series(1, how_many) n),
-    mail AS (INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
-        SELECT id, at, 'tester', 1, ARRAY['u' || n || '@example.com', 'v@example.com'], 'tt', 'u' || n || '@example.com', 'u@example.com', '<x@example.com>', 'S', 'B' FROM ids),
+    mail AS (INSERT INTO mailer.message (message_id, created_at, tenant_id, principal_id, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
+        SELECT id, at, 1, 1, 1, ARRAY['u' || n || '@example.com', 'v@example.com'], 'tt', 'u' || n || '@example.com', 'u@example.com', '<x@example.com>', 'S', 'B' FROM ids),
     settled AS (INSERT INTO mailer.outcome (message_id, state, settled_at, mailbox_id, try_count) SELECT id, 'S', at, 1, 1 FROM ids),
     file AS (INSERT INTO mailer.message_attachment (message_id, n, filename, content) SELECT id, 1, 'a', 'x' FROM ids),
     person AS (INSERT INTO mailer.recipient (message_id, n, state) SELECT id, r, 'S' FROM ids CROSS JOIN generate_series(1, 2) r),

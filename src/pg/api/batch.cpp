@@ -41,11 +41,12 @@ std::int64_t enqueue_batch(FunctionCallInfo fcinfo) {
     batch.request = read_request(fcinfo, bool{recipient_variables});
     AsOwner owner(fcinfo);
     Spi spi;
+    batch.request.by = sender();
     return store_batch(batch);
 }
 
 std::int64_t batch_cancel(FunctionCallInfo fcinfo) {
-    static Statement find("SELECT FROM mailer.batch_entry b WHERE b.batch_id = $1", {INT8OID});
+    static Statement find("SELECT b.tenant_id FROM mailer.batch_entry b WHERE b.batch_id = $1", {INT8OID});
     static Statement pending(
         R"sql(
         SELECT q.message_id FROM mailer.message m JOIN mailer.queue_entry q ON q.message_id = m.message_id
@@ -63,7 +64,8 @@ std::int64_t batch_cancel(FunctionCallInfo fcinfo) {
     const std::string role = current_role();
     AsOwner owner(fcinfo);
     Spi spi;
-    if (find.run({p_bigint(*id)}).empty())
+    const Rows batch = find.run({p_bigint(*id)});
+    if (batch.empty() || !actor().owns(batch.bigint(0, 1)))
         refuse("batch " + std::to_string(*id) + " does not exist", {}, "Batches are listed in mailer.batch.", "42704");
     std::vector<std::int64_t> ids;
     const Rows rows = pending.run({p_bigint(*id)});

@@ -78,6 +78,7 @@ void notify(FunctionCallInfo fcinfo, const TriggerData& trigger, bool is_alone) 
     if (!arguments.collapse.empty()) notification.key = text_value(render_label(arguments.collapse, changed));
 
     AsOwner owner(fcinfo);
+    notification.tenant_id = sender_of_trigger(trigger).tenant_id;
     for (const Told& one : told) {
         notification.user = text_value(one.user);
         notification.variables = one.variables;

@@ -22,11 +22,12 @@ std::vector<core::Address> read_recipient(const TextValue& recipient) {
 
 std::int64_t enqueue(FunctionCallInfo fcinfo) {
     const std::vector<core::Address> to = read_recipient(Arguments(fcinfo).text());
-    const Request request = read_request(fcinfo);
+    Request request = read_request(fcinfo);
     const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
     call([&] { remember_defaults(fcinfo->flinfo->fn_oid); });
     AsOwner owner(fcinfo);
     Spi spi;
+    request.by = sender();
     return store_message(request, envelope, find_destination(request));
 }
 

@@ -35,7 +35,8 @@ Datum store(FunctionCallInfo fcinfo) {
     Leads leads;
     leads.campaign_id = known(arguments.bigint(), "campaign_id");
     leads.lane_id = known(arguments.bigint(), "lane_id");
-    leads.request.queued_by = arguments.text().view;
+    leads.request.by.tenant_id = operator_tenant;  // campaigns are the operators'
+    leads.request.by.principal_id = known(arguments.bigint(), "principal_id");
     leads.request.template_name = arguments.text();
     leads.domain = arguments.text().view;
     leads.epoch = known(arguments.bigint(), "epoch");
@@ -66,7 +67,7 @@ Datum message_id_domain(FunctionCallInfo fcinfo) {
     const std::int64_t lane = known(Arguments(fcinfo).bigint(), "lane_id");
     const std::string domain = [&] {
         Spi spi;
-        return destination_of_lane(lane).domain;
+        return destination_of_lane(lane, operator_tenant).domain;
     }();
     return text_value(domain).datum;
 }

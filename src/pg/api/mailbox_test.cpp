@@ -31,7 +31,12 @@ std::shared_ptr<const smtp::Endpoint> endpoint_of(const std::string& name) {
         }
         Accounts accounts;
         accounts.read();
-        auto endpoint = accounts.find(rows.bigint(0, 1))->endpoint;
+        const Account& account = *accounts.find(rows.bigint(0, 1));
+        if (account.is_denied_files)
+            throw Refusal({"42501",
+                           "the role that named the files of mailbox \"" + name + "\" may not read the server's files",
+                           "", "Set password_file and ca_file again, as a member of pg_read_server_files."});
+        auto endpoint = account.endpoint;
         if (!is_host_allowed(settings(), endpoint->host, endpoint->port)) {
             throw Refusal({"42501", "host \"" + endpoint->host + "\" is not in mailer.allowed_hosts"});
         }

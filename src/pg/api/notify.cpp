@@ -4,6 +4,7 @@
 // The others are called by functions that have the owner's rights already.
 #include "pg/bridge/identity.hpp"
 #include "pg/notify/notification.hpp"
+#include "pg/tenancy/principal.hpp"
 
 extern "C" {
 #include "utils/fmgrprotos.h"
@@ -42,6 +43,7 @@ MaybeId notify(FunctionCallInfo fcinfo, ToText to_text) {
     notification.key = arguments.text();
     const AsOwner owner(fcinfo);
     const Spi spi;
+    notification.tenant_id = tenant_actor().tenant_id;
     const auto id = notify_user(notification);
     return {id.value_or(0), !id};
 }

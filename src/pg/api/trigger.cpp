@@ -44,12 +44,12 @@ void notify(FunctionCallInfo fcinfo, const TriggerData& trigger) {
         batch.label = text_value(core::whole_characters(label, longest_label));
     }
     Request& request = batch.request;
-    request.queued_by = current_role();
     request.template_name = text_value(arguments.template_name);
     if (!arguments.mailbox.empty()) request.mailboxes.push_back(arguments.mailbox);
     request.now = request.due_at = transaction_now();
 
     AsOwner owner(fcinfo);
+    request.by = sender_of_trigger(trigger);
     request.variables = row_variables(row);
     store_batch(batch);
 }

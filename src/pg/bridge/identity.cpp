@@ -24,25 +24,41 @@ Oid owner_of_function(Oid function) {
 
 }  // namespace
 
-AsOwner::AsOwner(FunctionCallInfo fcinfo) : exceptions_(std::uncaught_exceptions()) {
-    const Oid owner = owner_of_function(fcinfo->flinfo->fn_oid);
+const AsOwner* AsOwner::innermost_ = nullptr;
+
+AsOwner::AsOwner(FunctionCallInfo fcinfo, Path path)
+    : outer_(innermost_),
+      owner_(owner_of_function(fcinfo->flinfo->fn_oid)),
+      caller_(calling_role()),
+      exceptions_(std::uncaught_exceptions()) {
     GetUserIdAndSecContext(&saved_user_, &saved_context_);
-    guc_level_ = NewGUCNestLevel();
-    call([] {
-        set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-                          false);
-    });
-    SetUserIdAndSecContext(owner, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
+    if (path == Path::is_pinned_here) {
+        guc_level_ = NewGUCNestLevel();
+        call([] {
+            set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                              0, false);
+        });
+    }
+    SetUserIdAndSecContext(owner_, saved_context_ | SECURITY_LOCAL_USERID_CHANGE);
+    innermost_ = this;
 }
 
 AsOwner::~AsOwner() {
-    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores everything
-    AtEOXact_GUC(true, guc_level_);
+    innermost_ = outer_;
+    if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores the rest
+    if (guc_level_ != 0) AtEOXact_GUC(true, guc_level_);
     SetUserIdAndSecContext(saved_user_, saved_context_);
 }
 
+// With other rights than an AsOwner took, somebody else's function is running inside of it, and that is the caller.
+Oid calling_role() noexcept {
+    const AsOwner* const innermost = AsOwner::innermost_;
+    const Oid user = GetUserId();
+    return innermost != nullptr && user == innermost->owner_ ? innermost->caller_ : user;
+}
+
 std::string current_role() {
-    char* name = call([] { return GetUserNameFromId(GetUserId(), false); });
+    char* name = call([] { return GetUserNameFromId(calling_role(), false); });
     std::string role(name);
     pfree(name);
     return role;

@@ -4,7 +4,8 @@
 //
 // While an AsOwner lives, search_path is pinned: a user who puts an operator of
 // his own before pg_catalog's must not have it run with the owner's rights.
-// After an exception the (sub)transaction's abort restores both.
+// After an exception the (sub)transaction's abort restores both. Whoever asks
+// calling_role() meanwhile still learns who called.
 #pragma once
 
 #include "pg/bridge/guard.hpp"
@@ -13,21 +14,30 @@ namespace mailer::pg {
 
 class AsOwner {
 public:
+    enum class Path { is_pinned_here, is_set };  // is_set: by the function's own SET clause
+
     // The owner is that of the SQL function that is being called.
-    explicit AsOwner(FunctionCallInfo fcinfo);
+    explicit AsOwner(FunctionCallInfo fcinfo, Path path = Path::is_pinned_here);
     ~AsOwner();
     AsOwner(const AsOwner&) = delete;
     AsOwner& operator=(const AsOwner&) = delete;
 
 private:
+    friend Oid calling_role() noexcept;
+    static const AsOwner* innermost_;
+
+    const AsOwner* outer_;
+    Oid owner_;
+    Oid caller_;
     Oid saved_user_ = InvalidOid;
     int saved_context_ = 0;
-    int guc_level_ = 0;
+    int guc_level_ = 0;  // 0: no settings to give back
     int exceptions_ = 0;
 };
 
-// The name of the role whose rights are in force: what queued_by and by_role
-// say. Ask before an AsOwner is made.
-std::string current_role();
+// The role that called the function of ours that has the owner's rights now; outside of one, the role whose rights are
+// in force. Never the session's user: where VACUUM or a sender runs a user's function, that is the superuser.
+Oid calling_role() noexcept;
+std::string current_role();  // its name: what by_role says
 
 }  // namespace mailer::pg

@@ -50,9 +50,10 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
 
 void Accounts::read() {
     static Statement statement(
-        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password, m.password_file, "
-        "m.auth, m.helo_name,"
-        "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name"
+        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,"
+        "       CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,"
+        "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,"
+        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by)"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id",
         {});
     std::map<std::int64_t, Account> fresh;
@@ -63,6 +64,7 @@ void Accounts::read() {
         account.name = rows.text(i, 2);
         account.from_address = rows.text(i, 15);
         account.from_name = rows.text(i, 16);
+        account.is_denied_files = rows.boolean(i, 17);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         if (known != accounts_.end() && *known->second.endpoint == endpoint) {

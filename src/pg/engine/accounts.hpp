@@ -14,6 +14,7 @@ struct Account {
     std::string name;
     std::string from_address;
     std::string from_name;
+    bool is_denied_files = false;  // names files of the server, in the name of a role that may not read them
     std::shared_ptr<const smtp::Endpoint> endpoint;
 };
 

@@ -4,6 +4,10 @@
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 
+extern "C" {
+#include "access/xlog.h"
+}
+
 namespace mailer::pg {
 
 // ── Reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -35,7 +39,7 @@ core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
 StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     StoredMessage m;
     m.id = rows.bigint(i, 1);
-    m.queued_by = rows.text(i, 2);
+    m.role = static_cast<Oid>(rows.bigint(i, 2));
     m.addresses = rows.texts(i, 3);
     m.roles = rows.text(i, 4);
     m.header_to = rows.text(i, 5);
@@ -88,7 +92,9 @@ std::vector<StoredAttachment> read_attachments(std::int64_t message_id) {
 
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
     static Statement statement(
-        "SELECT m.message_id, m.queued_by, m.addresses, m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
+        "SELECT m.message_id, CASE WHEN m.loader IS NOT NULL OR m.send_if IS NOT NULL THEN (SELECT p.oid::bigint"
+        "         FROM mailer.principal p WHERE p.id = m.principal_id AND p.system_identifier = $2) END, m.addresses, "
+        "m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
         "c.reply_to),"
         "       m.internet_message_id, m.subject, m.body_text, m.body_html, m.template, m.variables,"
         "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(m.headers, '{}') ELSE "
@@ -106,9 +112,9 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "m.category) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
-        {INT8ARRAYOID});
+        {INT8ARRAYOID, INT8OID});
     std::vector<StoredMessage> messages;
-    Rows rows = statement.run({p_bigints(ids)});
+    Rows rows = statement.run({p_bigints(ids), p_bigint(static_cast<std::int64_t>(GetSystemIdentifier()))});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         messages.push_back(message_at(rows, i));
     return messages;

@@ -18,7 +18,7 @@ struct StoredAttachment {
 
 struct StoredMessage {
     std::int64_t id = 0;
-    std::string queued_by;
+    Oid role = InvalidOid;  // that queued it, if it names functions to run; none: its principal stands for no role here
     std::vector<std::string> addresses;
     std::string roles;  // t, c or b for each
     std::string header_to, header_cc, reply_to;

@@ -10,6 +10,7 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 }
 
@@ -80,18 +81,17 @@ void LateBound::roll_back() {
 }
 
 LateBound::Answer LateBound::ask(const std::string& function, std::int64_t message_id, const std::string& variables,
-                                 const std::string& role, core::Duration limit, core::Time now) {
+                                 Oid role, core::Duration limit, core::Time now) {
     return run(Wanted::condition, function, message_id, variables, role, limit, now);
 }
 
 LateBound::Answer LateBound::load(const std::string& function, std::int64_t message_id, const std::string& variables,
-                                  const std::string& role, core::Duration limit, core::Time now) {
+                                  Oid role, core::Duration limit, core::Time now) {
     return run(Wanted::variables, function, message_id, variables, role, limit, now);
 }
 
 LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std::int64_t message_id,
-                                 const std::string& variables, const std::string& role, core::Duration limit,
-                                 core::Time now) {
+                                 const std::string& variables, Oid role, core::Duration limit, core::Time now) {
     Answer answer;
     Breaker& breaker = breakers_[function];
     if (now < breaker.open_until) {
@@ -132,13 +132,14 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
 }
 
 void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t message_id,
-                        const std::string& variables, const std::string& role, core::Duration limit, Answer& answer) {
+                        const std::string& variables, Oid role, core::Duration limit, Answer& answer) {
     const std::string sql = "SELECT " + function + "($1, $2)";
     call([this] { start(); });
     // Inside the transaction: one that is lost takes its nest level along.
     const int guc_level = NewGUCNestLevel();
-    Oid user = call([&] { return get_role_oid(role.c_str(), true); });
-    if (!OidIsValid(user)) throw Refusal({"42704", "role \"" + role + "\", which queued the message, does not exist"});
+    // By its OID: a role that took the name meanwhile is another one.
+    if (!call([&] { return OidIsValid(role) && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)); }))
+        throw Refusal({"42704", "the role that queued the message does not exist"});
     Oid caller = InvalidOid;
     int caller_context = 0;
     GetUserIdAndSecContext(&caller, &caller_context);
@@ -150,7 +151,7 @@ void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t
     } result{};
     call([&] {
         set_user_settings();
-        SetUserIdAndSecContext(user, caller_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+        SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
         enable_timeout_after(STATEMENT_TIMEOUT,
                              static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()));
         Oid types[2] = {INT8OID, JSONBOID};

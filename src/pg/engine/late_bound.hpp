@@ -27,17 +27,17 @@ public:
 
     // `function` is the qualified name as enqueue stored it, `variables` jsonb text. Never throws for a fault of the
     // function; requires that no transaction is open.
-    Answer ask(const std::string& function, std::int64_t message_id, const std::string& variables,
-               const std::string& role, core::Duration limit, core::Time now);
-    Answer load(const std::string& function, std::int64_t message_id, const std::string& variables,
-                const std::string& role, core::Duration limit, core::Time now);
+    Answer ask(const std::string& function, std::int64_t message_id, const std::string& variables, Oid role,
+               core::Duration limit, core::Time now);
+    Answer load(const std::string& function, std::int64_t message_id, const std::string& variables, Oid role,
+                core::Duration limit, core::Time now);
 
 private:
     enum class Wanted { condition, variables };
     Answer run(Wanted wanted, const std::string& function, std::int64_t message_id, const std::string& variables,
-               const std::string& role, core::Duration limit, core::Time now);
+               Oid role, core::Duration limit, core::Time now);
     void call_as(Wanted wanted, const std::string& function, std::int64_t message_id, const std::string& variables,
-                 const std::string& role, core::Duration limit, Answer& answer);
+                 Oid role, core::Duration limit, Answer& answer);
 
     void start();
     void finish();

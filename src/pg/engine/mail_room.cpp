@@ -80,14 +80,14 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
     if (!m.send_if.empty()) {
-        auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
+        auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.role, settings_.loader_timeout, now);
         if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
         if (!answer.condition) return fault(Prepared::Kind::temporary, "function " + m.send_if + " returned NULL");
         if (!*answer.condition)
             return fault(Prepared::Kind::cancelled, "function " + m.send_if + " said no", core::Cause::send_if);
     }
     if (!m.loader.empty()) {
-        auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.queued_by, settings_.loader_timeout, now);
+        auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.role, settings_.loader_timeout, now);
         if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
         variables = std::move(answer.variables);
     }

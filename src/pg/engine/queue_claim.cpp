@@ -89,8 +89,10 @@ void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> la
 }
 
 worker::Queue::Swept PgQueue::sweep() {
+    static Statement refresh("SELECT mailer._refresh_principals()", {});
     marks_.clear();
     new_marks_.clear();
+    refresh.run({});
     Swept swept;
     swept.lanes = earliest_by_lane(&swept.expiry);
     return swept;

@@ -67,6 +67,10 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
         m.is_enabled = false;
         m.pause_reason = "host " + host + ":" + std::to_string(port) + " is not in mailer.allowed_hosts";
     }
+    if (m.is_enabled && rows.boolean(i, 17)) {
+        m.is_enabled = false;
+        m.pause_reason = "the role that named its password_file or ca_file may not read the server's files";
+    }
     m.daily_limit.ceiling = maybe_int(rows, i, 4);
     m.daily_limit.ramp_start = maybe_int(rows, i, 5);
     m.daily_limit.ramp_step = static_cast<int>(rows.bigint(i, 6));
@@ -174,7 +178,8 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
         "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, "
         "s.last_used_at,"
-        "       s.breaker_until, m.host, m.port, s.breaker_reason"
+        "       s.breaker_until, m.host, m.port, s.breaker_reason,"
+        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by)"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id ORDER BY m.mailbox_id",
         {});
     static Statement days(

@@ -62,8 +62,7 @@ public:
         if (request_.idempotency_key) {
             content_hash_ = sha256(canonical());
             // Most repetitions come long after: found before anything is written.
-            if (const auto earlier = find_by_key(request_.idempotency_key, content_hash_))
-                return earlier->batch_id.value_or(0);
+            if (const auto earlier = find_by_key(request_, content_hash_)) return earlier->batch_id.value_or(0);
         }
         batch_id_ = next_value("batch_entry_batch_id_seq");
         lane_id_ = batch_.gap ? next_value("lane_lane_id_seq") : destination_.stream_lane;
@@ -140,8 +139,7 @@ std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadR
     row.content_hash = content_hash_;
     while (!writer.add_message(row)) {
         // The other one has committed (the insert waited for it), unless it was purged in between.
-        if (const auto earlier = find_by_key(request_.idempotency_key, content_hash_))
-            return earlier->batch_id.value_or(0);
+        if (const auto earlier = find_by_key(request_, content_hash_)) return earlier->batch_id.value_or(0);
         row.may_exist = false;  // or is unique by an index that isn't ours: now it says so
     }
     const bool is_own_copy = row.variables.datum != own.datum && row.variables.datum != request_.variables.datum;
@@ -158,21 +156,22 @@ std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadR
 
 void BatchStore::finish() {
     static Statement add_lane(
-        "INSERT INTO mailer.lane (lane_id, kind, batch_id, pool, gap) OVERRIDING SYSTEM VALUE VALUES ($1, 'b', $2, $3, "
-        "$4)",
-        {INT8OID, INT8OID, INT8ARRAYOID, INTERVALOID});
+        "INSERT INTO mailer.lane (lane_id, kind, batch_id, pool, gap, tenant_id) OVERRIDING SYSTEM VALUE VALUES ($1, "
+        "'b', "
+        "$2, $3, $4, $5)",
+        {INT8OID, INT8OID, INT8ARRAYOID, INTERVALOID, INT8OID});
     static Statement add_batch(
-        "INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_at, created_by) OVERRIDING SYSTEM VALUE"
-        " VALUES ($1, $2, $3, COALESCE($4, '0'), $5, $6)",
-        {INT8OID, INT8OID, TEXTOID, INTERVALOID, TIMESTAMPTZOID, TEXTOID});
+        "INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_at, tenant_id, principal_id)"
+        " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, COALESCE($4, '0'), $5, $6, $7)",
+        {INT8OID, INT8OID, TEXTOID, INTERVALOID, TIMESTAMPTZOID, INT8OID, INT8OID});
     const Param p_gap = p_datum(INTERVALOID, batch_.gap.datum, batch_.gap.is_null);
     if (batch_.gap)
         add_lane.run({p_bigint(lane_id_), p_bigint(batch_id_),
                       destination_.pool.empty() ? p_null(INT8ARRAYOID)
                                                 : p_bigints(std::span<const std::int64_t>(destination_.pool)),
-                      p_gap});
+                      p_gap, p_bigint(request_.by.tenant_id)});
     add_batch.run({p_bigint(batch_id_), p_bigint(lane_id_), batch_.label.param(), p_gap, p_time(request_.now),
-                   p_text(std::string_view(request_.queued_by))});
+                   p_bigint(request_.by.tenant_id), p_bigint(request_.by.principal_id)});
     if (first_id_ != 0) store_attachments(first_id_, request_.attachments);
     if (queued_ > 0) mark_wake(lane_id_, request_.due_at);
 }

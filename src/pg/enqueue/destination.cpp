@@ -58,54 +58,70 @@ void read_pool(const Request& request, Destination& destination) {
     destination.domain = domain_of(rows.text(0, 3));
 }
 
-std::int64_t find_stream(const std::vector<std::int64_t>& pool) {
+std::int64_t find_stream(const std::vector<std::int64_t>& pool, std::int64_t tenant_id) {
     static Statement find(
-        "SELECT l.lane_id FROM mailer.lane l WHERE l.pool_key "
-        "OPERATOR(pg_catalog.=) $1",
-        {TEXTOID});
+        "SELECT l.lane_id FROM mailer.lane l WHERE l.pool_key OPERATOR(pg_catalog.=) $1"
+        " AND l.tenant_id OPERATOR(pg_catalog.=) $2",
+        {TEXTOID, INT8OID});
     static Statement add(
-        "INSERT INTO mailer.lane (kind, pool, pool_key) VALUES "
-        "('s', $1, $2) ON CONFLICT (pool_key) DO NOTHING"
+        "INSERT INTO mailer.lane (kind, pool, pool_key, tenant_id) VALUES "
+        "('s', $1, $2, $3) ON CONFLICT (tenant_id, pool_key) DO NOTHING"
         " RETURNING lane_id",
-        {INT8ARRAYOID, TEXTOID});
+        {INT8ARRAYOID, TEXTOID, INT8OID});
     std::string key;
     for (const std::int64_t id : pool)
         key += (key.empty() ? "" : ",") + std::to_string(id);
     const Param p_key = p_text(std::string_view(key));
     for (;;) {
-        if (const Rows rows = find.run({p_key}); !rows.empty()) return rows.bigint(0, 1);
-        if (const Rows rows = add.run({p_bigints(std::span<const std::int64_t>(pool)), p_key}); !rows.empty())
-            return rows.bigint(0, 1);
+        if (const Rows rows = find.run({p_key, p_bigint(tenant_id)}); !rows.empty()) return rows.bigint(0, 1);
+        const Rows rows = add.run({p_bigints(std::span<const std::int64_t>(pool)), p_key, p_bigint(tenant_id)});
+        if (!rows.empty()) return rows.bigint(0, 1);
     }
 }
 
-// Any other lane: the domain is that of its pool's first mailbox.
-void read_lane(std::int64_t lane_id, Destination& destination) {
+std::int64_t default_stream(std::int64_t tenant_id) {
+    static Statement read("SELECT t.lane_id FROM mailer.tenant t WHERE t.id OPERATOR(pg_catalog.=) $1", {INT8OID});
+    const Rows rows = read.run({p_bigint(tenant_id)});
+    if (rows.empty()) refuse("tenant " + std::to_string(tenant_id) + " does not exist", {}, {}, "XX000");
+    return rows.bigint(0, 1);
+}
+
+// Another pool than the default one: the domain is that of its first mailbox.
+void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destination) {
     static Statement read(
-        "SELECT b.from_address FROM mailer.lane l JOIN mailer.mailbox b ON b.mailbox_id OPERATOR(pg_catalog.=) "
-        "l.pool[1]"
-        " WHERE l.lane_id OPERATOR(pg_catalog.=) $1",
+        "SELECT l.pool, b.from_address FROM mailer.lane l LEFT JOIN mailer.mailbox b"
+        " ON b.mailbox_id OPERATOR(pg_catalog.=) l.pool[1] WHERE l.lane_id OPERATOR(pg_catalog.=) $1",
         {INT8OID});
-    destination.stream_lane = lane_id;
     const Rows rows = read.run({p_bigint(lane_id)});
-    if (!rows.empty()) destination.domain = domain_of(rows.text(0, 1));
+    if (rows.empty() || rows.is_null(0, 1)) {
+        destination.stream_lane = default_stream(tenant_id);
+        return;
+    }
+    destination.pool = rows.bigints(0, 1);
+    if (!rows.is_null(0, 2)) destination.domain = domain_of(rows.text(0, 2));
+    destination.stream_lane = tenant_id == operator_tenant ? lane_id : find_stream(destination.pool, tenant_id);
 }
 
 }  // namespace
 
-Destination destination_of_lane(std::int64_t lane_id) {
+Destination destination_of_lane(std::int64_t lane_id, std::int64_t tenant_id) {
+    constexpr std::int64_t default_lane = 1;  // the operators'
     Destination destination;
     read_default({}, destination);
-    if (lane_id != destination.stream_lane) read_lane(lane_id, destination);
+    if (lane_id == default_lane && tenant_id == operator_tenant)
+        destination.stream_lane = lane_id;
+    else
+        read_lane(lane_id, tenant_id, destination);
     return destination;
 }
 
 Destination find_destination(const Request& request, bool wants_stream) {
     Destination destination;
     read_default(request.template_name, destination);
+    destination.stream_lane = request.by.lane_id;
     if (request.mailboxes.empty()) return destination;
     read_pool(request, destination);
-    if (wants_stream) destination.stream_lane = find_stream(destination.pool);
+    if (wants_stream) destination.stream_lane = find_stream(destination.pool, request.by.tenant_id);
     return destination;
 }
 

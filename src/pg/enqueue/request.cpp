@@ -4,7 +4,6 @@
 
 #include "core/mail/header.hpp"
 #include "core/mail/template.hpp"
-#include "pg/bridge/identity.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
 
@@ -163,7 +162,6 @@ std::size_t message_size_limit() {
 Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
     Arguments arguments(fcinfo, 1);
     Request request;
-    request.queued_by = current_role();
     request.subject = arguments.text();
     request.body_text = arguments.text();
     request.body_html = arguments.text();

@@ -9,6 +9,7 @@
 
 #include "core/mail/envelope.hpp"
 #include "pg/bridge/arguments.hpp"
+#include "pg/tenancy/principal.hpp"
 
 namespace mailer::pg {
 
@@ -20,7 +21,7 @@ struct AttachmentRow {
 };
 
 struct Request {
-    std::string queued_by;
+    Actor by = {};  // who queues it, for which tenant
 
     TextValue subject;
     TextValue body_text;

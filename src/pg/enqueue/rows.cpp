@@ -10,17 +10,17 @@ Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) :
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-constexpr std::size_t message_columns = 30;
+constexpr std::size_t message_columns = 31;
 using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
     static TableShape shape(
         "message",
-        {"message_id",   "created_at", "queued_by",   "lane_id",    "batch_id",  "campaign_id", "kind",
-         "addresses",    "roles",      "address_key", "header_to",  "header_cc", "reply_to",    "internet_message_id",
-         "subject",      "body_text",  "body_html",   "template",   "variables", "headers",     "attachments_of",
-         "send_at",      "expires_at", "external_id", "thread_key", "loader",    "send_if",     "idempotency_key",
-         "content_hash", "category"});
+        {"message_id",   "created_at", "principal_id", "lane_id",    "batch_id",  "campaign_id", "kind",
+         "addresses",    "roles",      "address_key",  "header_to",  "header_cc", "reply_to",    "internet_message_id",
+         "subject",      "body_text",  "body_html",    "template",   "variables", "headers",     "attachments_of",
+         "send_at",      "expires_at", "external_id",  "thread_key", "loader",    "send_if",     "idempotency_key",
+         "content_hash", "category",   "tenant_id"});
     return shape;
 }
 
@@ -28,7 +28,7 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
     const core::Envelope& envelope = *row.envelope;
     return {p_bigint(row.id),
             p_time(request.now),
-            p_text(std::string_view(request.queued_by)),
+            p_bigint(request.by.principal_id),
             p_bigint(row.lane_id),
             p_bigint(row.batch_id),
             p_bigint(row.campaign_id),
@@ -55,24 +55,27 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             p_text(request.send_if),
             row.is_keyed ? request.idempotency_key.param() : p_null(TEXTOID),
             row.is_keyed ? p_bytea(row.content_hash) : p_null(BYTEAOID),
-            request.category.param()};
+            request.category.param(),
+            p_bigint(request.by.tenant_id)};
 }
 
-#define INSERT_MESSAGE                                                                                                \
-    "INSERT INTO mailer.message (message_id, created_at, queued_by, lane_id, batch_id, campaign_id, kind, addresses," \
-    " roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html,"        \
-    " template, variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if,"   \
-    " idempotency_key, content_hash, category)"                                                                       \
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,"   \
-    " $23, $24, $25, $26, $27, $28, $29, $30)"
+#define INSERT_MESSAGE                                                                                              \
+    "INSERT INTO mailer.message (message_id, created_at, principal_id, lane_id, batch_id, campaign_id, kind, "      \
+    "addresses,"                                                                                                    \
+    " roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html,"      \
+    " template, variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if," \
+    " idempotency_key, content_hash, category, tenant_id)"                                                          \
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22," \
+    " $23, $24, $25, $26, $27, $28, $29, $30, $31)"
 
 // False: a unique index has such a row already. Which one isn't told, for with its name an index that is being built
 // anew beside it (REINDEX CONCURRENTLY) would be an error.
 bool insert_message(const MessageValues& values, bool may_exist) {
     static constexpr std::initializer_list<Oid> types = {
-        INT8OID, TIMESTAMPTZOID, TEXTOID,        INT8OID, INT8OID, INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,  TEXTOID,
-        TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      JSONBOID, JSONBOID,
-        INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,      BYTEAOID, TEXTOID};
+        INT8OID, TIMESTAMPTZOID, INT8OID,  INT8OID,  INT8OID,  INT8OID,        CHAROID,        TEXTARRAYOID,
+        TEXTOID, TEXTOID,        TEXTOID,  TEXTOID,  TEXTOID,  TEXTOID,        TEXTOID,        TEXTOID,
+        TEXTOID, TEXTOID,        JSONBOID, JSONBOID, INT8OID,  TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
+        TEXTOID, TEXTOID,        TEXTOID,  TEXTOID,  BYTEAOID, TEXTOID,        INT8OID};
     static Statement insert(INSERT_MESSAGE, types);
     static Statement insert_if_new(INSERT_MESSAGE " ON CONFLICT DO NOTHING", types);
     return (may_exist ? insert_if_new : insert).run(std::span<const Param>(values)).count() == 1;

@@ -65,13 +65,14 @@ MailIds::Drawn MailIds::next() {
     return {id, std::string_view(random_).substr(ids_.size() * random_octets, random_octets)};
 }
 
-std::optional<Keyed> find_by_key(const TextValue& key, std::string_view content_hash) {
+std::optional<Keyed> find_by_key(const Request& request, std::string_view content_hash) {
     static Statement find(
         "SELECT m.message_id, m.batch_id, m.content_hash FROM mailer.message m"
         " WHERE m.idempotency_key OPERATOR(pg_catalog.=) $1 AND "
-        "m.idempotency_key IS NOT NULL",
-        {TEXTOID});
-    const Rows rows = find.run({key.param()});
+        "m.idempotency_key IS NOT NULL AND m.tenant_id OPERATOR(pg_catalog.=) $2",
+        {TEXTOID, INT8OID});
+    const TextValue& key = request.idempotency_key;
+    const Rows rows = find.run({key.param(), p_bigint(request.by.tenant_id)});
     if (rows.empty()) return std::nullopt;
     const Keyed found{rows.bigint(0, 1), rows.maybe_bigint(0, 2)};
     if (rows.text(0, 3) != content_hash)
@@ -105,7 +106,7 @@ std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, 
     MailWriter writer(request, destination.epoch);
     while (!writer.add_message(row)) {
         // The other one has committed (the insert waited for it), unless it was purged in between.
-        if (const auto earlier = find_by_key(request.idempotency_key, content_hash)) return earlier->message_id;
+        if (const auto earlier = find_by_key(request, content_hash)) return earlier->message_id;
         row.may_exist = false;  // or is unique by an index that isn't ours: now it says so
     }
     writer.add_to_queue(id, destination.stream_lane);

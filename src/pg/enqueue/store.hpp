@@ -10,7 +10,7 @@ namespace mailer::pg {
 struct Destination {
     std::int64_t epoch = 0;
     std::vector<std::int64_t> pool = {};  // mailbox ids, ascending; empty: the default pool
-    std::int64_t stream_lane = 1;
+    std::int64_t stream_lane = 0;
     std::string domain = {};  // right side of Message-IDs
 };
 
@@ -18,8 +18,8 @@ struct Destination {
 // pool's stream when there is none yet.
 Destination find_destination(const Request& request, bool wants_stream = true);
 
-// The same for a lane that is known. Refuses when the database isn't armed.
-Destination destination_of_lane(std::int64_t lane_id);
+// The tenant's stream for the pool of a lane that is known. Refuses when the database isn't armed.
+Destination destination_of_lane(std::int64_t lane_id, std::int64_t tenant_id);
 
 // The next `count` message ids.
 std::vector<std::int64_t> next_message_ids(std::size_t count);
@@ -56,11 +56,11 @@ std::int64_t store_message(const Request& request, const core::Envelope& envelop
 void store_message_as(std::int64_t id, const Request& request, const core::Envelope& envelope,
                       const Destination& destination);
 
-// The mail that has this key, if any: refuses when its content is another.
+// The tenant's mail that has this key, if any: refuses when its content is another.
 struct Keyed {
     std::int64_t message_id;
     std::optional<std::int64_t> batch_id;
 };
-std::optional<Keyed> find_by_key(const TextValue& key, std::string_view content_hash);
+std::optional<Keyed> find_by_key(const Request& request, std::string_view content_hash);
 
 }  // namespace mailer::pg

@@ -2,6 +2,7 @@
 #include "pg/enqueue/trigger_event.hpp"
 
 #include "core/mail/template.hpp"
+#include "pg/bridge/identity.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 
 extern "C" {
@@ -189,6 +190,17 @@ std::string render_label(const std::string& source, const ChangedRow& row) {
             refuse("the row is nested too deeply", {}, {}, "54000");
     }
     return expect(core::render(std::string_view(source), variables));
+}
+
+Actor sender_of_trigger(const TriggerData& trigger) {
+    const Actor of_table = actor_of(trigger.tg_relation->rd_rel->relowner);
+    Actor found = actor();
+    if ((of_table.tenant_id != 0 && of_table.tenant_id != operator_tenant) || found.tenant_id == 0) {
+        if (of_table.tenant_id == 0) refuse_sender(calling_role());
+        found = of_table;
+    }
+    found.principal_id = principal_of(calling_role());
+    return found;
 }
 
 }  // namespace mailer::pg

@@ -36,4 +36,8 @@ RawValue row_variables(const ChangedRow& row);
 // The label template over the row: its columns, and new and old.
 std::string render_label(const std::string& source, const ChangedRow& row);
 
+// For whom a trigger queues: the tenant of the table's owner, who let the trigger be made; where the owner acts for the
+// operators or for nobody, the tenant of who fired it, if that is one. Needs a current Spi and runs as the owner.
+Actor sender_of_trigger(const TriggerData& trigger);
+
 }  // namespace mailer::pg

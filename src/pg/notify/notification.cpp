@@ -171,6 +171,7 @@ TextValue actor_name(const Notification& notification) {
 void see_to_mail(const Notification& notification, const NotificationRules& rules, const MailPlan& plan,
                  std::int64_t at) {
     NotificationMail mail;
+    mail.tenant_id = notification.tenant_id;
     mail.plan = plan;
     mail.address = rules.contact.address.view;
     mail.address_key = rules.contact.address_key.view;

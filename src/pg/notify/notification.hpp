@@ -11,6 +11,7 @@
 namespace mailer::pg {
 
 struct Notification {
+    std::int64_t tenant_id = 0;
     TextValue user = {};
     TextValue category = {};
     TextValue template_name = {};
@@ -75,6 +76,7 @@ MailPlan plan_mail(const TextValue& user, const NotificationRules& rules, const 
                    const TextValue& key);
 
 struct NotificationMail {
+    std::int64_t tenant_id = 0;
     MailPlan plan = {};
     std::string_view address = {};
     std::string_view address_key = {};

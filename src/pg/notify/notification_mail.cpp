@@ -170,10 +170,11 @@ TextValue template_of_mail(core::MailGroup group, const CategoryRules& category,
     return template_exists(category.digest_template) ? category.digest_template : TextValue{};
 }
 
-// queued_by is the extension's owner, for its own functions are what runs when the mail is sent.
+// Its principal is the extension's owner, for its own functions are what runs when the mail is sent.
 void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
     Request request;
-    request.queued_by = current_role();
+    request.by.tenant_id = mail.tenant_id;
+    request.by.principal_id = principal_of(GetUserId());
     request.now = transaction_now();
     request.due_at = std::max(mail.plan.due_at, request.now);
     if (request.due_at > request.now) request.send_at = request.due_at;
@@ -196,7 +197,7 @@ void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
     envelope.roles = "t";
     envelope.key = mail.address_key;
     envelope.header_to = core::contact_mailbox(mail.address, mail.contact_name);
-    store_message_as(*mail.plan.message_id, request, envelope, destination_of_lane(category.lane_id));
+    store_message_as(*mail.plan.message_id, request, envelope, destination_of_lane(category.lane_id, mail.tenant_id));
 }
 
 // ── The successor ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +205,7 @@ void queue_mail(const CategoryRules& category, const NotificationMail& mail) {
 namespace {
 
 struct ClosedMail {
+    std::int64_t tenant_id = 0;
     TextValue user = {}, category = {}, group_name = {};
     bool is_unread_only = false;
     Contact contact = {};  // whom it went to
@@ -221,7 +223,7 @@ TextValue text_at(const Rows& rows, int column) {
 std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     static Statement find(
         "SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1], m.address_key, m.template,"
-        " m.body_html IS NOT NULL, m.thread_key FROM mailer.notification_mail n"
+        " m.body_html IS NOT NULL, m.thread_key, m.tenant_id FROM mailer.notification_mail n"
         " JOIN mailer.message m ON m.message_id OPERATOR(pg_catalog.=) n.message_id"
         " WHERE n.message_id OPERATOR(pg_catalog.=) $1",
         {INT8OID});
@@ -237,6 +239,7 @@ std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     mail.template_name = text_at(rows, 7);
     mail.has_html = rows.boolean(0, 8);
     mail.thread_key = text_at(rows, 9);
+    mail.tenant_id = rows.bigint(0, 10);
     return mail;
 }
 
@@ -246,6 +249,7 @@ void queue_successor(std::int64_t message_id) {
     const auto closed = find_closed(message_id);
     if (!closed) return;
     NotificationMail mail;
+    mail.tenant_id = closed->tenant_id;
     std::optional<CategoryRules> category;
     Contact contact;
     {

@@ -9,7 +9,7 @@ SELECT mailer.template_set('welcome', 'Welcome {{name}}', 'Hello {{name}}');
 
 -- One row of content, one in the queue, one in the counts.
 SELECT mailer.enqueue('Ada <ada@Example.COM>', 'Subject', 'Body') AS id;
-SELECT addresses, roles, address_key, header_to, header_cc, subject, body_text, queued_by = current_user AS is_mine,
+SELECT addresses, roles, address_key, header_to, header_cc, subject, body_text, (SELECT p.name = current_user FROM mailer.principal p WHERE p.id = principal_id) AS is_mine,
     internet_message_id ~ '^<1\.[0-9a-f]{16}@example\.com>$' AS is_unguessable FROM mailer.message;
 SELECT lane_id, priority, due_at <= now() AS is_due, state, attempt_count FROM mailer.queue_entry;
 SELECT pending, sent FROM mailer.status();
@@ -137,7 +137,7 @@ RESET search_path;
 SET ROLE regress_mailer_nobody;
 SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body');
 RESET ROLE;
-SELECT queued_by FROM mailer.message WHERE message_id = :id;
+SELECT queued_by, tenant FROM mailer.message_status WHERE message_id = :id;
 
 -- A database that isn't armed queues nothing.
 BEGIN;

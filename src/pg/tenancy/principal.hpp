@@ -1,0 +1,40 @@
+// Who acts, and for whom: the calling role as the principal that rows name, and the tenant whose mail it queues.
+//
+// What a role may do is asked of the tables (mailer._resolve_role in sql/21_principal.sql) and kept for the session:
+// the relcache tells when principals change, the syscache when roles or memberships do. Everything here needs a current
+// Spi and runs as the extension's owner.
+#pragma once
+
+#include "pg/bridge/guard.hpp"
+
+namespace mailer::pg {
+
+constexpr std::int64_t operator_tenant = 1;
+
+struct Actor {
+    std::int64_t tenant_id = 0;     // 0: acts for nobody
+    std::int64_t lane_id = 0;       // the tenant's stream of mail that names no mailbox
+    std::int64_t principal_id = 0;  // 0: the role has none yet
+    bool is_operator = false;       // may do what operators may
+    bool sees_all = false;          // the mail of all tenants
+
+    bool owns(std::int64_t tenant) const noexcept { return is_operator || tenant == tenant_id; }
+    bool sees(std::int64_t tenant) const noexcept { return sees_all || tenant == tenant_id; }
+};
+
+// The calling role (calling_role in pg/bridge/identity.hpp). Writes nothing, so a standby can ask too.
+Actor actor();
+Actor actor_of(Oid role);
+
+// The calling role, which acts for a tenant; and as one that queues mail, it has a principal too. Refuse with 42501.
+Actor tenant_actor();
+Actor sender();
+[[noreturn]] void refuse_sender(Oid role);
+
+// The principal of a role, made when it is new.
+std::int64_t principal_of(Oid role);
+
+// At commit every session asks the tables again. Ereports, so it runs within call().
+void principals_changed();
+
+}  // namespace mailer::pg
