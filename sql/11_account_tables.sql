@@ -30,6 +30,12 @@ CREATE TABLE mailbox (
     pause_reason    text,
     created_at      timestamptz NOT NULL DEFAULT now(),
     mended_at       timestamptz,
+    provider        text,
+    secret_expires_at timestamptz,
+    imap_host       text,
+    imap_port       integer,
+    imap_tls        text,
+    imap_folders    text[],
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
     CONSTRAINT "tls is starttls, implicit, opportunistic or none" CHECK (tls IN ('starttls', 'implicit', 'opportunistic', 'none')),
@@ -41,10 +47,15 @@ CREATE TABLE mailbox (
     CONSTRAINT "max_connections is 1 to 1000" CHECK (max_connections BETWEEN 1 AND 1000),
     CONSTRAINT "max_per_connection is positive" CHECK (max_per_connection > 0),
     CONSTRAINT "idle_seconds is 0 to 300" CHECK (idle_seconds BETWEEN 0 AND 300),
+    CONSTRAINT "imap_port is a TCP port" CHECK (imap_port BETWEEN 1 AND 65535),
+    CONSTRAINT "imap_tls is none, starttls or implicit" CHECK (imap_tls IN ('none', 'starttls', 'implicit')),
     CONSTRAINT "a reason is there iff the mailbox is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
 );
 COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its limits. Settings only: what the engine counts is in mailbox_state and mailbox_day';
 COMMENT ON COLUMN mailbox.mended_at IS 'When somebody last changed settings or password, or resumed it: a circuit breaker that opened before is closed by the engine';
+COMMENT ON COLUMN mailbox.provider IS 'microsoft365 or google: where servers, endpoints and scopes that aren''t set come from';
+COMMENT ON COLUMN mailbox.imap_host IS 'IMAP server of the same account: setting it starts the listening';
+COMMENT ON COLUMN mailbox.imap_folders IS 'Folders to listen to; NULL: INBOX, junk and sent mail as far as they are found';
 COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
 COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';

@@ -96,6 +96,28 @@ END;
 $$;
 COMMENT ON FUNCTION _check_host(text, integer) IS 'Error 42501 when mailer.allowed_hosts doesn''t let a mailbox use this server; 22023 when it is no host name';
 
+CREATE FUNCTION _check_listening(box mailer.mailbox) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF box.provider NOT IN ('microsoft365', 'google') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a provider that mailer knows', box.provider),
+            HINT = 'It is microsoft365 or google; for any other leave it out.';
+    END IF;
+    IF box.imap_tls NOT IN ('none', 'starttls', 'implicit') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a value of imap_tls', box.imap_tls),
+            HINT = 'It is none, starttls (port 143) or implicit (port 993).';
+    END IF;
+    IF box.imap_port NOT BETWEEN 1 AND 65535 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not a TCP port', box.imap_port);
+    END IF;
+    IF box.imap_host IS NOT NULL THEN
+        PERFORM mailer._check_host(box.imap_host, COALESCE(box.imap_port, CASE box.imap_tls WHEN 'implicit' THEN 993 ELSE 143 END));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_listening(mailbox) IS 'Error 22023 for a provider, or a value of the settings imap_*, that can''t be; 42501 when mailer.allowed_hosts doesn''t have the server';
+
 -- The settings of a mailbox with those of the json object put over them; nothing is written.
 CREATE FUNCTION _mailbox_with(old mailer.mailbox, settings jsonb) RETURNS mailer.mailbox
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -103,7 +125,8 @@ AS $$
 DECLARE
     known constant text[] := ARRAY['name', 'host', 'port', 'tls', 'username', 'auth', 'password_file', 'ca_file', 'helo_name',
         'from_address', 'from_name', 'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap', 'max_connections',
-        'max_per_connection', 'idle_seconds', 'timezone', 'is_default'];
+        'max_per_connection', 'idle_seconds', 'timezone', 'is_default', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls',
+        'imap_folders'];
     strange text;
     box mailer.mailbox;
 BEGIN
@@ -131,6 +154,7 @@ BEGIN
 
     box.name := btrim(box.name);
     PERFORM mailer._check_host(box.host, box.port);
+    PERFORM mailer._check_listening(box);
     IF settings ? 'from_address' AND box.from_address IS NOT NULL THEN
         box.from_address := mailer._bare_address(box.from_address, 'from_address');
     END IF;
@@ -160,22 +184,31 @@ END;
 $$;
 COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
 
-CREATE FUNCTION mailbox_create(name text, host text, port integer DEFAULT 587, from_address text DEFAULT NULL,
-    from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT 'starttls', daily_limit integer DEFAULT NULL,
+CREATE FUNCTION mailbox_create(name text, host text DEFAULT NULL, port integer DEFAULT 587, from_address text DEFAULT NULL,
+    from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT NULL, daily_limit integer DEFAULT NULL,
     gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
-    ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL) RETURNS bigint
+    ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL, provider text DEFAULT NULL) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     box mailer.mailbox;
     new_id bigint;
+    preset record;
 BEGIN
+    SELECT v.* INTO preset FROM mailer._mail_provider(mailbox_create.provider) v;
+    IF COALESCE(mailbox_create.host, preset.host) IS NULL AND mailbox_create.provider IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a mailbox needs a host',
+            HINT = 'Name the mail server, or a provider: microsoft365 or google.';
+    END IF;
     box.auth := 'password';
     box.max_per_connection := 100;
     box.idle_seconds := 25;
     box := mailer._mailbox_with(box, jsonb_build_object(
-        'name', mailbox_create.name, 'host', mailbox_create.host, 'port', mailbox_create.port, 'tls', mailbox_create.tls,
+        'name', mailbox_create.name, 'host', COALESCE(mailbox_create.host, preset.host, CASE WHEN mailbox_create.provider IS NOT NULL THEN 'unknown' END),
+        'port', COALESCE(mailbox_create.port, preset.port, 587),
+        'tls', COALESCE(mailbox_create.tls, CASE mailbox_create.port WHEN 465 THEN 'implicit' ELSE 'starttls' END),
+        'provider', mailbox_create.provider, 'imap_host', preset.imap_host, 'imap_port', preset.imap_port, 'imap_tls', preset.imap_tls,
         'username', mailbox_create.username, 'from_address', mailbox_create.from_address,
         'from_name', mailbox_create.from_name, 'daily_limit', mailbox_create.daily_limit,
         'ramp_start', mailbox_create.ramp_start, 'ramp_step', mailbox_create.ramp_step, 'gap', mailbox_create.gap,
@@ -183,10 +216,10 @@ BEGIN
         'is_default', COALESCE(mailbox_create.is_default, NOT EXISTS (SELECT FROM mailer.mailbox))));
 
     INSERT INTO mailer.mailbox (name, host, port, tls, username, auth, from_address, from_name, daily_limit, ramp_start,
-        ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, created_at)
+        ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, created_at, provider, imap_host, imap_port, imap_tls)
     VALUES (box.name, box.host, box.port, box.tls, box.username, box.auth, box.from_address, box.from_name, box.daily_limit,
         box.ramp_start, box.ramp_step, box.ramp_from, box.gap, box.max_connections, box.max_per_connection, box.idle_seconds,
-        box.timezone, box.is_default, mailer._now())
+        box.timezone, box.is_default, mailer._now(), box.provider, box.imap_host, box.imap_port, box.imap_tls)
     ON CONFLICT (name) DO NOTHING
     RETURNING mailbox_id INTO new_id;
     IF new_id IS NULL THEN
@@ -203,10 +236,11 @@ BEGIN
     RETURN new_id;
 END;
 $$;
-COMMENT ON FUNCTION mailbox_create(text, text, integer, text, text, text, text, integer, interval, integer, text, boolean, integer, integer) IS
+COMMENT ON FUNCTION mailbox_create(text, text, integer, text, text, text, text, integer, interval, integer, text, boolean, integer, integer, text) IS
 'Makes an account that mail is sent from and gives its id.
-name: how everything else calls it. host, port: the mail server. from_address: sender; NULL takes username. from_name: name beside it.
-username: for the login; the password is set with mailer.mailbox_set_password(). tls: starttls, implicit (port 465), opportunistic or none.
+name: how everything else calls it. host, port: the mail server; a provider (microsoft365, google) knows its own, and its IMAP server.
+from_address: sender; NULL takes username. from_name: name beside it.
+username: for the login; the password is set with mailer.mailbox_set_password(). tls: starttls, implicit (NULL takes it for port 465), opportunistic or none.
 daily_limit: most mails in a local calendar day, warm-up included. gap: least time between two mails. max_connections: at once (1).
 timezone: whose days count; NULL takes mailer.timezone and is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
 ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step).
@@ -220,15 +254,27 @@ AS $$
 #variable_conflict use_column
 DECLARE
     had_file boolean;
+    had_token boolean;
 BEGIN
     UPDATE mailer.mailbox b SET password_file = NULL
     WHERE b.mailbox_id = _drop_secrets.mailbox_id AND b.password_file IS NOT NULL;
     had_file := FOUND;
+    had_token := mailer._oauth_drop_secrets(_drop_secrets.mailbox_id);
     DELETE FROM mailer.mailbox_secret s WHERE s.mailbox_id = _drop_secrets.mailbox_id;
-    RETURN had_file OR FOUND;
+    RETURN had_file OR had_token OR FOUND;
 END;
 $$;
 COMMENT ON FUNCTION _drop_secrets(bigint) IS 'Forgets every secret of a mailbox; whether there was one';
+
+CREATE FUNCTION _is_same_house(one text, other text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT
+AS $$
+    SELECT lower(one) = lower(other)
+        OR (one ~ '^(127\.|::1$|localhost$)' AND other ~ '^(127\.|::1$|localhost$)')
+        OR (one ~ '[a-z]$' AND COALESCE(lower(substring(one FROM '[^.]+\.[^.]{3,}$')) = lower(substring(other FROM '[^.]+\.[^.]{3,}$')), false))
+        OR (one ~ '[a-z]$' AND COALESCE(lower(substring(one FROM '[^.]+\.[^.]+\.[^.]{2}$')) = lower(substring(other FROM '[^.]+\.[^.]+\.[^.]{2}$')), false))
+$$;
+COMMENT ON FUNCTION _is_same_house(text, text) IS 'Whether two servers are one, or of one domain: smtp.example.com and imap.example.com';
 
 CREATE FUNCTION _is_exposed(old mailer.mailbox, new_box mailer.mailbox) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -236,8 +282,10 @@ AS $$
     SELECT lower(old.host) <> lower(new_box.host) OR old.port <> new_box.port
         OR COALESCE(array_position(ARRAY['none', 'opportunistic'], new_box.tls), 3)
            < COALESCE(array_position(ARRAY['none', 'opportunistic'], old.tls), 3)
+        OR (new_box.imap_host IS NOT NULL AND lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host)
+            AND NOT mailer._is_same_house(new_box.imap_host, new_box.host))
 $$;
-COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server, or less protected';
+COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server (also an IMAP server of another domain), or less protected';
 
 CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -267,7 +315,9 @@ BEGIN
             from_address = box.from_address, from_name = box.from_name, daily_limit = box.daily_limit,
             ramp_start = box.ramp_start, ramp_step = box.ramp_step, ramp_from = box.ramp_from, gap = box.gap,
             max_connections = box.max_connections, max_per_connection = box.max_per_connection,
-            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default,
+            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default, provider = box.provider,
+            secret_expires_at = box.secret_expires_at, imap_host = box.imap_host, imap_port = box.imap_port, imap_tls = box.imap_tls,
+            imap_folders = box.imap_folders,
             mended_at = clock_timestamp()
         WHERE b.mailbox_id = old.mailbox_id;
     EXCEPTION WHEN unique_violation THEN
@@ -281,9 +331,10 @@ $$;
 COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
 what is still connecting to the server of before goes to the new one at once, and only what is on the wire stays.
-Another host or port, or a weaker tls, drops the password (a NOTICE says so): it was for that server alone.
+Another host or port, a weaker tls, or an imap_host of another domain drops password and tokens (a NOTICE says so): it was for that server alone.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, from_address, from_name, daily_limit,
-ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default.
+ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, provider, secret_expires_at
+(of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders.
 Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
 42501 the host is not allowed, or password_file or ca_file without membership in pg_read_server_files.';
 

@@ -210,6 +210,8 @@ SELECT b.name AS mailbox,
        b.username,
        b.auth,
        EXISTS (SELECT FROM mailer.mailbox_secret x WHERE x.mailbox_id = b.mailbox_id) OR b.password_file IS NOT NULL AS has_password,
+       COALESCE(o.token_state, 'none') AS token_state,
+       o.token_expires_at,
        b.from_address,
        b.from_name,
        b.daily_limit,
@@ -224,11 +226,13 @@ FROM mailer.mailbox b
 CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE b.timezone)::date AS today) z
 CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, b.ramp_start + GREATEST(z.today - b.ramp_from, 0) * b.ramp_step) AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
-LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today;
+LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
+LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id;
 COMMENT ON VIEW mailbox_status IS 'Every mailbox: what state it is in and why, what it has used of today''s limit, and its settings';
 COMMENT ON COLUMN mailbox_status.state IS 'ready, waiting for its gap, day''s limit reached, in trouble (its server or login fails) or paused';
 COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on their way and warm-up included';
 COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
+COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refreshing, provider_unreachable, refused or consent_needed; see oauth_status';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
 
 CREATE VIEW worker_status AS

@@ -80,6 +80,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, p
 AS $$
 DECLARE
     near_limit CONSTANT numeric := 0.9;
+    warned_before CONSTANT interval := interval '30 days';
 BEGIN
     RETURN QUERY SELECT 'critical', 'mailboxes', 'there is mail, but no default mailbox to send it', NULL::timestamptz,
         'Make one with mailer.mailbox_create(), or mailer.mailbox_alter(name, ''{"is_default": true}'').'
@@ -94,9 +95,10 @@ BEGIN
             WHERE starts_with(b.reason, k.kind || ': ')), 'its server fails: ' || b.reason)
             || format(' (%s times, next try %s)', b.breaker_failures, to_char(b.breaker_until, 'HH24:MI:SS')),
         b.breaker_since,
-        CASE WHEN b.reason ~ '^login:' THEN 'Set the password with mailer.mailbox_set_password(), then CALL mailer.mailbox_test(name).'
+        CASE WHEN b.reason ~ '^login:' AND b.token_state <> 'none' THEN COALESCE(mailer._oauth_hint(b.reason, o.grant_type), 'See oauth_status; CALL mailer.mailbox_test(name) shows which step fails.')
+             WHEN b.reason ~ '^login:' THEN 'Set the password with mailer.mailbox_set_password(), then CALL mailer.mailbox_test(name).'
              ELSE 'CALL mailer.mailbox_test(name) shows which step fails.' END
-    FROM mailer.mailbox_status b WHERE b.state = 'in trouble';
+    FROM mailer.mailbox_status b LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id WHERE b.state = 'in trouble';
 
     RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'paused: ' || b.reason, b.paused_at, 'mailer.mailbox_resume(name) ends it.'
     FROM mailer.mailbox_status b WHERE b.state = 'paused';
@@ -108,7 +110,12 @@ BEGIN
 
     RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'it has a username and no password', NULL::timestamptz,
         'Set it with mailer.mailbox_set_password(); a dump carries no passwords.'
-    FROM mailer.mailbox_status b WHERE b.username IS NOT NULL AND NOT b.has_password;
+    FROM mailer.mailbox_status b WHERE b.username IS NOT NULL AND NOT b.has_password AND b.token_state = 'none';
+
+    RETURN QUERY SELECT CASE WHEN b.secret_expires_at <= mailer._now() THEN 'critical' ELSE 'warning' END, 'mailbox ' || b.name,
+        CASE WHEN b.secret_expires_at <= mailer._now() THEN 'its password has expired' ELSE 'its password expires on ' || to_char(b.secret_expires_at, 'YYYY-MM-DD') END,
+        b.secret_expires_at, 'Set a new one with mailer.mailbox_set_password(), and secret_expires_at with mailer.mailbox_alter().'
+    FROM mailer.mailbox b WHERE b.secret_expires_at <= mailer._now() + warned_before;
 END;
 $$;
 COMMENT ON FUNCTION _health_mailboxes() IS 'Alerts of mailer.health() about mailboxes';
@@ -229,6 +236,7 @@ BEGIN
     END;
     BEGIN
         RETURN QUERY SELECT * FROM mailer._health_mailboxes();
+        RETURN QUERY SELECT * FROM mailer._health_oauth();
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT * FROM mailer._health_unseen('mailboxes', SQLERRM);
     END;

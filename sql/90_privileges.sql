@@ -17,13 +17,13 @@ AS $$
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health',
         'template_preview', 'render', 'metrics', 'report', 'top', 'read_feedback',
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
-        'missed_slot', 'worker_status',
+        'missed_slot', 'worker_status', 'oauth_status',
         -- What the views call runs with the rights of whoever looks.
-        '_now', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        '_now', '_oauth_accounts', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
-    ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test',
+    ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
         'template_set', 'retry', 'resolve', 'message_source', 'category_set', 'suppress', 'unsuppress',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',

@@ -1,8 +1,8 @@
 // Where and how one mailbox sends: server, security, login, limits, time-outs.
 //
 // A plain value, shared read-only by every delivery and connection of the mailbox. It holds secrets: no function of
-// this room ever puts `password` or `oauth_bearer` into a log line, an error text or a report. A changed endpoint is a
-// new object; connections made for the old one are closed when idle.
+// this room ever puts `password`, `oauth_bearer` or `token` into a log line, an error text or a report. A changed
+// endpoint is a new object; connections made for the old one are closed when idle.
 #pragma once
 
 #include <chrono>
@@ -31,6 +31,14 @@ struct Timeouts {
     bool operator==(const Timeouts&) const = default;
 };
 
+// An OAuth2 token that renews itself. Another one opens the same account: connections made with the last stay as they
+// are, so all tokens are equal here.
+struct RenewedToken {
+    std::string text;
+
+    bool operator==(const RenewedToken&) const { return true; }
+};
+
 struct Endpoint {
     std::string host;
     int port = 587;
@@ -41,6 +49,7 @@ struct Endpoint {
     std::string username;  // empty: no login
     std::string password;
     std::optional<std::string> oauth_bearer;  // XOAUTH2 or OAUTHBEARER instead of the password
+    std::optional<RenewedToken> token;        // the same, of OAuth2 that renews itself; empty text: there is none now
 
     std::string helo_name;             // empty: libcurl's choice, the machine's name
     std::optional<std::string> proxy;  // as CURLOPT_PROXY; the environment's proxies are never used

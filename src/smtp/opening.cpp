@@ -78,8 +78,10 @@ bool Opening::set_options() {
     set(CURLOPT_VERBOSE, 1L);
     if (wants_login(*endpoint_)) {
         set(CURLOPT_USERNAME, endpoint_->username.c_str());
-        if (endpoint_->oauth_bearer) {
-            set(CURLOPT_XOAUTH2_BEARER, endpoint_->oauth_bearer->c_str());
+        if (endpoint_->token || endpoint_->oauth_bearer) {
+            set(CURLOPT_XOAUTH2_BEARER, (endpoint_->token ? endpoint_->token->text : *endpoint_->oauth_bearer).c_str());
+            // Left to itself libcurl may choose PLAIN, with an empty password.
+            set(CURLOPT_LOGIN_OPTIONS, "AUTH=XOAUTH2;AUTH=OAUTHBEARER");
         } else {
             set(CURLOPT_PASSWORD, endpoint_->password.c_str());
         }

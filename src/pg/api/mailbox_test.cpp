@@ -6,6 +6,7 @@
 #include "pg/bridge/procedure.hpp"
 #include "pg/engine/accounts.hpp"
 #include "pg/engine/engine.hpp"
+#include "pg/engine/token_keeper.hpp"
 #include "pg/engine/transaction.hpp"
 #include "smtp/probe.hpp"
 
@@ -48,6 +49,46 @@ std::shared_ptr<const smtp::Endpoint> endpoint_of(const std::string& name) {
     }
 }
 
+// What the provider of this mailbox said last, as one sentence; empty while it has said nothing.
+std::string token_trouble(Transactions& transactions, const std::string& name) {
+    static Statement statement(
+        "SELECT pg_catalog.concat_ws(': ', a.token_state, a.failure_code, a.failure_words, a.failure_hint)"
+        "  FROM mailer._oauth_accounts() a WHERE a.mailbox = $1 AND (a.failure_kind IS NOT NULL OR a.token_state = "
+        "'consent_needed')",
+        {TEXTOID});
+    transactions.begin();
+    Rows rows = statement.run({p_text(name)});
+    std::string trouble = rows.empty() ? std::string() : rows.text(0, 1);
+    transactions.commit();
+    return trouble;
+}
+
+// The endpoint with a token, which is fetched here when nobody else has done so.
+std::shared_ptr<const smtp::Endpoint> with_token(const std::string& name, EngineContext& context) {
+    Transactions transactions(true);
+    Accounts accounts;
+    TokenKeeper tokens(transactions, accounts);
+    const core::Time until = now() + longest_wait;
+    try {
+        for (;;) {
+            (void)tokens.turn(now(), true);
+            auto endpoint = endpoint_of(name);
+            if (!endpoint->token || !endpoint->token->text.empty()) return endpoint;
+            const std::string trouble = token_trouble(transactions, name);
+            if (!trouble.empty() || now() >= until) {
+                throw Refusal({"08006", "mailbox \"" + name + "\" can't send: it has no OAuth2 token",
+                               trouble.empty() ? "No answer within a minute" : trouble, "See oauth_status."});
+            }
+            if (context.should_stop()) context.raise_interrupts();
+            context.wait(tokens.poll_fd(),
+                         std::min<core::Duration>(tokens.next_timeout(now()), std::chrono::seconds(1)));
+        }
+    } catch (...) {
+        transactions.abort();
+        throw;
+    }
+}
+
 void tell(const smtp::ProbeStep& step) {
     const std::string words = std::string(core::to_text(step.stage)) + ": " + step.text;
     call([&] { ereport(NOTICE, (errmsg_internal("%s", words.c_str()))); });
@@ -62,6 +103,7 @@ void mailbox_test(FunctionCallInfo fcinfo) {
     if (!is_curl_ready) throw Refusal({"XX000", "libcurl could not be initialised"});
 
     EngineContext context(EngineContext::Host::session);
+    if (endpoint->token && endpoint->token->text.empty()) endpoint = with_token(name, context);
     const core::Time until = now() + longest_wait;
     smtp::Probe probe(endpoint, now());
     std::optional<smtp::ProbeStep> failed;

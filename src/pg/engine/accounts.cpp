@@ -34,7 +34,10 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
     e.username = rows.text(i, 7);
     std::string secret = rows.text(i, 8);
     if (auto file = rows.maybe_text(i, 9)) secret = first_line_of(*file);
-    if (rows.text(i, 10) == "xoauth2") {
+    if (rows.boolean(i, 18)) {
+        e.token = smtp::RenewedToken{rows.text(i, 19)};
+        if (e.username.empty()) e.username = rows.text(i, 20);
+    } else if (rows.text(i, 10) == "xoauth2") {
         e.oauth_bearer = std::move(secret);
     } else {
         e.password = std::move(secret);
@@ -53,8 +56,13 @@ void Accounts::read() {
         "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,"
         "       CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,"
         "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,"
-        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by)"
-        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id",
+        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
+        "       a.mailbox_id IS NOT NULL, t.access_token, coalesce(a.login, m.from_address)"
+        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
+        "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
+        "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
+        "  LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.expires_at > pg_catalog.clock_timestamp()"
+        "   AND t.mailbox_id = CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END",
         {});
     std::map<std::int64_t, Account> fresh;
     Rows rows = statement.run({});
@@ -65,9 +73,12 @@ void Accounts::read() {
         account.from_address = rows.text(i, 15);
         account.from_name = rows.text(i, 16);
         account.is_denied_files = rows.boolean(i, 17);
+        account.uses_oauth = rows.boolean(i, 18);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
-        if (known != accounts_.end() && *known->second.endpoint == endpoint) {
+        const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };
+        if (known != accounts_.end() && *known->second.endpoint == endpoint &&
+            token_of(*known->second.endpoint) == token_of(endpoint)) {
             account.endpoint = known->second.endpoint;
         } else {
             account.endpoint = std::make_shared<const smtp::Endpoint>(std::move(endpoint));

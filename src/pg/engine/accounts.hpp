@@ -15,6 +15,8 @@ struct Account {
     std::string from_address;
     std::string from_name;
     bool is_denied_files = false;  // names files of the server, in the name of a role that may not read them
+    bool uses_oauth = false;       // logs in with a token that renews itself
+    bool has_token() const { return !uses_oauth || !endpoint->token->text.empty(); }
     std::shared_ptr<const smtp::Endpoint> endpoint;
 };
 

@@ -1,11 +1,18 @@
 // From tickets to deliveries; see courier.hpp.
 #include "pg/engine/courier.hpp"
 
+#include "oauth/hint.hpp"
+
 namespace mailer::pg {
 
 bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared) {
     const Account* account = accounts_.find(ticket.reservation.mailbox_id);
-    if (account == nullptr) return false;  // the mailbox went away since the claim: the message goes back
+    // The mailbox went away since the claim, or its token ran out: the message goes back.
+    if (account == nullptr) return false;
+    if (!account->has_token()) {
+        lacks_token_ = true;
+        return false;
+    }
     smtp::Delivery delivery;
     delivery.token = ticket.token;
     delivery.mailbox_id = account->id;
@@ -17,6 +24,18 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
     journal_.note_envelope(ticket.token, ticket.envelope);
     return transport_.submit(std::move(delivery));
+}
+
+void SmtpCourier::turn(core::Time now, std::vector<core::Report>& finished) {
+    const std::size_t before = finished.size();
+    transport_.turn(now, finished);
+    for (std::size_t i = before; i < finished.size(); ++i) {
+        const core::Report& report = finished[i];
+        if (!report.session_reply || report.session_reply->code != 535) continue;
+        const Account* account = accounts_.find(report.mailbox_id);
+        if (account != nullptr && account->uses_oauth && !oauth::names_another_cause(report.session_reply->text))
+            refused_logins_.emplace(report.mailbox_id, report.started_at);
+    }
 }
 
 std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>& tokens) {

@@ -13,11 +13,16 @@ public:
         : journal_(journal), accounts_(accounts), transport_(*this, max_connections) {}
 
     bool submit(const worker::Ticket& ticket, worker::Prepared prepared) override;
-    void turn(core::Time now, std::vector<core::Report>& finished) override { transport_.turn(now, finished); }
+    void turn(core::Time now, std::vector<core::Report>& finished) override;
     std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
     std::vector<std::uint64_t> take_back_outdated() override;
 
     smtp::Transport& transport() { return transport_; }
+
+    // Mailboxes whose token the server didn't take, with when that try began; and whether a mail came for one without a
+    // token.
+    std::map<std::int64_t, core::Time> take_refused_logins() { return std::exchange(refused_logins_, {}); }
+    bool take_lacks_token() { return std::exchange(lacks_token_, false); }
 
 private:
     void on_body(std::uint64_t token) noexcept override { journal_.mark(token, worker::Phase::body); }
@@ -31,6 +36,8 @@ private:
     worker::FileJournal& journal_;
     Accounts& accounts_;
     smtp::Transport transport_;
+    std::map<std::int64_t, core::Time> refused_logins_;
+    bool lacks_token_ = false;
 };
 
 }  // namespace mailer::pg

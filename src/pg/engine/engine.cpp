@@ -6,10 +6,12 @@
 
 #include <sys/epoll.h>
 
+#include "net/poll_group.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/engine/courier.hpp"
 #include "pg/engine/mail_room.hpp"
 #include "pg/engine/queue.hpp"
+#include "pg/engine/token_keeper.hpp"
 #include "pg/server/journal_file.hpp"
 #include "pg/server/shared.hpp"
 #include "worker/pump.hpp"
@@ -51,6 +53,7 @@ public:
           is_session_(context.host() == EngineContext::Host::session),
           transactions_(is_session_),
           queue_(transactions_, accounts_, claims_ahead),
+          tokens_(transactions_, accounts_),
           late_bound_(context, is_session_),
           mail_room_(context, transactions_, accounts_, late_bound_) {}
 
@@ -64,6 +67,7 @@ private:
     void wait();
     void leave();
     void look_for_prepared(core::Time now);
+    void keep_tokens(core::Time now);
     bool is_run_over(core::Time now) const;
     core::Duration sleep_for(core::Time now) const;
 
@@ -74,11 +78,13 @@ private:
     Transactions transactions_;
     Accounts accounts_;
     PgQueue queue_;
+    TokenKeeper tokens_;
     LateBound late_bound_;
     PgMailRoom mail_room_;
     std::unique_ptr<worker::FileJournal> journal_;
     std::unique_ptr<SmtpCourier> courier_;
     std::unique_ptr<worker::Pump> pump_;
+    std::unique_ptr<net::PollGroup> sockets_;
     int sender_connections_ = 0;
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
@@ -100,6 +106,9 @@ void Engine::set_up() {
 void Engine::make_sender() {
     sender_connections_ = settings_.max_connections;
     courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, sender_connections_);
+    sockets_ = std::make_unique<net::PollGroup>(
+        std::initializer_list<int>{courier_->transport().poll_fd(), tokens_.poll_fd()});
+    if (!sockets_->is_ok()) throw std::runtime_error("out of descriptors");
     pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
 }
 
@@ -124,6 +133,7 @@ bool Engine::turn() {
         if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
         last_turn_ = at;
         look_for_prepared(at);
+        keep_tokens(at);
         pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
         journal_->note_epoch(queue_.arming().epoch);
@@ -154,6 +164,13 @@ void Engine::look_for_prepared(core::Time at) {
     if (!is_any) report_no_prepared(seen);
 }
 
+// Tokens of mailboxes that log in with OAuth2: a new one, or one that ran out, is news for endpoints and gates.
+void Engine::keep_tokens(core::Time at) {
+    tokens_.renew(courier_->take_refused_logins());
+    const bool may_fetch = settings_.delivery == Delivery::smtp && settings_.enabled && !context_.should_stop();
+    if (tokens_.turn(at, may_fetch) || courier_->take_lacks_token()) pump_->forget_world();
+}
+
 core::Duration Engine::sleep_for(core::Time at) const {
     if (errors_in_a_row_ > 0) {
         core::Duration pause = std::chrono::seconds(1) * (1 << std::min(errors_in_a_row_ - 1, 6));
@@ -163,6 +180,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     auto consider = [&](core::Time t) { sleep = std::min(sleep, std::max(core::Duration::zero(), t - at)); };
     if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
     if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
+    sleep = std::min(sleep, tokens_.next_timeout(at));
     std::uint64_t seen = 0;
     if (may_have_prepared_mail(&seen)) consider(prepared_at_);
     if (is_session_) {
@@ -176,7 +194,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
 bool Engine::is_run_over(core::Time at) const {
     if (!is_session_) return false;
     if (limits_.max_time && at >= started_ + *limits_.max_time) return true;
-    if (!pump_->is_idle()) return false;
+    if (!pump_->is_idle() || tokens_.is_fetching()) return false;
     if (pump_->has_claimed_all()) return true;
     auto next = pump_->next_work();
     return !next || *next > (limits_.max_time ? started_ + *limits_.max_time : at);
@@ -185,7 +203,7 @@ bool Engine::is_run_over(core::Time at) const {
 void Engine::wait() {
     const bool is_busy = !pump_->is_idle();
     report_state(is_busy ? "sending" : "waiting");
-    context_.wait(courier_->transport().poll_fd(), sleep_for(now()));
+    context_.wait(sockets_->fd(), sleep_for(now()));
 }
 
 // No new claim, no new dot; what has its dot on the wire gets the grace to be answered. Then everything is settled.

@@ -91,6 +91,15 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     return m;
 }
 
+// A mailbox that logs in with OAuth2 rests while it has no token. The keeper of tokens has the world read again when
+// one comes; this is longer than that ever takes (token_keeper.hpp).
+void hold_without_token(core::MailboxFacts& m, core::Time now) {
+    const core::Time until = now + token_hold;
+    if (m.breaker_open_until && *m.breaker_open_until >= until) return;
+    if (!m.breaker_open_until || *m.breaker_open_until <= now) m.breaker_reason = "login: OAuth2: it has no token yet";
+    m.breaker_open_until = until;
+}
+
 core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members) {
     core::LaneFacts lane;
     lane.id = rows.bigint(i, 1);
@@ -179,8 +188,14 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, "
         "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason,"
-        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by)"
-        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id ORDER BY m.mailbox_id",
+        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
+        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL"
+        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
+        "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
+        "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
+        "  LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.expires_at > pg_catalog.clock_timestamp()"
+        "   AND t.mailbox_id = CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END"
+        " ORDER BY m.mailbox_id",
         {});
     static Statement days(
         "SELECT mailbox_id, day, used, warmup FROM mailer.mailbox_day WHERE day >= date '2000-01-01' + $1", {INT4OID});
@@ -195,6 +210,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
     Rows rows = mailboxes.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         facts.push_back(mailbox_of(rows, i, settings, options.prefetch));
+        if (rows.boolean(i, 18) && settings.delivery == Delivery::smtp) hold_without_token(facts.back(), now);
         facts.back().use.days = std::move(use[facts.back().id]);
         facts.back().in_flight = count_of(in_flight, facts.back().id);
     }

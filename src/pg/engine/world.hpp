@@ -21,6 +21,9 @@ struct WorldOptions {
 
 // All of these require a transaction and an Spi, and throw PgError or Refusal.
 core::SystemFacts read_system(const Settings& settings, const ArmingState& arming, int prefetch);
+// How long a mailbox without an OAuth2 token is held at a time.
+constexpr core::Duration token_hold = std::chrono::minutes(1);
+
 std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now);
 // Of those that exist among `lane_ids`.
 std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,

@@ -1,0 +1,161 @@
+-- OAuth2: applications, which mailbox uses which, their secrets, and the tokens with the lease under which they are fetched.
+--
+-- What describes an account is dumped; what opens it (oauth_app_secret, oauth_account_secret, oauth_consent, oauth_token) is not, so a
+-- restored database asks for consent again and a copy can't log in as the original. No view shows a secret.
+
+CREATE TABLE oauth_app (
+    app_id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name              text UNIQUE,
+    mailbox_id        bigint UNIQUE,
+    provider          text,
+    cloud             text,
+    tenant            text,
+    client_id         text,
+    scope             text,
+    token_url         text,
+    auth_url          text,
+    redirect_uri      text,
+    grant_type        text,
+    secret_expires_at timestamptz,
+    CONSTRAINT "an application has a name, or belongs to one mailbox" CHECK (num_nonnulls(name, mailbox_id) = 1)
+);
+COMMENT ON TABLE oauth_app IS 'OAuth2 applications: named ones that mailboxes share, and those set in place for a single mailbox';
+COMMENT ON COLUMN oauth_app.grant_type IS 'client_credentials, refresh_token (NULL means the same) or jwt_bearer';
+COMMENT ON COLUMN oauth_app.scope IS 'NULL takes what the provider needs for SMTP and IMAP';
+
+CREATE TABLE oauth_app_secret (
+    app_id        bigint PRIMARY KEY,
+    client_secret text,
+    certificate   text,
+    private_key   text
+);
+COMMENT ON TABLE oauth_app_secret IS 'Secrets of OAuth2 applications. Read by the engine alone; never dumped, never shown';
+
+CREATE TABLE oauth_account (
+    mailbox_id bigint PRIMARY KEY,
+    app_id     bigint NOT NULL,
+    subject    text,
+    login      text
+);
+COMMENT ON TABLE oauth_account IS 'Mailboxes that log in with OAuth2. subject: whom a service account speaks for; login: the account proposed on the page of consent';
+
+CREATE TABLE oauth_account_secret (
+    mailbox_id    bigint PRIMARY KEY,
+    refresh_token text,
+    code          text,
+    code_verifier text,
+    redirect_uri  text
+);
+COMMENT ON TABLE oauth_account_secret IS 'Refresh tokens, and codes of a consent that wait to be exchanged for one. Read by the engine alone; never dumped, never shown';
+
+CREATE TABLE oauth_consent (
+    nonce         text PRIMARY KEY,
+    mailbox_id    bigint NOT NULL,
+    code_verifier text NOT NULL,
+    expires_at    timestamptz NOT NULL
+);
+COMMENT ON TABLE oauth_consent IS 'Pages of consent that mailer.oauth_url() made and nobody came back from yet; never dumped';
+
+CREATE TABLE oauth_token (
+    app_id        bigint NOT NULL,
+    mailbox_id    bigint NOT NULL,
+    access_token  text,
+    fetched_at    timestamptz,
+    expires_at    timestamptz,
+    refresh_at    timestamptz,
+    lease_count   bigint NOT NULL DEFAULT 0,
+    lease_pid     integer,
+    lease_start   timestamptz,
+    lease_until   timestamptz,
+    failures      integer NOT NULL DEFAULT 0,
+    failure_kind  text,
+    failure_code  text,
+    failure_words text,
+    failure_hint  text,
+    failed_at     timestamptz,
+    retry_at      timestamptz,
+    PRIMARY KEY (app_id, mailbox_id),
+    CONSTRAINT "a failure is the provider's or the grant's" CHECK (failure_kind IN ('provider', 'grant'))
+);
+COMMENT ON TABLE oauth_token IS 'Access tokens, and the lease under which one process fetches the next. Never dumped, never shown';
+COMMENT ON COLUMN oauth_token.mailbox_id IS '0: the application''s own token (client credentials), which all its mailboxes use';
+COMMENT ON COLUMN oauth_token.refresh_at IS 'The next token is fetched from here on: 80 % of this one''s life';
+COMMENT ON COLUMN oauth_token.lease_count IS 'Counts the leases: an answer to a request that was made under an earlier one is not stored';
+COMMENT ON COLUMN oauth_token.lease_pid IS 'Who fetches; the lease is free when that process is gone (lease_start tells it from another with its number) or lease_until has passed';
+
+DO $$
+DECLARE t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['oauth_app', 'oauth_account', 'oauth_app_app_id_seq'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump('mailer.' || t, '');
+    END LOOP;
+END $$;
+
+-- What is known of a provider: servers, endpoints, scopes.
+CREATE FUNCTION _mail_provider(provider text, cloud text DEFAULT NULL, tenant text DEFAULT NULL, OUT host text, OUT port integer, OUT tls text,
+    OUT imap_host text, OUT imap_port integer, OUT imap_tls text, OUT rate text, OUT token_url text, OUT auth_url text, OUT app_scope text,
+    OUT user_scope text)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    login text;
+BEGIN
+    port := 587; tls := 'starttls'; imap_port := 993; imap_tls := 'implicit';
+    CASE provider
+    WHEN 'google' THEN
+        host := 'smtp.gmail.com'; imap_host := 'imap.gmail.com';
+        token_url := 'https://oauth2.googleapis.com/token'; auth_url := 'https://accounts.google.com/o/oauth2/v2/auth';
+        app_scope := 'https://mail.google.com/'; user_scope := app_scope;
+    WHEN 'microsoft365' THEN
+        host := 'smtp.office365.com'; imap_host := 'outlook.office365.com'; login := 'login.microsoftonline.com'; rate := '30/min';
+        app_scope := 'https://outlook.office365.com/.default';
+        user_scope := 'https://outlook.office.com/SMTP.Send https://outlook.office.com/IMAP.AccessAsUser.All offline_access';
+        IF cloud = 'usgov' THEN
+            host := 'smtp.office365.us'; imap_host := 'outlook.office365.us'; login := 'login.microsoftonline.us';
+            app_scope := replace(app_scope, 'office365.com', 'office365.us'); user_scope := replace(user_scope, 'office.com', 'office365.us');
+        ELSIF cloud = 'china' THEN
+            host := 'smtp.partner.outlook.cn'; imap_host := 'partner.outlook.cn'; login := 'login.partner.microsoftonline.cn';
+            app_scope := replace(app_scope, 'outlook.office365.com', imap_host); user_scope := replace(user_scope, 'outlook.office.com', imap_host);
+        END IF;
+        token_url := format('https://%s/%s/oauth2/v2.0/token', login, COALESCE(tenant, 'organizations'));
+        auth_url := format('https://%s/%s/oauth2/v2.0/authorize', login, COALESCE(tenant, 'organizations'));
+    ELSE
+        port := NULL; tls := NULL; imap_port := NULL; imap_tls := NULL;
+    END CASE;
+END;
+$$;
+COMMENT ON FUNCTION _mail_provider(text, text, text) IS 'Servers, endpoints and scopes of microsoft365 and google; NULLs for any other name';
+
+-- Every mailbox with OAuth2: what it uses, and how it stands. Without secrets.
+CREATE FUNCTION _oauth_accounts() RETURNS TABLE (mailbox_id bigint, mailbox text, app_id bigint, app text, provider text, grant_type text,
+    token_mailbox_id bigint, subject text, login text, token_url text, auth_url text, scope text, redirect_uri text, client_id text,
+    secret_expires_at timestamptz, has_refresh_token boolean, has_code boolean, token_expires_at timestamptz, refresh_at timestamptz,
+    is_leased boolean, failures integer, failure_kind text, failure_code text, failure_words text, failure_hint text, failed_at timestamptz,
+    retry_at timestamptz, token_state text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT m.mailbox_id, m.name, p.app_id, p.name, e.provider, e.grant_type, e.token_mailbox_id, a.subject, a.login,
+           COALESCE(p.token_url, v.token_url), COALESCE(p.auth_url, v.auth_url),
+           COALESCE(p.scope, CASE e.grant_type WHEN 'client_credentials' THEN v.app_scope ELSE v.user_scope END),
+           COALESCE(p.redirect_uri, 'http://localhost'), p.client_id, p.secret_expires_at,
+           s.refresh_token IS NOT NULL, s.code IS NOT NULL, t.expires_at, t.refresh_at, l.is_leased, COALESCE(t.failures, 0), t.failure_kind,
+           t.failure_code, t.failure_words, t.failure_hint, t.failed_at, t.retry_at,
+           CASE WHEN t.failure_kind = 'grant' THEN 'refused'
+                WHEN e.grant_type = 'refresh_token' AND s.refresh_token IS NULL AND s.code IS NULL AND
+                     (t.expires_at IS NULL OR t.expires_at <= clock_timestamp()) THEN 'consent_needed'
+                WHEN t.failure_kind = 'provider' THEN 'provider_unreachable'
+                WHEN l.is_leased THEN 'refreshing'
+                WHEN t.expires_at > clock_timestamp() THEN 'valid'
+                ELSE 'refreshing' END
+    FROM mailer.oauth_account a
+    JOIN mailer.mailbox m ON m.mailbox_id = a.mailbox_id
+    JOIN mailer.oauth_app p ON p.app_id = a.app_id
+    CROSS JOIN LATERAL (SELECT COALESCE(p.provider, m.provider) AS provider, COALESCE(p.grant_type, 'refresh_token') AS grant_type,
+        CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END AS token_mailbox_id) e
+    CROSS JOIN LATERAL mailer._mail_provider(e.provider, p.cloud, p.tenant) v
+    LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.mailbox_id
+    LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.mailbox_id = e.token_mailbox_id
+    CROSS JOIN LATERAL (SELECT COALESCE(t.lease_until > clock_timestamp()
+        AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid)), false) AS is_leased) l
+$$;
+COMMENT ON FUNCTION _oauth_accounts() IS 'Mailboxes that log in with OAuth2, with what they use and the state of their token; no secrets';

@@ -1,0 +1,180 @@
+-- How a token is fetched, as far as the tables go: whose turn it is, the lease, and what is stored of an answer.
+--
+-- The engine calls these in short transactions of its own; between the lease and the answer none is open. The lease commits
+-- synchronously before the request leaves, for a provider may replace a refresh token at each use: two processes that ask at once would lock each
+-- other out. What comes back is stored only under the lease that it was asked under.
+
+CREATE FUNCTION _token_plan() RETURNS TABLE (app_id bigint, token_mailbox_id bigint, mailbox_id bigint, wait_us bigint, valid_us bigint, fetched_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT a.app_id, a.token_mailbox_id, a.mailbox_id,
+           CASE WHEN a.token_state = 'consent_needed' THEN NULL
+                ELSE (extract(epoch FROM GREATEST(a.refresh_at, a.retry_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint END,
+           (extract(epoch FROM a.token_expires_at - clock_timestamp()) * 1000000)::bigint, t.fetched_at
+    FROM mailer._oauth_accounts() a
+    LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.mailbox_id = a.token_mailbox_id
+$$;
+COMMENT ON FUNCTION _token_plan() IS 'For every mailbox with OAuth2: in how many microseconds its next token is to be fetched (NULL: consent is needed), and how long its token is valid';
+
+CREATE FUNCTION _token_lease(app_id bigint, token_mailbox_id bigint) RETURNS TABLE (lease bigint, failures integer, flow text, token_url text,
+    client_id text, client_secret text, certificate text, private_key text, scope text, subject text, refresh_token text, code text,
+    code_verifier text, redirect_uri text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    lease_time CONSTANT interval := interval '60 s';
+    t mailer.oauth_token;
+    now_at timestamptz := clock_timestamp();
+BEGIN
+    INSERT INTO mailer.oauth_token (app_id, mailbox_id) VALUES (_token_lease.app_id, _token_lease.token_mailbox_id) ON CONFLICT DO NOTHING;
+    SELECT o.* INTO t FROM mailer.oauth_token o
+    WHERE o.app_id = _token_lease.app_id AND o.mailbox_id = _token_lease.token_mailbox_id FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND OR GREATEST(t.refresh_at, t.retry_at) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
+        AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid) b WHERE COALESCE(b.backend_start = t.lease_start, true)) THEN
+        RETURN;
+    END IF;
+    UPDATE mailer.oauth_token o
+    SET lease_count = o.lease_count + 1, lease_pid = pg_backend_pid(), lease_until = now_at + lease_time,
+        lease_start = (SELECT b.backend_start FROM pg_stat_get_activity(pg_backend_pid()) b)
+    WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
+    RETURN QUERY
+    SELECT t.lease_count + 1, t.failures, CASE WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END,
+           a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key, a.scope, a.subject, s.refresh_token, s.code,
+           s.code_verifier, COALESCE(s.redirect_uri, a.redirect_uri)
+    FROM mailer._oauth_accounts() a
+    LEFT JOIN mailer.oauth_app_secret x ON x.app_id = a.app_id
+    LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.token_mailbox_id
+    WHERE a.app_id = t.app_id AND a.token_mailbox_id = t.mailbox_id
+    ORDER BY a.mailbox_id LIMIT 1;
+END;
+$$;
+COMMENT ON FUNCTION _token_lease(bigint, bigint) IS 'Takes the lease on a token that is due and gives what the request is made of; no row: not due, or somebody else fetches it';
+
+-- The mailboxes that wait for a token rest like those whose login fails: one breaker, opened and closed here too.
+CREATE FUNCTION _token_breaker(app_id bigint, token_mailbox_id bigint, until timestamptz, reason text, is_forced boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint;
+BEGIN
+    FOR box_id IN SELECT a.mailbox_id FROM mailer._oauth_accounts() a
+        WHERE a.app_id = _token_breaker.app_id AND a.token_mailbox_id = _token_breaker.token_mailbox_id ORDER BY 1
+    LOOP
+        IF until IS NOT NULL THEN
+            IF NOT EXISTS (SELECT FROM mailer.mailbox_state s WHERE s.mailbox_id = box_id AND s.breaker_until IS NOT NULL) THEN
+                PERFORM mailer._log_event('breaker_opened', jsonb_build_object('text', reason), mailbox_id => box_id);
+            END IF;
+            INSERT INTO mailer.mailbox_state AS s (mailbox_id, breaker_failures, breaker_until, breaker_since, breaker_reason)
+            VALUES (box_id, 1, until, clock_timestamp(), reason)
+            ON CONFLICT (mailbox_id) DO UPDATE SET breaker_failures = s.breaker_failures + 1, breaker_until = excluded.breaker_until,
+                breaker_since = COALESCE(s.breaker_since, excluded.breaker_since), breaker_reason = excluded.breaker_reason;
+        ELSE
+            UPDATE mailer.mailbox_state s SET breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL,
+                -- A refused login counts on until one works: the next refusal is not the first.
+                breaker_failures = CASE WHEN s.breaker_reason LIKE 'login: OAuth2:%' THEN 0 ELSE s.breaker_failures END
+            WHERE s.mailbox_id = box_id AND (s.breaker_reason LIKE 'login: OAuth2:%' OR is_forced AND s.breaker_reason LIKE 'login:%');
+            IF FOUND THEN
+                PERFORM mailer._log_event('breaker_closed', '{"text": "it has a new token"}', mailbox_id => box_id);
+            END IF;
+        END IF;
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION _token_breaker(bigint, bigint, timestamptz, text, boolean) IS 'Opens the login breakers of the mailboxes that use this token, or (until NULL) closes those that waited for it; is_forced: and those that a refused login opened';
+
+CREATE FUNCTION _token_store(app_id bigint, token_mailbox_id bigint, lease bigint, access_token text, life_us bigint, refresh_token text,
+    used_refresh_token text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    renewed_at CONSTANT double precision := 0.8;
+    life interval := _token_store.life_us * interval '1 us';
+    t mailer.oauth_token;
+    now_at timestamptz;
+    is_forced boolean;
+BEGIN
+    SELECT o.* INTO t FROM mailer.oauth_token o
+    WHERE o.app_id = _token_store.app_id AND o.mailbox_id = _token_store.token_mailbox_id FOR UPDATE;
+    now_at := clock_timestamp();
+    IF t.lease_count IS DISTINCT FROM _token_store.lease THEN
+        -- Too late. But where the refresh token that was sent is still ours, the provider has just replaced it.
+        UPDATE mailer.oauth_account_secret s SET refresh_token = _token_store.refresh_token
+        WHERE s.mailbox_id = _token_store.token_mailbox_id AND s.refresh_token = _token_store.used_refresh_token
+          AND _token_store.refresh_token IS NOT NULL;
+        RETURN false;
+    END IF;
+    is_forced := COALESCE(t.refresh_at < t.fetched_at + renewed_at * (t.expires_at - t.fetched_at) - interval '1 ms', false);
+    UPDATE mailer.oauth_token o
+    SET access_token = _token_store.access_token, fetched_at = now_at, expires_at = now_at + life, refresh_at = now_at + renewed_at * life,
+        lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL,
+        failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
+    WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
+    IF t.mailbox_id <> 0 THEN
+        INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token) VALUES (t.mailbox_id, _token_store.refresh_token)
+        ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = COALESCE(excluded.refresh_token, s.refresh_token), code = NULL,
+            code_verifier = NULL, redirect_uri = NULL;
+    END IF;
+    PERFORM mailer._token_breaker(t.app_id, t.mailbox_id, NULL, NULL, is_forced);
+    PERFORM mailer._changed();
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION _token_store(bigint, bigint, bigint, text, bigint, text, text) IS 'Stores a token under its lease, and a refresh token that replaces the one that was sent; false: the lease was lost';
+
+CREATE FUNCTION _token_fail(app_id bigint, token_mailbox_id bigint, lease bigint, kind text, code text, words text, hint text, wait_us bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    t mailer.oauth_token;
+    now_at timestamptz;
+    again_at timestamptz;
+BEGIN
+    SELECT o.* INTO t FROM mailer.oauth_token o
+    WHERE o.app_id = _token_fail.app_id AND o.mailbox_id = _token_fail.token_mailbox_id AND o.lease_count = _token_fail.lease FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    now_at := clock_timestamp();
+    again_at := now_at + _token_fail.wait_us * interval '1 us';
+    UPDATE mailer.oauth_token o
+    SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = o.failures + 1, failure_kind = _token_fail.kind,
+        failure_code = _token_fail.code, failure_words = _token_fail.words, failure_hint = NULLIF(_token_fail.hint, ''),
+        failed_at = CASE WHEN o.failure_kind = _token_fail.kind THEN COALESCE(o.failed_at, now_at) ELSE now_at END, retry_at = again_at
+    WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
+    IF _token_fail.kind = 'grant' THEN
+        -- A code is good for one exchange.
+        UPDATE mailer.oauth_account_secret s SET code = NULL, code_verifier = NULL, redirect_uri = NULL
+        WHERE s.mailbox_id = t.mailbox_id AND s.code IS NOT NULL;
+    END IF;
+    IF _token_fail.kind = 'grant' OR t.expires_at IS NULL OR t.expires_at <= now_at THEN
+        PERFORM mailer._token_breaker(t.app_id, t.mailbox_id, again_at, 'login: OAuth2: ' ||
+            CASE _token_fail.kind WHEN 'grant' THEN 'the grant was refused: ' ELSE 'no token from the provider: ' END ||
+            concat_ws(': ', _token_fail.code, NULLIF(_token_fail.words, '')) || COALESCE(' (' || NULLIF(_token_fail.hint, '') || ')', ''), false);
+    END IF;
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION _token_fail(bigint, bigint, bigint, text, text, text, text, bigint) IS 'Notes that no token came, whose fault that is and when to ask again; a mailbox without a valid token rests until then';
+
+-- A login was refused although the token should be good. Renewed at once where that token is older than the refusal; but for the second time in
+-- a row only when it has been in use for a while, or two programs would ask for tokens for ever.
+CREATE FUNCTION _token_force(mailbox_id bigint, tried_at timestamptz) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    old_enough CONSTANT interval := interval '10 min';
+BEGIN
+    UPDATE mailer.oauth_token t SET refresh_at = clock_timestamp()
+    FROM mailer._oauth_accounts() a LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = a.mailbox_id
+    WHERE a.mailbox_id = _token_force.mailbox_id AND t.app_id = a.app_id AND t.mailbox_id = a.token_mailbox_id
+      AND t.fetched_at < _token_force.tried_at
+      AND (COALESCE(s.breaker_failures, 0) <= 1 OR t.fetched_at < clock_timestamp() - old_enough);
+    RETURN FOUND;
+END;
+$$;
+COMMENT ON FUNCTION _token_force(bigint, timestamptz) IS 'After a login was refused: whether the token is to be renewed before its time, which is then noted';

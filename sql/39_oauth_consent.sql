@@ -1,0 +1,194 @@
+-- Consent: a page that the account's owner opens, and the code that it brings back.
+--
+-- mailer.oauth_url() makes the page's address with a state that only this database can have signed, and keeps the verifier of PKCE (RFC 7636).
+-- mailer.oauth_code() stores the code that comes back; no provider is asked inside the caller's transaction. The sender, or CALL mailer.run(),
+-- exchanges the code for a refresh token as soon as it has committed, under the same lease as any other token.
+
+CREATE FUNCTION oauth_url(mailbox text, valid_for interval DEFAULT '7 days') RETURNS text
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint := mailer._mailbox_id(oauth_url.mailbox);
+    account record;
+    nonce text := mailer._random_text();
+    verifier text := mailer._random_text() || mailer._random_text();
+    until timestamptz := clock_timestamp() + oauth_url.valid_for;
+    content bytea;
+    url text;
+BEGIN
+    IF oauth_url.valid_for IS NULL OR oauth_url.valid_for <= interval '0' OR oauth_url.valid_for > interval '366 days' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'valid_for must be longer than nothing and at most a year';
+    END IF;
+    SELECT a.*, b.username INTO account FROM mailer._oauth_accounts() a JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id WHERE a.mailbox_id = box_id;
+    IF account.mailbox_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" is not connected to OAuth2', oauth_url.mailbox),
+            HINT = 'Connect it with mailer.oauth_set().';
+    ELSIF account.grant_type <> 'refresh_token' THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs nobody''s consent', oauth_url.mailbox),
+            DETAIL = format('Its grant is %s.', account.grant_type);
+    ELSIF account.auth_url IS NULL OR account.client_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" has no page of consent', oauth_url.mailbox),
+            DETAIL = 'Its application needs a client_id, and a provider or an auth_url.', HINT = 'Set them with mailer.oauth_app_set() or mailer.oauth_set().';
+    END IF;
+    DELETE FROM mailer.oauth_consent c WHERE c.expires_at < clock_timestamp();
+    INSERT INTO mailer.oauth_consent (nonce, mailbox_id, code_verifier, expires_at) VALUES (nonce, box_id, verifier, until);
+    content := convert_to(format('%s %s %s', box_id, nonce, (extract(epoch FROM until) * 1000)::bigint), 'UTF8');
+    url := account.auth_url || CASE WHEN strpos(account.auth_url, '?') > 0 THEN '&' ELSE '?' END || 'response_type=code'
+        || '&client_id=' || mailer._url_encoded(account.client_id) || '&redirect_uri=' || mailer._url_encoded(account.redirect_uri)
+        || COALESCE('&scope=' || mailer._url_encoded(account.scope), '')
+        || (SELECT '&state=' || mailer._base64url(content) || '.' || mailer._base64url(mailer._hmac_sha256(k.key, 'oauth ' || content)) FROM mailer.signing_key k)
+        || '&code_challenge=' || mailer._base64url(sha256(convert_to(verifier, 'UTF8'))) || '&code_challenge_method=S256'
+        || COALESCE('&login_hint=' || mailer._url_encoded(COALESCE(account.login, account.username)), '')
+        || CASE account.provider WHEN 'google' THEN '&access_type=offline&prompt=consent' ELSE '' END;
+    RETURN url;
+END;
+$$;
+COMMENT ON FUNCTION oauth_url(text, interval) IS
+'Address of the page on which the owner of the mailbox''s account lets mailer in: authorization code with PKCE and a signed state, good for valid_for.
+It can be mailed to that person. The page leads to the application''s redirect_uri; pass what arrives there to mailer.oauth_code().
+Errors: 42704 no such mailbox, 55000 it isn''t connected to OAuth2, needs no consent, or its application is incomplete.';
+
+CREATE FUNCTION _read_oauth_state(state text, OUT mailbox_id bigint, OUT nonce text, OUT is_expired boolean)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    parts text[] := regexp_match(state, '^([A-Za-z0-9_-]{20,200})\.([A-Za-z0-9_-]{43})$');
+    content bytea;
+    words text[];
+BEGIN
+    IF parts IS NULL THEN
+        RETURN;
+    END IF;
+    BEGIN
+        content := decode(translate(parts[1], '-_', '+/') || repeat('=', (4 - length(parts[1]) % 4) % 4), 'base64');
+    EXCEPTION WHEN invalid_parameter_value THEN
+        RETURN;
+    END;
+    -- Hashed before they are compared, so that the time taken says nothing about the right signature.
+    IF NOT EXISTS (SELECT FROM mailer.signing_key k WHERE sha256(convert_to(parts[2], 'UTF8'))
+            = sha256(convert_to(mailer._base64url(mailer._hmac_sha256(k.key, 'oauth ' || content)), 'UTF8'))) THEN
+        RETURN;
+    END IF;
+    words := string_to_array(convert_from(content, 'UTF8'), ' ');
+    mailbox_id := words[1]::bigint;
+    nonce := words[2];
+    is_expired := to_timestamp(words[3]::bigint / 1000.0) < clock_timestamp();
+END;
+$$;
+COMMENT ON FUNCTION _read_oauth_state(text) IS 'What a state of mailer.oauth_url() says; NULLs when this database did not sign it';
+
+CREATE FUNCTION oauth_code(state text, code text) RETURNS text
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    the_state text := btrim(oauth_code.state);
+    the_code text := btrim(oauth_code.code);
+    url text;
+    refusal text;
+    said record;
+    page mailer.oauth_consent;
+    account record;
+BEGIN
+    IF the_code ~ '[?&](code|error)=' OR the_state ~ '[?&](code|error)=' THEN
+        url := CASE WHEN the_code ~ '[?&](code|error)=' THEN the_code ELSE the_state END;
+        refusal := mailer._url_parameter(url, 'error');
+        IF the_state IS NULL OR the_state = '' OR the_state = url THEN
+            the_state := mailer._url_parameter(url, 'state');
+        END IF;
+        the_code := mailer._url_parameter(url, 'code');
+    END IF;
+    SELECT s.* INTO said FROM mailer._read_oauth_state(the_state) s;
+    IF said.mailbox_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this state was not made by this database',
+            HINT = 'Pass the state that came with the code, or the whole address that the browser was led to.';
+    ELSIF said.is_expired THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this page of consent has expired', HINT = 'Make a new one with mailer.oauth_url().';
+    ELSIF refusal IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('consent was not given: %s', left(refusal, 100)),
+            DETAIL = left(COALESCE(mailer._url_parameter(url, 'error_description'), ''), 500);
+    ELSIF COALESCE(the_code, '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'there is no code';
+    END IF;
+    SELECT a.* INTO account FROM mailer._oauth_accounts() a WHERE a.mailbox_id = said.mailbox_id;
+    DELETE FROM mailer.oauth_consent c WHERE c.nonce = said.nonce AND c.mailbox_id = said.mailbox_id RETURNING c.* INTO page;
+    IF page.nonce IS NULL OR account.mailbox_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this page of consent was used already',
+            HINT = 'oauth_status shows whether the mailbox is connected; mailer.oauth_url() makes a new page.';
+    END IF;
+    INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, code, code_verifier, redirect_uri)
+    VALUES (page.mailbox_id, the_code, page.code_verifier, account.redirect_uri)
+    ON CONFLICT (mailbox_id) DO UPDATE SET code = excluded.code, code_verifier = excluded.code_verifier, redirect_uri = excluded.redirect_uri;
+    PERFORM mailer._oauth_start_over(account.app_id, page.mailbox_id);
+    PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => page.mailbox_id);
+    RETURN account.mailbox;
+END;
+$$;
+COMMENT ON FUNCTION oauth_code(text, text) IS
+'Takes what the page of mailer.oauth_url() brought back and gives the mailbox''s name. code: the code, or the whole address that the browser was led to
+(then state may be NULL). The provider is asked once this has committed, by the sender or CALL mailer.run(): see oauth_status.
+Errors: 22023 the state is not ours, has expired or was used, or consent was not given.';
+
+CREATE FUNCTION _random_text() RETURNS text
+LANGUAGE sql VOLATILE
+AS $$ SELECT mailer._base64url(pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) || pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+    || pg_catalog.uuid_send(pg_catalog.gen_random_uuid()))) $$;
+COMMENT ON FUNCTION _random_text() IS '43 random characters of base64url, made of 366 random bits';
+
+CREATE VIEW oauth_status AS
+SELECT a.mailbox,
+       a.token_state,
+       a.token_expires_at,
+       a.app,
+       a.provider,
+       a.grant_type,
+       a.login,
+       a.subject,
+       a.has_refresh_token,
+       a.has_code AS is_exchanging,
+       a.failure_code,
+       a.failure_words,
+       a.failure_hint,
+       a.failed_at,
+       a.failures,
+       a.retry_at,
+       a.refresh_at,
+       a.secret_expires_at,
+       a.token_url,
+       a.scope,
+       a.client_id
+FROM mailer._oauth_accounts() a;
+COMMENT ON VIEW oauth_status IS 'Every mailbox that logs in with OAuth2: whether it is connected, waits for consent or was refused, and what its provider said';
+COMMENT ON COLUMN oauth_status.token_state IS 'valid, refreshing, provider_unreachable, refused (see failure_hint) or consent_needed (mailer.oauth_url())';
+COMMENT ON COLUMN oauth_status.is_exchanging IS 'A code of a consent waits to be exchanged for a refresh token';
+COMMENT ON COLUMN oauth_status.refresh_at IS 'When the next token is fetched';
+COMMENT ON COLUMN oauth_status.retry_at IS 'When the provider is asked again after a failure';
+
+CREATE FUNCTION _health_oauth() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    warned_before CONSTANT interval := interval '30 days';
+    now_at CONSTANT timestamptz := mailer._now();
+BEGIN
+    RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: nobody has consented yet', NULL::timestamptz,
+        'mailer.oauth_url(mailbox) makes a page for the owner of the account; mailer.oauth_code() takes what it brings.'
+    FROM mailer._oauth_accounts() a WHERE a.token_state = 'consent_needed';
+
+    RETURN QUERY SELECT CASE WHEN a.failure_kind = 'grant' THEN 'critical' ELSE 'warning' END, 'mailbox ' || a.mailbox,
+        CASE WHEN a.failure_kind = 'grant' THEN 'OAuth2: the grant was refused: ' ELSE 'OAuth2: no answer from the provider: ' END
+            || concat_ws(': ', a.failure_code, NULLIF(a.failure_words, '')), a.failed_at,
+        COALESCE(a.failure_hint, CASE WHEN a.failure_kind = 'grant' THEN 'See oauth_status; mailer.oauth_set() and mailer.oauth_url() connect it again.'
+            ELSE 'It is asked again by itself; the last token serves until ' || COALESCE(to_char(a.token_expires_at, 'HH24:MI:SS'), 'never') || '.' END)
+    FROM mailer._oauth_accounts() a WHERE a.failure_kind IS NOT NULL;
+
+    RETURN QUERY SELECT CASE WHEN p.secret_expires_at <= now_at THEN 'critical' ELSE 'warning' END,
+        CASE WHEN p.name IS NULL THEN 'mailbox ' || b.name ELSE 'OAuth2 application ' || p.name END,
+        CASE WHEN p.secret_expires_at <= now_at THEN 'its secret has expired' ELSE 'its secret expires on ' || to_char(p.secret_expires_at, 'YYYY-MM-DD') END,
+        p.secret_expires_at, 'Make a new secret at the provider, then set it with its secret_expires_at.'
+    FROM mailer.oauth_app p LEFT JOIN mailer.mailbox b ON b.mailbox_id = p.mailbox_id
+    WHERE p.secret_expires_at <= now_at + warned_before;
+END;
+$$;
+COMMENT ON FUNCTION _health_oauth() IS 'Alerts of mailer.health() about OAuth2: consent, failures, secrets that expire within 30 days';

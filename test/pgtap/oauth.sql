@@ -1,0 +1,128 @@
+-- OAuth2 in SQL: what is merged, checked, shown and kept from being shown. What a provider does is in test/e2e/oauth.test.
+BEGIN;
+SET client_min_messages = warning;
+SELECT no_plan();
+UPDATE mailer.arming SET control_inode = 0;  -- nobody is asked in here
+
+SELECT mailer.mailbox_create('desk', 'smtp.example.com', username => 'ada@example.com') AS desk \gset
+SELECT is((SELECT token_state FROM mailer.mailbox_status WHERE mailbox = 'desk'), 'none', 'a mailbox without OAuth2 has no token');
+
+SELECT throws_ok($$SELECT mailer.oauth_set('nobody', '{}')$$, '42704', NULL, 'the mailbox must exist');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '[]')$$, '22023', NULL, 'settings are an object');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '{"pasword": "x"}')$$, '22023', NULL, 'an unknown setting is refused');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '{"client_id": 7}')$$, '22023', NULL, 'a setting is a text');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '{"app": "none"}')$$, '42704', NULL, 'the application must exist');
+SELECT throws_ok($$SELECT mailer.oauth_app_set('a', '{"provider": "aol"}')$$, '22023', NULL, 'an unknown provider is refused');
+SELECT throws_ok($$SELECT mailer.oauth_app_set(' ', '{}')$$, '22004', NULL, 'an application needs a name');
+
+-- No secret in an error, whatever is wrong.
+CREATE FUNCTION pg_temp.said(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE m text; d text; h text; c text;
+BEGIN
+    EXECUTE statement;
+    RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT, c = PG_EXCEPTION_CONTEXT;
+    RETURN concat_ws('|', SQLSTATE, m, d, h);
+END $$;
+SELECT ok(pg_temp.said(format('SELECT mailer.oauth_app_set(%L, %L)', 'a', s || '{"client_secret": "hunter2", "private_key": "hunter2", "certificate": "hunter2"}')) ~ '^22023'
+      AND pg_temp.said(format('SELECT mailer.oauth_set(%L, %L)', 'desk', s || '{"client_secret": "hunter2", "refresh_token": "hunter2"}')) !~ 'hunter2|no error',
+    'refused without the secrets in it: ' || s::text)
+FROM unnest(ARRAY['{"grant": "password"}', '{"token_url": "http://login.example.com/token"}', '{"token_url": "ftp://x"}', '{"auth_url": "http://10.0.0.1/"}',
+    '{"token_url": "https://user:hunter2@login.example.com/"}', '{"secret_expires_at": "hunter2"}', '{"tenant": "a/b"}', '{"cloud": "mine"}']::jsonb[]) s;
+SELECT ok(pg_temp.said(format('SELECT mailer.oauth_app_set(%L, %L)', 'ok', json_build_object('token_url', url))) = 'no error', 'an endpoint may be ' || url)
+FROM unnest(ARRAY['https://login.example.com/token', 'http://127.0.0.1:8080/token', 'http://localhost/t', 'http://[::1]:1/t']) url;
+
+-- Merged; null removes.
+SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"provider": "microsoft365", "tenant": "t1", "client_id": "c1", "client_secret": "hunter2"}')$$, 'settings in place');
+SELECT is((SELECT token_state FROM mailer.oauth_status), 'consent_needed', 'without a refresh token somebody must consent');
+SELECT is((SELECT token_url FROM mailer.oauth_status), 'https://login.microsoftonline.com/t1/oauth2/v2.0/token', 'the provider''s endpoint');
+SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"refresh_token": "hunter2", "client_id": null, "login": "ada"}')$$, 'merged');
+SELECT is((SELECT (tenant, client_id) FROM mailer.oauth_app WHERE name IS NULL), ('t1'::text, NULL::text), 'what isn''t named stays, null removes');
+SELECT is((SELECT client_secret FROM mailer.oauth_app_secret s JOIN mailer.oauth_app p USING (app_id) WHERE p.name IS NULL), 'hunter2', 'so do secrets');
+SELECT is((SELECT token_state FROM mailer.mailbox_status), 'refreshing', 'with a refresh token a token is on its way');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '{"app": "ok", "tenant": "x"}')$$, '22023', NULL, 'an application by name, or settings in place');
+SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"app": "ok"}')$$, 'another application');
+SELECT is((SELECT count(*) FROM mailer.oauth_app WHERE name IS NULL), 0::bigint, 'the mailbox''s own one is gone');
+SELECT throws_ok($$SELECT mailer.oauth_set('desk', '{"tenant": "x"}')$$, '22023', NULL, 'a shared application isn''t changed through a mailbox');
+SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"app": null}')$$, 'disconnected');
+SELECT is((SELECT token_state FROM mailer.mailbox_status), 'none', 'and that is all');
+SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 0::bigint, 'its secrets are gone');
+
+-- Consent.
+SELECT throws_ok($$SELECT mailer.oauth_url('desk')$$, '55000', NULL, 'no page without an application');
+SELECT mailer.oauth_app_set('web', '{"provider": "google", "client_id": "c&1", "client_secret": "s"}');
+SELECT mailer.oauth_set('desk', '{"app": "web", "login": "ada@example.com"}');
+SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid for some time');
+SELECT mailer.oauth_url('desk') AS url \gset
+SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
+SELECT mailer._url_parameter(:'url', 'state') AS state \gset
+SELECT throws_ok($$SELECT mailer.oauth_code('nonsense', 'c')$$, '22023', NULL, 'a state that isn''t ours');
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', overlay(:'state' placing 'AAAA' from 1), 'c'), '22023', NULL, 'a state that was changed');
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'http://localhost/?error=access_denied&error_description=no+thanks'), '22023', 'consent was not given: access_denied', 'a refusal is told');
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', ''), '22004', NULL, 'a code is needed');
+SELECT is(mailer.oauth_code(:'state', 'http://localhost/?state=' || :'state' || '&code=4%2F0Ab&scope=x'), 'desk', 'a pasted address');
+SELECT is((SELECT code FROM mailer.oauth_account_secret), '4/0Ab', 'its code is kept for the exchange');
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'c'), '22023', 'this page of consent was used already', 'once');
+SELECT mailer._url_parameter(mailer.oauth_url('desk', '1 ms'), 'state') AS late \gset
+
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'late', 'c'), '22023', NULL, 'a page that has expired, or is about to');
+
+-- The lease: one at a time, fenced.
+SELECT app_id AS app FROM mailer.oauth_app WHERE name = 'web' \gset
+SELECT is((SELECT flow FROM mailer._token_lease(:app, :desk)), 'authorization_code', 'the first lease exchanges the code');
+UPDATE mailer.oauth_token SET lease_pid = (SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() LIMIT 1), lease_start = NULL;
+SELECT is((SELECT count(*) FROM mailer._token_lease(:app, :desk)), 0::bigint, 'nobody else gets it meanwhile');
+SELECT is((SELECT token_state FROM mailer.oauth_status), 'refreshing', 'which is shown');
+UPDATE mailer.oauth_token SET lease_pid = 2147483647;
+SELECT is((SELECT lease FROM mailer._token_lease(:app, :desk)), 2::bigint, 'it is free when its holder is gone');
+SELECT ok(NOT mailer._token_store(:app, :desk, 1, 'old', 1000000, NULL, NULL), 'an answer to an older lease is not stored');
+SELECT ok(mailer._token_store(:app, :desk, 2, 'new', 3600000000, 'r1', NULL), 'that of the last one is');
+SELECT is((SELECT (refresh_token, code) FROM mailer.oauth_account_secret), ('r1'::text, NULL::text), 'the code became a refresh token');
+SELECT is((SELECT token_state FROM mailer.mailbox_status), 'valid', 'valid');
+SELECT ok((SELECT refresh_at - now() BETWEEN interval '47 min' AND interval '49 min' FROM mailer.oauth_token), 'renewed at 80 % of its life');
+SELECT is((SELECT count(*) FROM mailer._token_lease(:app, :desk)), 0::bigint, 'and not before');
+UPDATE mailer.oauth_token SET refresh_at = now();
+SELECT is((SELECT lease FROM mailer._token_lease(:app, :desk)), 3::bigint, 'due');
+SELECT mailer._token_fail(:app, :desk, 3, 'provider', 'HTTP 503', '', '', 1500000);
+SELECT is((SELECT token_state FROM mailer.mailbox_status), 'provider_unreachable', 'the provider is down');
+SELECT is((SELECT state FROM mailer.mailbox_status), 'ready', 'the old token serves while it lives');
+UPDATE mailer.oauth_token SET expires_at = now() - interval '1 s', retry_at = NULL;
+SELECT mailer._token_fail(:app, :desk, lease, 'provider', 'HTTP 503', '', '', 60000000) FROM mailer._token_lease(:app, :desk);
+SELECT matches((SELECT state || ' ' || reason FROM mailer.mailbox_status), '^in trouble login: OAuth2: no token from the provider: HTTP 503', 'and then it rests');
+SELECT ok(mailer._token_store(:app, :desk, (SELECT lease_count FROM mailer.oauth_token), 'x', 3600000000, NULL, NULL), 'a token comes');
+SELECT is((SELECT state FROM mailer.mailbox_status), 'ready', 'the breaker closes with it');
+SELECT ok(NOT mailer._token_store(:app, :desk, 1, 'old', 1, 'r2', 'r1'), 'a late answer that replaced the refresh token');
+SELECT is((SELECT refresh_token FROM mailer.oauth_account_secret), 'r2', 'leaves us the new one');
+
+-- Secrets that expire, providers.
+SELECT mailer.oauth_app_set('web', jsonb_build_object('secret_expires_at', now() + interval '20 days'));
+SELECT is((SELECT severity FROM mailer.health() WHERE subject = 'OAuth2 application web'), 'warning', 'health warns 30 days before a secret expires');
+SELECT is((SELECT token_state FROM mailer.mailbox_status), 'valid', 'which costs no token');
+SELECT mailer.mailbox_alter('desk', jsonb_build_object('secret_expires_at', now() - interval '1 day'));
+SELECT is((SELECT severity FROM mailer.health() WHERE problem = 'its password has expired'), 'critical', 'a password may expire too');
+SELECT mailer.mailbox_create('ms', from_address => 'm@example.com', provider => 'microsoft365');
+SELECT is((SELECT (host, port, tls, imap_host, imap_port, imap_tls) FROM mailer.mailbox WHERE name = 'ms'),
+    ('smtp.office365.com'::text, 587, 'starttls'::text, 'outlook.office365.com'::text, 993, 'implicit'::text), 'a provider knows its servers');
+SELECT mailer.mailbox_create('tls', 'smtp.example.com', 465, 't@example.com');
+SELECT is((SELECT tls FROM mailer.mailbox WHERE name = 'tls'), 'implicit', 'port 465 is implicit TLS');
+SELECT throws_ok($$SELECT mailer.mailbox_create('x', from_address => 'a@example.com', provider => 'aol')$$, '22023', NULL, 'an unknown provider');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('ms', '{"imap_tls": "ssl"}')$$, '22023', NULL, 'imap_tls has three values');
+
+-- Another server gets no secret.
+SELECT ok(mailer._is_same_house('smtp.gmail.com', 'imap.gmail.com') AND mailer._is_same_house('127.0.0.1', 'localhost')
+    AND NOT mailer._is_same_house('smtp.gmail.com', 'imap.evil.com') AND NOT mailer._is_same_house('smtp.a.co.uk', 'imap.b.co.uk')
+    AND NOT mailer._is_same_house('10.0.0.1', '10.0.0.2'), 'servers of one domain');
+SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.com"}');
+SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 1::bigint, 'an IMAP server of the same domain gets the same login');
+SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.net"}');
+SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 0::bigint, 'one of another domain doesn''t');
+SELECT is((SELECT token_state FROM mailer.mailbox_status WHERE mailbox = 'desk'), 'consent_needed', 'and its owner must consent again');
+
+-- What is shown and dumped.
+SELECT ok(NOT EXISTS (SELECT FROM mailer.oauth_status o, mailer.event_log e WHERE o::text || e::text ~ 'hunter2|"r[12]"'), 'no secret is shown');
+SELECT is((SELECT array_agg(c::regclass::text ORDER BY 1) FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'mailer' AND c::regclass::text ~ 'oauth'),
+    ARRAY['mailer.oauth_app', 'mailer.oauth_account', 'mailer.oauth_app_app_id_seq'], 'no secret is dumped');
+
+SELECT * FROM finish();
+ROLLBACK;
