@@ -80,7 +80,7 @@ SELECT mailer.category_set('joins', digest_template => 'digest', digest_hour => 
 SELECT mailer.category_set('security', is_required => true);
 
 SELECT mailer.template_set('liked',
-    '{{actor}}{{#others_count}} and {{others_count}} others{{/others_count}} like “{{post}}”',
+    '{{actor}}{{#one_other}} and one other{{/one_other}}{{#many_others}} and {{others_count}} others{{/many_others}} like “{{post}}”',
     E'Hello {{name}},\n\n{{#items}}\n- {{actor}}\n{{/items}}\n\nThe Community\n');
 SELECT mailer.template_set('commented', '{{actor}} commented on “{{post}}”',
     E'Hello {{name}},\n\n{{actor}} wrote:\n\n{{comment}}\n',

@@ -19,7 +19,8 @@ COMMENT ON TABLE batch_entry IS 'Several messages about one event: one result ea
 CREATE TABLE campaign (
     campaign_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lane_id      bigint NOT NULL UNIQUE,
-    name         text NOT NULL UNIQUE,
+    name         text NOT NULL,
+    list         text,
     template     text NOT NULL,
     window_start time NOT NULL,
     window_end   time NOT NULL,
@@ -40,12 +41,15 @@ CREATE TABLE campaign (
     CONSTRAINT "state is d draft, r running, p paused, c completed or x cancelled" CHECK (state IN ('d', 'r', 'p', 'c', 'x')),
     CONSTRAINT "allowed_days is a non-empty set of weekdays, bit 0 Monday" CHECK (allowed_days BETWEEN 1 AND 127),
     CONSTRAINT "gap is not negative" CHECK (gap >= interval '0'),
+    CONSTRAINT "list is 1 to 200 characters" CHECK (length(list) BETWEEN 1 AND 200),
     CONSTRAINT "jitter is at least 0 and below 1" CHECK (jitter >= 0 AND jitter < 1),
     CONSTRAINT "max_per_day is positive" CHECK (max_per_day > 0),
     CONSTRAINT "the window is to the minute" CHECK (extract(second FROM window_start) = 0 AND extract(second FROM window_end) = 0),
     CONSTRAINT "completed_at is there iff completed" CHECK ((state = 'c') = (completed_at IS NOT NULL))
 );
+CREATE UNIQUE INDEX "a campaign's name is its own until it is cancelled" ON campaign (name) WHERE state <> 'x';
 COMMENT ON TABLE campaign IS 'The same template to many leads at a pace: window, weekdays, gap, caps and time zone. Its mailboxes are its lane''s pool';
+COMMENT ON COLUMN campaign.list IS 'The mailing list that its leads are on: what their links unsubscribe from. NULL: from all campaigns';
 COMMENT ON COLUMN campaign.window_end IS 'End of the local window; at or before window_start it is on the next day, and still of the day on which the window starts';
 COMMENT ON COLUMN campaign.allowed_days IS 'Weekdays on which a window may start, as bits: Monday is bit 0';
 COMMENT ON COLUMN campaign.jitter IS 'Part of the gap by which each slot is moved at most, either way';
@@ -84,7 +88,8 @@ CREATE TABLE suppression (
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL,
     PRIMARY KEY (address_key, scope),
-    CONSTRAINT "scope is all, bulk, category:NAME or campaign:ID" CHECK (scope ~ '^(all|bulk|category:.+|campaign:[0-9]+)$')
+    CONSTRAINT "scope is all, bulk, campaigns, list:NAME, category:NAME or campaign:ID"
+        CHECK (scope ~ '^(all|bulk|campaigns|list:.+|category:.+|campaign:[0-9]+)$')
 );
 COMMENT ON TABLE suppression IS 'Addresses that get no mail, or none of a scope; checked when a mail is about to go';
 

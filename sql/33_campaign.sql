@@ -85,7 +85,7 @@ COMMENT ON FUNCTION _campaign_to_change(bigint, "char"[], text) IS 'A campaign, 
 CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAULT NULL, window_start time DEFAULT '09:00',
     window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
     jitter numeric DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
-    starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS bigint
+    starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -97,14 +97,14 @@ BEGIN
     INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
     RETURNING lane_id INTO new_lane;
     INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
-        max_per_day, timezone, starts_at, reply_to, headers, created_at, created_by)
+        max_per_day, timezone, starts_at, reply_to, headers, list, created_at, created_by)
     OVERRIDING SYSTEM VALUE
     VALUES (new_id, new_lane, campaign_create.name, campaign_create.template, campaign_create.window_start,
         campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
         campaign_create.jitter, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
-        mailer._now(), mailer._caller_name())
-    ON CONFLICT (name) DO NOTHING;
+        campaign_create.list, mailer._now(), mailer._caller_name())
+    ON CONFLICT (name) WHERE state <> 'x' DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
             ERRCODE = 'duplicate_object',
@@ -116,12 +116,13 @@ BEGIN
     RETURN new_id;
 END;
 $$;
-COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, numeric, integer, text, timestamptz, text, jsonb) IS
+COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, numeric, integer, text, timestamptz, text, jsonb, text) IS
 'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
-name: unique. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
+name: free once a campaign of that name is cancelled. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
 allowed_days: weekdays of the window''s start. gap: between two mails, varied by ± jitter (a fraction). max_per_day: most mails a day of the window.
 timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
+list: the mailing list that the link in its mails unsubscribes from; NULL: from all campaigns. Mails see the link as {{unsubscribe_url}} too.
 Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value, 23514 a value out of range.';
 
 CREATE FUNCTION _check_campaign(template text, headers jsonb) RETURNS void
@@ -145,7 +146,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     known constant text[] := ARRAY['name', 'template', 'mailboxes', 'window_start', 'window_end', 'allowed_days', 'gap',
-        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers'];
+        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers', 'list'];
     old mailer.campaign;
     new_row mailer.campaign;
     strange text;
@@ -174,7 +175,7 @@ BEGIN
             window_end = new_row.window_end, allowed_days = new_row.allowed_days, gap = new_row.gap, jitter = new_row.jitter,
             max_per_day = new_row.max_per_day, timezone = mailer._zone_or_default(new_row.timezone),
             starts_at = new_row.starts_at, reply_to = mailer._bare_address(new_row.reply_to, 'reply_to'),
-            headers = new_row.headers
+            headers = new_row.headers, list = new_row.list
         WHERE c.campaign_id = old.campaign_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('campaign "%s" already exists', new_row.name);
@@ -195,7 +196,7 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_alter(bigint, jsonb) IS
 'Changes settings of a campaign from its next slot on: a JSON object of parameter names of mailer.campaign_create() and values.
-Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers.
+Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list.
 Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 23514 out of range, 55000 it is cancelled.';
 
 CREATE FUNCTION _text_array(settings jsonb, key text) RETURNS text[]
@@ -239,7 +240,7 @@ BEGIN
     IF COALESCE(current_setting('mailer.unsubscribe_url', true), '') = '' THEN
         RAISE WARNING USING
             MESSAGE = 'the mails of this campaign carry no way to unsubscribe',
-            DETAIL = 'mailer.unsubscribe_url is not set, so they have no List-Unsubscribe header (RFC 2369, RFC 8058); large providers ask for it.',
+            DETAIL = 'mailer.unsubscribe_url is not set, so they have no List-Unsubscribe header (RFC 2369, RFC 8058), and {{unsubscribe_url}} is empty; large providers ask for the header.',
             HINT = 'ALTER DATABASE … SET mailer.unsubscribe_url = ''https://…?token={token}'', and call mailer.unsubscribe(token) behind it.';
     END IF;
 END;

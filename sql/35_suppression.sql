@@ -23,7 +23,7 @@ $$;
 COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
 'From now on this address gets no mail: what waits for it is cancelled (suppressed) when its turn comes.
 reason: for people. expires_at: NULL is for good. Suppressing again replaces.
-scope: all, bulk (campaigns, and notifications that aren''t required), category:NAME or campaign:ID.
+scope: all, bulk (campaigns, and notifications that aren''t required), campaigns, list:NAME (campaigns of that list), category:NAME or campaign:ID.
 Errors: 22023 a bad address or scope.';
 
 CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boolean
@@ -51,11 +51,11 @@ CREATE FUNCTION _check_scope(scope text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
-    IF scope IS NULL OR scope !~ '^(all|bulk|category:.+|campaign:[0-9]+)$' THEN
+    IF scope IS NULL OR scope !~ '^(all|bulk|campaigns|list:.+|category:.+|campaign:[0-9]+)$' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('"%s" is not a scope', COALESCE(scope, 'NULL')),
-            HINT = 'Scopes are all, bulk, category:NAME and campaign:ID.';
+            HINT = 'Scopes are all, bulk, campaigns, list:NAME, category:NAME and campaign:ID.';
     END IF;
 END;
 $$;

@@ -47,7 +47,7 @@ LEFT JOIN mailer.principal p ON p.id = m.principal_id
 LEFT JOIN mailer.tenant n ON n.id = m.tenant_id;
 COMMENT ON VIEW message_status IS 'Every message with where it stands: state, reason, when it is due, how often it was tried, and the mail server''s last words';
 COMMENT ON COLUMN message_status.state IS 'pending, sending, sent, failed, cancelled or unconfirmed';
-COMMENT ON COLUMN message_status.reason IS 'Why it was not simply sent: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, quarantined, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, replied, bounced, complained, stopped, campaign_ended, contact_gone, reply_lost, server_crash or promoted; of a sent one, who got nothing (1 of 3 refused) or confirmed';
+COMMENT ON COLUMN message_status.reason IS 'Why it was not simply sent: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, quarantined, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, replied, bounced, complained, stopped, campaign_ended, contact_gone, gathered, reply_lost, server_crash or promoted; of a sent one, who got nothing (1 of 3 refused) or confirmed';
 COMMENT ON COLUMN message_status.recipient IS 'Every address of the envelope; recipient_status has a row for each';
 COMMENT ON COLUMN message_status.subject IS 'As queued: with a template it is the template''s, not yet rendered';
 COMMENT ON COLUMN message_status.mailbox IS 'The mailbox that sent it, tried last, or is the only one that can';

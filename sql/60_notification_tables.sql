@@ -75,12 +75,15 @@ CREATE TABLE notification (
     is_open         boolean NOT NULL,
     created_at      timestamptz NOT NULL,
     read_at         timestamptz,
+    read_count      bigint,
     CONSTRAINT "only unread rows with a collapse_key take more" CHECK (NOT is_open OR collapse_key IS NOT NULL AND read_at IS NULL)
 );
 CREATE INDEX notification_inbox ON notification (user_id, notification_id);
 CREATE INDEX notification_unread ON notification (user_id, notification_id) WHERE read_at IS NULL;
 CREATE UNIQUE INDEX "a collapse_key has one open notification" ON notification (user_id, category, collapse_key) WHERE is_open;
 COMMENT ON TABLE notification IS 'Rows of the in-app inboxes: one for each item, or for all items of a collapse_key until it is read or rate_period has passed';
+CREATE INDEX notification_read_partly ON notification (user_id, notification_id) WHERE read_count IS NOT NULL;
+COMMENT ON COLUMN notification.read_count IS 'Of a row that could still take items when it was read: how many items it had. With more of them it is unread';
 COMMENT ON COLUMN notification.is_open IS 'Takes further items of its collapse_key';
 
 CREATE TABLE notification_item (
@@ -98,6 +101,7 @@ CREATE TABLE notification_item (
     CONSTRAINT "collapse_key is 1 to 500 characters" CHECK (length(collapse_key) BETWEEN 1 AND 500)
 ) WITH (fillfactor = 90);
 CREATE INDEX notification_item_notification ON notification_item (notification_id, item_id) WHERE notification_id IS NOT NULL;
+CREATE INDEX notification_item_mail_only ON notification_item (user_id, category) WHERE notification_id IS NULL AND message_id IS NOT NULL;
 CREATE INDEX notification_item_message ON notification_item (message_id, item_id) WHERE message_id IS NOT NULL;
 CREATE INDEX notification_item_waiting ON notification_item (user_id, category, mail_group) WHERE mail_group IS NOT NULL AND message_id IS NULL;
 COMMENT ON TABLE notification_item IS 'What happened: one row for each call of notify() that somebody is told of';
@@ -116,6 +120,7 @@ CREATE TABLE notification_mail (
     CONSTRAINT "only a mail of a group takes more items" CHECK (NOT is_open OR mail_group IS NOT NULL)
 );
 CREATE UNIQUE INDEX "a group has one mail that takes more" ON notification_mail (user_id, category, mail_group) WHERE is_open;
+CREATE INDEX notification_mail_user ON notification_mail (user_id);
 COMMENT ON TABLE notification_mail IS 'Notification mails that are looked at again when they are sent: they gather items, or go only if something is unread';
 COMMENT ON COLUMN notification_mail.is_open IS 'Still gathers; false from the moment it is about to be sent. Who adds an item holds the row FOR KEY SHARE until commit';
 COMMENT ON COLUMN notification_mail.unread_only IS 'Items that were read in the meantime are left out';

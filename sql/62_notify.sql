@@ -59,4 +59,7 @@ COMMENT ON FUNCTION _close_mail(bigint) IS 'Ends a mail''s gathering: the items 
 CREATE FUNCTION _queue_successor(mail_id bigint) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_queue_successor';
 COMMENT ON FUNCTION _queue_successor(bigint) IS 'The mail for items that were on their way into one that has just closed. If none of them commits, it is cancelled when its time comes';
 
-REVOKE ALL ON FUNCTION _queue_successor(bigint) FROM PUBLIC;
+CREATE FUNCTION _queue_digest(user_id text, category text, has_html boolean) RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_queue_digest';
+COMMENT ON FUNCTION _queue_digest(text, text, boolean) IS 'Makes a user''s digest of a category, unless one gathers already';
+
+REVOKE ALL ON FUNCTION _queue_successor(bigint), _queue_digest(text, text, boolean) FROM PUBLIC;

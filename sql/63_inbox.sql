@@ -1,7 +1,16 @@
 -- The in-app inbox: what a user sees, how much of it is unread, and reading it.
 --
 -- Rows are rendered when they are looked at, from the template and the items of now: "Ada and 4 others" costs nothing to keep up
--- to date. Reading never waits for transactions that add to the row meanwhile; what they add counts as read with it.
+-- to date. Reading never waits for transactions that add to the row meanwhile. What they add is unread: a row that could take items
+-- when it was read says how many it had (read_count), and with more of them it is unread again.
+
+CREATE FUNCTION _is_unread(one mailer.notification) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT one.read_at IS NULL OR (one.read_count IS NOT NULL AND one.read_count < (
+        SELECT count(*) FROM mailer.notification_item i WHERE i.notification_id = one.notification_id))
+$$;
+COMMENT ON FUNCTION _is_unread(mailer.notification) IS 'Whether a row of an inbox has something that its user hasn''t read';
 
 CREATE FUNCTION _actor_name(item mailer.notification_item) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -36,11 +45,11 @@ BEGIN
     SELECT e.value ->> 'actor' INTO actor FROM jsonb_array_elements(list) WITH ORDINALITY e(value, place)
     WHERE e.value ->> 'actor' IS NOT NULL ORDER BY e.place LIMIT 1;
     RETURN last.variables || jsonb_build_object('actor', actor, 'actor_id', items[1].actor_id, 'at', last.created_at,
-        'others_count', others, 'count', cardinality(items), 'items', list);
+        'others_count', others, 'one_other', others = 1, 'many_others', others > 1, 'count', cardinality(items), 'items', list);
 END;
 $$;
 COMMENT ON FUNCTION _collapsed(mailer.notification_item[]) IS
-'What a template sees of items that go together, in their order: the last one''s variables, actor (the first), others_count, count, and items (the first 100)';
+'What a template sees of items that go together, in their order: the last one''s variables, actor (the first), others_count, one_other and many_others (for the plural), count, and items (the first 100)';
 
 CREATE FUNCTION _render_quietly(source text, variables jsonb, is_html boolean) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -71,8 +80,14 @@ BEGIN
     END IF;
     -- Two statements, so that each has the plan of its own index.
     IF inbox.only_unread THEN
-        page := ARRAY(SELECT n FROM mailer.notification n WHERE n.user_id = inbox.user_id AND n.read_at IS NULL
-                      ORDER BY n.notification_id DESC LIMIT inbox.max_rows);
+        page := ARRAY(
+            SELECT u.n FROM (
+                (SELECT n FROM mailer.notification n WHERE n.user_id = inbox.user_id AND n.read_at IS NULL
+                 ORDER BY n.notification_id DESC LIMIT inbox.max_rows)
+                UNION ALL
+                (SELECT n FROM mailer.notification n WHERE n.user_id = inbox.user_id AND n.read_count IS NOT NULL AND mailer._is_unread(n)
+                 ORDER BY n.notification_id DESC LIMIT inbox.max_rows)
+            ) u(n) ORDER BY (u.n).notification_id DESC LIMIT inbox.max_rows);
     ELSE
         page := ARRAY(SELECT n FROM mailer.notification n WHERE n.user_id = inbox.user_id
                       ORDER BY n.notification_id DESC LIMIT inbox.max_rows);
@@ -80,7 +95,8 @@ BEGIN
     RETURN QUERY
     SELECT n.notification_id, n.category, mailer._render_quietly(t.subject, v.variables, false),
         mailer._render_quietly(t.body_text, v.variables, false), v.variables,
-        (SELECT count(DISTINCT i.actor_id) FROM unnest(g.items) i), n.created_at, n.read_at
+        (SELECT count(DISTINCT i.actor_id) FROM unnest(g.items) i), n.created_at,
+        CASE WHEN n.read_count IS NULL OR NOT mailer._is_unread(n) THEN n.read_at END
     FROM unnest(page) n
     CROSS JOIN LATERAL (SELECT array_agg(i ORDER BY i.item_id) AS items FROM mailer.notification_item i
                         WHERE i.notification_id = n.notification_id) g
@@ -98,7 +114,9 @@ Errors: 22004 no user_id, 22023 max_rows is negative.';
 CREATE FUNCTION inbox_unread(user_id text) RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT count(*) FROM mailer.notification n WHERE n.user_id = inbox_unread.user_id AND n.read_at IS NULL
+    SELECT (SELECT count(*) FROM mailer.notification n WHERE n.user_id = inbox_unread.user_id AND n.read_at IS NULL)
+         + (SELECT count(*) FROM mailer.notification n
+            WHERE n.user_id = inbox_unread.user_id AND n.read_count IS NOT NULL AND mailer._is_unread(n))
 $$;
 COMMENT ON FUNCTION inbox_unread(text) IS 'How many of a user''s notifications are unread';
 
@@ -110,17 +128,21 @@ DECLARE
     marked bigint;
 BEGIN
     PERFORM mailer._check_user(inbox_mark_read.user_id);
-    IF inbox_mark_read.notification_id IS NOT NULL THEN
-        UPDATE mailer.notification n SET read_at = mailer._now(), is_open = false
-        WHERE n.notification_id = inbox_mark_read.notification_id AND n.user_id = inbox_mark_read.user_id AND n.read_at IS NULL;
-    ELSE
-        -- In one order, so that two of a user's devices don't block each other for good.
-        UPDATE mailer.notification n SET read_at = mailer._now(), is_open = false
-        FROM (SELECT u.notification_id FROM mailer.notification u WHERE u.user_id = inbox_mark_read.user_id AND u.read_at IS NULL
-              ORDER BY u.notification_id FOR NO KEY UPDATE) unread
-        WHERE n.notification_id = unread.notification_id;
-    END IF;
+    -- In one order, so that two of a user's devices don't block each other for good.
+    UPDATE mailer.notification n
+    SET read_at = mailer._now(), is_open = false, read_count = CASE WHEN n.is_open OR n.read_count IS NOT NULL THEN (
+        SELECT count(*) FROM mailer.notification_item i WHERE i.notification_id = n.notification_id) END
+    FROM (SELECT u.notification_id FROM mailer.notification u
+          WHERE u.user_id = inbox_mark_read.user_id
+            AND (inbox_mark_read.notification_id IS NULL OR u.notification_id = inbox_mark_read.notification_id)
+            AND (u.read_at IS NULL OR u.read_count IS NOT NULL AND mailer._is_unread(u))
+          ORDER BY u.notification_id FOR NO KEY UPDATE) unread
+    WHERE n.notification_id = unread.notification_id;
     GET DIAGNOSTICS marked = ROW_COUNT;
+    -- Whatever was adding to a row a day ago has ended.
+    UPDATE mailer.notification n SET read_count = NULL
+    WHERE n.user_id = inbox_mark_read.user_id AND n.read_count IS NOT NULL AND n.read_at < mailer._now() - interval '1 day'
+      AND NOT mailer._is_unread(n);
     RETURN marked;
 END;
 $$;

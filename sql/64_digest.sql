@@ -53,12 +53,12 @@ BEGIN
     RETURN QUERY SELECT i.* FROM mailer.notification_item i
     WHERE i.message_id = mail.message_id
       AND NOT (mail.unread_only AND EXISTS (SELECT FROM mailer.notification n
-                                            WHERE n.notification_id = i.notification_id AND n.read_at IS NOT NULL));
+                                            WHERE n.notification_id = i.notification_id AND NOT mailer._is_unread(n)));
     IF mail.is_open THEN
         RETURN QUERY SELECT i.* FROM mailer.notification_item i
         WHERE i.user_id = mail.user_id AND i.category = mail.category AND i.mail_group = mail.mail_group AND i.message_id IS NULL
           AND NOT (mail.unread_only AND EXISTS (SELECT FROM mailer.notification n
-                                                WHERE n.notification_id = i.notification_id AND n.read_at IS NOT NULL));
+                                                WHERE n.notification_id = i.notification_id AND NOT mailer._is_unread(n)));
     END IF;
 END;
 $$;
@@ -84,13 +84,14 @@ BEGIN
         END IF;
     END IF;
     RETURN EXISTS (SELECT FROM mailer._mail_items(mail))
+       AND EXISTS (SELECT FROM mailer.contact c WHERE c.user_id = mail.user_id AND c.address IS NOT NULL)
        AND NOT EXISTS (
            SELECT FROM mailer.preference p JOIN mailer.category c ON c.name = p.category
            WHERE p.user_id = mail.user_id AND p.category = mail.category AND NOT p.email_enabled AND NOT c.is_required);
 END;
 $$;
 COMMENT ON FUNCTION _notification_is_wanted(bigint, jsonb) IS
-'send_if of notification mails: ends the gathering, and says no when nothing is left to tell or the user has switched this mail off. Safe to run again';
+'send_if of notification mails: ends the gathering, and says no when nothing is left to tell or the user has switched this mail off or has no address any more. Safe to run again';
 
 -- ── What it says ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -44,7 +44,7 @@ BEGIN
         FROM mailer.notification_item i WHERE i.item_id > after_id AND i.created_at < cutoff ORDER BY i.item_id LIMIT max_rows
     ), old AS MATERIALIZED (
         SELECT l.* FROM looked_at l LEFT JOIN mailer.notification n ON n.notification_id = l.notification_id
-        WHERE (n.notification_id IS NULL OR n.read_at < cutoff)
+        WHERE (n.notification_id IS NULL OR n.read_at < cutoff AND NOT mailer._is_unread(n))
           AND (l.mail_group IS NULL OR l.message_id IS NOT NULL)
           AND NOT EXISTS (SELECT FROM mailer.queue_entry q WHERE q.message_id = l.message_id)
           AND NOT EXISTS (SELECT FROM mailer.outcome o WHERE o.message_id = l.message_id AND o.state = 'u')

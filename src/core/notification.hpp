@@ -50,6 +50,11 @@ constexpr bool is_late_bound(MailGroup group, bool is_delayed) noexcept {
     return group != MailGroup::none || is_delayed;
 }
 
+// Whether a mail leaves out what was read in the meantime: one that waited for that, and one that gathered for long.
+constexpr bool is_unread_only(MailGroup group, bool is_delayed) noexcept {
+    return is_delayed || group == MailGroup::digest || group == MailGroup::rest;
+}
+
 // What notification_item.mail_group says; empty for a mail of one's own.
 std::string mail_group_name(MailGroup group, std::string_view key);
 MailGroup mail_group_of(std::string_view name) noexcept;

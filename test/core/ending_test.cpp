@@ -13,7 +13,8 @@ const std::vector<Cause> failures{Cause::answered,        Cause::attempts_exhaus
 const std::vector<Cause> cancels{Cause::by_user, Cause::campaign_cancelled, Cause::suppressed,
                                  Cause::send_if, Cause::duplicate,          Cause::replied,
                                  Cause::bounced, Cause::complained,         Cause::unsubscribed,
-                                 Cause::stopped, Cause::campaign_ended,     Cause::contact_gone};
+                                 Cause::stopped, Cause::campaign_ended,     Cause::contact_gone,
+                                 Cause::gathered};
 const std::vector<Cause> open_ends{Cause::reply_lost, Cause::server_crash, Cause::promoted};
 
 TEST(Ending, AMessageThatReachedNobodyFailsOrIsCancelledForItsCause) {

@@ -73,7 +73,13 @@ SELECT mailer.campaign_alter(:weekend, '{"starts_at": null}') \g /dev/null
 SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :lead), now(), 'no start brings it back');
 SELECT throws_ok(format('SELECT mailer.campaign_alter(%s, ''{"gapp": "1 s"}'')', :weekend), '22023', 'a campaign has no setting "gapp"', 'an unknown setting is an error');
 SELECT throws_ok(format('SELECT mailer.campaign_alter(%s, ''{"template": "gone"}'')', :weekend), '42704', NULL, 'a template must exist');
+SELECT is((SELECT e.detail -> 'settings' FROM mailer.event_log e WHERE e.kind = 'campaign_altered' AND e.campaign_id = :weekend ORDER BY e.id DESC LIMIT 1),
+    '{"starts_at": null}', 'a setting that is taken away is logged as such');
+SELECT mailer.campaign_create('spring', 'hello') AS again \gset
+SELECT isnt(:again, NULL, 'the name of a cancelled campaign is free again');
+SELECT throws_ok($$SELECT mailer.campaign_create('spring', 'hello')$$, '42710', NULL, 'once');
 SELECT throws_ok(format('SELECT mailer.campaign_alter(%s, ''{"name": "spring"}'')', :weekend), '42710', NULL, 'a name is taken once');
+SELECT lives_ok(format('SELECT mailer.campaign_cancel(%s, ''again'')', :again), 'and is free as often as it is cancelled');
 SELECT throws_ok(format('SELECT mailer.campaign_alter(%s, ''{"mailboxes": "one"}'')', :weekend), '22023', NULL, 'mailboxes are an array');
 
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0 AND invariant <> 'a claimed message''s mailbox is one of its lane''s, and counted it'$$, 'every invariant holds');

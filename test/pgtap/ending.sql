@@ -10,8 +10,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
     id bigint := nextval('mailer.message_id_seq');
 BEGIN
-    INSERT INTO mailer.message (message_id, queued_by, lane_id, batch_id, campaign_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
-    VALUES (id, 'tester', in_lane, of_batch, of_campaign, ARRAY['ada' || id || '@example.com', 'bob@example.com'], 'tt',
+    INSERT INTO mailer.message (message_id, tenant_id, principal_id, lane_id, batch_id, campaign_id, addresses, roles, address_key, header_to, internet_message_id, subject, body_text)
+    VALUES (id, 1, 1, in_lane, of_batch, of_campaign, ARRAY['ada' || id || '@example.com', 'bob@example.com'], 'tt',
         'ada' || id || '@example.com', 'x', '<' || id || '@example.com>', 'S', 'B');
     INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, epoch, try_count, attempt_count)
     SELECT id, in_lane, 2, now(), a.epoch, 1, 1 FROM mailer.arming a;
@@ -35,7 +35,7 @@ $$;
 
 CREATE TEMPORARY TABLE cause (cause text, state text);
 INSERT INTO cause SELECT c, 'failed' FROM unnest('{rejected,attempts_exhausted,too_old,expired,invalid_address,render_error,quarantined}'::text[]) c;
-INSERT INTO cause SELECT c, 'cancelled' FROM unnest('{by_user,campaign_cancelled,suppressed,send_if,duplicate,replied,bounced,complained,unsubscribed,stopped,campaign_ended,contact_gone}'::text[]) c;
+INSERT INTO cause SELECT c, 'cancelled' FROM unnest('{by_user,campaign_cancelled,suppressed,send_if,duplicate,replied,bounced,complained,unsubscribed,stopped,campaign_ended,contact_gone,gathered}'::text[]) c;
 
 CREATE TEMPORARY TABLE ended AS
 SELECT c.cause, c.state, pg_temp.pair(false) AS unreached, pg_temp.pair(true) AS reached FROM cause c;
@@ -75,7 +75,7 @@ SELECT ok(mailer.cancel(:half), 'a mail of which one recipient waits can be canc
 SELECT is(pg_temp.ends_of(:half), 'sent (1 of 2 by_user): sent, cancelled', 'and is sent to the other');
 
 INSERT INTO mailer.lane (kind, batch_id, gap) VALUES ('b', 77, '5 s') RETURNING lane_id AS batch_lane \gset
-INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_by) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 'tester');
+INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 1, 1);
 SELECT pg_temp.pair(true, :batch_lane, 77) AS b1, pg_temp.pair(false, :batch_lane, 77) AS b2 \gset
 SELECT is(mailer.batch_cancel(77), 2::bigint, 'a batch is cancelled');
 SELECT is(pg_temp.ends_of(:b1), 'sent (1 of 2 by_user): sent, cancelled', 'what reached somebody is sent');

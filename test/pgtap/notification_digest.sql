@@ -44,7 +44,7 @@ SELECT mailer.preference_set('owner', 'news', digest => 'hourly') \g /dev/null
 SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :digest), '2030-05-01 11:00+00'::timestamptz, 'a preference that changes moves the digest that waits');
 SELECT mailer.preference_set('owner', 'news', digest => 'daily'), mailer.contact_set('owner', 'owner@example.com', timezone => 'America/New_York') \g /dev/null
 SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :digest), '2030-05-01 11:00+00'::timestamptz, 'so does a user who moves: 7 in the morning in New York');
-SELECT mailer.preference_set('owner', 'news') \g /dev/null
+SELECT mailer.preference_set('owner', 'news', digest => 'immediate') \g /dev/null
 SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :digest), '2030-05-01 10:17+00'::timestamptz, 'and "immediate" lets it go');
 
 -- Its time has come: once, whoever dies in between.

@@ -75,7 +75,7 @@ SELECT mailer.category_set('likes', is_required => true) \g /dev/null
 SELECT isnt(mailer.notify('owner', 'likes', 'liked', actor_id => 'ada'), NULL, 'a category that becomes required overrules what was chosen before');
 
 -- Settings are checked.
-SELECT throws_ok($$SELECT mailer.category_set('x', rate_limit => 0)$$, '22023', 'rate_limit must be at least 1', 'a limit of none is none');
+SELECT throws_ok($$SELECT mailer.category_set('x', rate_limit => -1)$$, '22023', 'rate_limit must not be negative', 'a limit is a number of mails');
 SELECT throws_ok($$SELECT mailer.category_set('x', digest_hour => 24)$$, '22023', 'digest_hour must be 0 to 23', 'hours are of the day');
 SELECT throws_ok($$SELECT mailer.category_set('x', mail_delay => '-1 s')$$, '22023', NULL, 'delays go forward');
 SELECT throws_ok($$SELECT mailer.category_set('x', mailbox => 'none')$$, '42704', NULL, 'a mailbox must exist');

@@ -25,7 +25,7 @@ INSERT INTO site.post_like VALUES (1, 'ada'), (1, 'ben'), (1, 'owner');
 INSERT INTO site.follow VALUES ('ada', 'ben'), ('ada', NULL);
 RESET ROLE;
 SELECT is(pg_temp.failures(), 0::bigint, 'a user without any right on mailer fires it');
-SELECT results_eq($$SELECT category, title, actor_count FROM mailer.inbox('owner')$$, $$VALUES ('likes', 'Ada and 1 others liked A day out', 2::bigint)$$,
+SELECT results_eq($$SELECT category, title, actor_count FROM mailer.inbox('owner')$$, $$VALUES ('likes', 'Ada and one other liked A day out', 2::bigint)$$,
     'a function says who is told; a collapse key collapses; nobody is told of himself');
 SELECT is((SELECT collapse_key FROM mailer.notification WHERE user_id = 'owner'), 'post 1', 'the key is rendered over the row');
 SELECT results_eq($$SELECT category, variables ->> 'note', variables ->> 'actor' FROM mailer.inbox('ben')$$, $$VALUES ('follows', 'hi', 'Ada')$$, 'a column may hold who is told; then the template sees the row');

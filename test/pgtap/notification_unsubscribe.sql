@@ -42,7 +42,10 @@ SELECT isnt(mailer.notify('owner', 'likes', 'liked'), NULL, 'the application sti
 SELECT is(pg_temp.mails(), :before::bigint, 'no mail does');
 SELECT isnt(mailer.notify('owner', 'comments', 'commented'), NULL, 'other categories …');
 SELECT is(pg_temp.mails(), :before + 1::bigint, '… go on');
-SELECT mailer.preference_set('owner', 'likes') \g /dev/null
+SELECT mailer.preference_set('owner', 'likes', in_app_enabled => false) \g /dev/null
+SELECT results_eq($$SELECT email_enabled, in_app_enabled FROM mailer.preference WHERE user_id = 'owner' AND category = 'likes'$$, $$VALUES (false, false)$$, 'another choice keeps it so');
+SELECT isnt_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, 'and the link''s');
+SELECT mailer.preference_set('owner', 'likes', email_enabled => true, in_app_enabled => true) \g /dev/null
 SELECT is_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, 'who switches mail on again has it again');
 
 -- What it never stops.

@@ -39,6 +39,7 @@ constexpr std::array table{
     Row{Cause::stopped, "stopped", "stopped", cancelled},
     Row{Cause::campaign_ended, "campaign_ended", "campaign_ended", cancelled},
     Row{Cause::contact_gone, "contact_gone", "contact_gone", cancelled},
+    Row{Cause::gathered, "gathered", "gathered", cancelled},
     Row{Cause::reply_lost, "reply_lost", "", unconfirmed},
     Row{Cause::server_crash, "server_crash", "", unconfirmed},
     Row{Cause::promoted, "promoted", "", unconfirmed},

@@ -41,6 +41,7 @@ enum class Cause {
     stopped,
     campaign_ended,
     contact_gone,
+    gathered,
 
     reply_lost,
     server_crash,

@@ -85,6 +85,17 @@ MAILER_FUNCTION(mailer_queue_successor) {
     PG_RETURN_VOID();
 }
 
+MAILER_FUNCTION(mailer_queue_digest) {
+    mailer::pg::entry([&] {
+        const mailer::pg::Spi spi;
+        mailer::pg::Arguments arguments(fcinfo);
+        const mailer::pg::TextValue user = arguments.text();
+        const mailer::pg::TextValue category = arguments.text();
+        mailer::pg::queue_digest(user, category, arguments.boolean().value_or(false));
+    });
+    PG_RETURN_VOID();
+}
+
 MAILER_FUNCTION(mailer_header_to) {
     return mailer::pg::entry([&] { return mailer::pg::header_to(fcinfo); });
 }

@@ -106,8 +106,8 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
         "         ORDER BY p.message_id DESC LIMIT 1) END,"
         "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
-        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'campaign:' || "
-        "m.campaign_id)"
+        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, coalesce('list:' || "
+        "c.list, 'campaigns'))"
         "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || "
         "m.category) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
@@ -141,9 +141,15 @@ struct Rendered {
 };
 
 // A message without a template is literal, unless it brings variables: then its own texts are the template.
-core::Result<Rendered> render_message(const StoredMessage& m, TemplateCache& templates, const core::Value& variables) {
-    const bool is_own_template = m.template_name.empty() && (!variables.members().empty() || !m.loader.empty());
+core::Result<Rendered> render_message(const StoredMessage& m, TemplateCache& templates, const core::Value& given,
+                                      const std::string& unsubscribe_url) {
+    const bool is_own_template = m.template_name.empty() && (!given.members().empty() || !m.loader.empty());
     if (m.template_name.empty() && !is_own_template) return Rendered{m.subject, m.body_text, m.body_html};
+    core::Value variables = given.is_null() ? core::Value::object() : given;
+    if (!unsubscribe_url.empty() && variables.kind() == core::Value::Kind::object &&
+        variables.find("unsubscribe_url") == nullptr &&
+        !variables.set("unsubscribe_url", core::Value::string(unsubscribe_url)))
+        return core::Error{"54000", "variables are nested too deeply"};
     Rendered out;
     auto put = [&](std::string& to, const core::Template& source, bool is_html) -> core::Status {
         core::RenderOptions options;
@@ -182,6 +188,16 @@ core::Result<Rendered> render_message(const StoredMessage& m, TemplateCache& tem
     return out;
 }
 
+// The link of a mail that has a scope; empty while there is none, or mailer.unsubscribe_url isn't set.
+std::string unsubscribe_url_of(const StoredMessage& m, const ContentOptions& options) {
+    if (m.unsubscribe_token.empty() || options.unsubscribe_url.empty()) return {};
+    constexpr std::string_view place = "{token}";
+    std::string url = options.unsubscribe_url;
+    const auto at = url.find(place);
+    if (at == std::string::npos) return url + m.unsubscribe_token;
+    return url.replace(at, place.size(), m.unsubscribe_token);
+}
+
 core::Status put_addresses(std::vector<core::Address>& to, const std::string& list) {
     if (list.empty()) return std::nullopt;
     auto parsed = core::parse_address_list(list);
@@ -196,7 +212,8 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
                                              const core::Value* variables, const ContentOptions& options) {
     if (!m.fault.empty()) return core::Error{"22023", m.fault};
     if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
-    auto rendered = render_message(m, templates, variables ? *variables : m.variables);
+    const std::string unsubscribe_url = unsubscribe_url_of(m, options);
+    auto rendered = render_message(m, templates, variables ? *variables : m.variables, unsubscribe_url);
     if (!rendered.ok()) return rendered.error();
     core::Mail mail;
     auto from = core::parse_address(sender.address);
@@ -217,17 +234,10 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
     mail.references = m.references;
     mail.date = m.date;
     if (m.is_auto_submitted) mail.auto_submitted = "auto-generated";
-    if (!m.unsubscribe_token.empty() && !options.unsubscribe_url.empty()) {
-        mail.list_unsubscribe_url = options.unsubscribe_url;
-        constexpr std::string_view place = "{token}";
-        auto at = mail.list_unsubscribe_url.find(place);
-        if (at == std::string::npos) {
-            mail.list_unsubscribe_url += m.unsubscribe_token;
-        } else {
-            mail.list_unsubscribe_url.replace(at, place.size(), m.unsubscribe_token);
-        }
+    if (!unsubscribe_url.empty()) {
+        mail.list_unsubscribe_url = unsubscribe_url;
         // RFC 8058, section 3.1: one click is for https alone; a plain link is still better than none.
-        mail.list_unsubscribe_one_click = mail.list_unsubscribe_url.starts_with("https://");
+        mail.list_unsubscribe_one_click = unsubscribe_url.starts_with("https://");
     }
     mail.headers = m.headers;
     core::ComposeOptions compose_options;

@@ -45,10 +45,12 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
 // claim and by the mail room. Bulk is campaigns and notifications; a mail of a required category has none.
-#define MAILER_SUPPRESSION_APPLIES(now)                                              \
-    "(s.expires_at IS NULL OR s.expires_at > " now                                   \
-    ") AND (s.scope = 'all'"                                                         \
-    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)" \
-    " OR s.scope = 'category:' || m.category OR s.scope = 'campaign:' || m.campaign_id)"
+#define MAILER_SUPPRESSION_APPLIES(now)                                                                  \
+    "(s.expires_at IS NULL OR s.expires_at > " now                                                       \
+    ") AND (s.scope = 'all'"                                                                             \
+    " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)"                     \
+    " OR s.scope = 'category:' || m.category"                                                            \
+    " OR m.campaign_id IS NOT NULL AND (s.scope = 'campaigns' OR s.scope = 'campaign:' || m.campaign_id" \
+    "   OR s.scope = (SELECT 'list:' || c.list FROM mailer.campaign c WHERE c.campaign_id = m.campaign_id)))"
 
 }  // namespace mailer::pg

@@ -50,8 +50,8 @@ void announce(const TextValue& user, std::int64_t notification_id) {
 }
 
 std::int64_t insert_single(const TextValue& user, const TextValue& category, std::int64_t at) {
-    static TableShape shape(
-        "notification", {"notification_id", "user_id", "category", "is_open", "created_at", "collapse_key", "read_at"});
+    static TableShape shape("notification", {"notification_id", "user_id", "category", "is_open", "created_at",
+                                             "collapse_key", "read_at", "read_count"});
     static Statement insert(
         "INSERT INTO mailer.notification (notification_id, user_id, category, is_open, created_at)"
         " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5)",

@@ -95,6 +95,10 @@ void queue_mail(const CategoryRules& category, const NotificationMail& mail);
 // when its time comes.
 void queue_successor(std::int64_t message_id);
 
+// A user's digest of a category, unless one gathers already. `has_html`: what it lists without a template of its own is
+// also shown as HTML.
+void queue_digest(const TextValue& user, const TextValue& category, bool has_html);
+
 RawValue empty_object();  // {}; lives as long as the process
 
 // The item as its template sees it: its variables and who did it, as a group of one (mailer._collapsed). With `name`

@@ -116,7 +116,7 @@ void enter_group(MailPlan& mail, core::MailGroup group, const TextValue& key, co
                  const CategoryRules& category) {
     mail.group = group;
     mail.group_name = text_value(core::mail_group_name(group, key.view));
-    mail.message_id = gather(user, category.name, mail.group_name, category.is_delayed());
+    mail.message_id = gather(user, category.name, mail.group_name, core::is_unread_only(group, category.is_delayed()));
 }
 
 RawValue lasting_jsonb(const char* text) {
@@ -271,6 +271,28 @@ void queue_successor(std::int64_t message_id) {
     mail.has_html = closed->has_html;
     mail.variables = empty_object();
     mail.thread_key = closed->thread_key;
+    queue_mail(*category, mail);
+}
+
+void queue_digest(const TextValue& user, const TextValue& category_name, bool has_html) {
+    std::optional<CategoryRules> category;
+    Contact contact;
+    {
+        const FreshSnapshot now;
+        category = find_category(category_name);
+        contact = find_contact(user);
+    }
+    if (!category || !contact.address) return;
+    NotificationMail mail;
+    enter_group(mail.plan, core::MailGroup::digest, {}, user, *category);
+    if (!mail.plan.message_id) return;
+    mail.plan.due_at = due_of_group(mail.plan.group, user, *category);
+    mail.address = contact.address.view;
+    mail.address_key = contact.address_key.view;
+    mail.contact_name = contact.name.view;
+    mail.template_name = template_of_mail(mail.plan.group, *category, {});
+    mail.has_html = has_html;
+    mail.variables = empty_object();
     queue_mail(*category, mail);
 }
 

@@ -50,6 +50,14 @@ void push_number(JsonbParseState** state, std::string_view key, int number) {
     pushJsonbValue(state, WJB_VALUE, &value);
 }
 
+void push_false(JsonbParseState** state, std::string_view key) {
+    push_key(state, key);
+    JsonbValue value;
+    memset(&value, 0, sizeof value);
+    value.type = jbvBool;
+    pushJsonbValue(state, WJB_VALUE, &value);
+}
+
 // Its variables, and over them who did it and when: of equal keys jsonb keeps the last.
 void push_item(JsonbParseState** state, const Item& item) {
     JsonbIterator* iterator = JsonbIteratorInit(&DatumGetJsonbP(item.variables)->root);
@@ -81,6 +89,8 @@ RawValue variables_of_one(const RawValue& variables, const TextValue& actor, con
                 }
                 push_item(&state, item);
                 push_number(&state, "others_count", 0);
+                push_false(&state, "one_other");
+                push_false(&state, "many_others");
                 push_number(&state, "count", 1);
                 push_key(&state, "items");
                 pushJsonbValue(&state, WJB_BEGIN_ARRAY, nullptr);
