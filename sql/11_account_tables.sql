@@ -36,6 +36,25 @@ CREATE TABLE mailbox (
     imap_port       integer,
     imap_tls        text,
     imap_folders    text[],
+    -- How it connects and logs in
+    login_mechanism text NOT NULL DEFAULT 'auto',
+    client_cert_file text,
+    client_key_file text,
+    min_tls         text,
+    source_address  text,
+    proxy           text,
+    connect_timeout interval,
+    pipelining      boolean NOT NULL DEFAULT true,
+    -- What it may send
+    max_recipients  integer,
+    allowed_from    text[],
+    signature_text  text,
+    signature_html  text,
+    CONSTRAINT "login_mechanism is one that is known" CHECK (login_mechanism IN ('auto', 'plain', 'login', 'cram-md5', 'xoauth2', 'oauthbearer', 'external')),
+    CONSTRAINT "min_tls is a version of TLS" CHECK (min_tls IN ('1.0', '1.1', '1.2', '1.3')),
+    CONSTRAINT "connect_timeout is 1 s to 10 min" CHECK (connect_timeout BETWEEN interval '1 s' AND interval '10 min'),
+    CONSTRAINT "max_recipients is 1 to 1000" CHECK (max_recipients BETWEEN 1 AND 1000),
+    CONSTRAINT "a client key has a certificate" CHECK (client_key_file IS NULL OR client_cert_file IS NOT NULL),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
     CONSTRAINT "tls is starttls, implicit, opportunistic or none" CHECK (tls IN ('starttls', 'implicit', 'opportunistic', 'none')),
@@ -62,6 +81,15 @@ COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s li
 COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
 COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
 COMMENT ON COLUMN mailbox.files_by IS 'Principal that named files of the server: they are read while its role may read such files';
+COMMENT ON COLUMN mailbox.login_mechanism IS 'auto, plain, login, cram-md5, xoauth2, oauthbearer or external; auto takes what fits the secret and the server';
+COMMENT ON COLUMN mailbox.client_cert_file IS 'File on the server (PEM) with the certificate that the mailbox shows to the mail server; its key is there too, or in client_key_file';
+COMMENT ON COLUMN mailbox.min_tls IS 'Oldest version of TLS that is accepted; NULL is 1.2';
+COMMENT ON COLUMN mailbox.source_address IS 'Local IP address that connections come from; NULL is the system''s choice';
+COMMENT ON COLUMN mailbox.proxy IS 'socks5h://host:port or http://host:port to connect through';
+COMMENT ON COLUMN mailbox.connect_timeout IS 'How long each address of the host has for the connection, and then for its greeting; NULL is 30 s and 5 min';
+COMMENT ON COLUMN mailbox.max_recipients IS 'Most recipients in one transaction: a mail to more is split; NULL is no limit but the server''s';
+COMMENT ON COLUMN mailbox.allowed_from IS 'What a mail may name as From and Sender beside from_address: addresses, and @example.com for all of a domain';
+COMMENT ON COLUMN mailbox.signature_text IS 'What templates see as {{sender.signature}}; in HTML bodies it is signature_html';
 COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
 COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
 COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';
@@ -108,6 +136,35 @@ CREATE TABLE template (
     body_html  text,
     updated_at timestamptz NOT NULL DEFAULT now(),
     updated_by text NOT NULL,
+    is_strict  boolean NOT NULL DEFAULT false,
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200)
 );
+COMMENT ON COLUMN template.is_strict IS 'A mail of it fails (render_error) when a variable that it names is missing';
 COMMENT ON TABLE template IS 'Mustache templates by name; rendered when a mail is sent';
+
+CREATE TABLE template_attachment (
+    template     text NOT NULL,
+    n            integer NOT NULL,
+    filename     text NOT NULL,
+    content_type text,
+    content_id   text,
+    is_alternative boolean NOT NULL DEFAULT false,
+    content      bytea NOT NULL,
+    PRIMARY KEY (template, n)
+);
+ALTER TABLE template_attachment ALTER COLUMN content SET STORAGE EXTERNAL;
+COMMENT ON TABLE template_attachment IS 'Files and inline images that go along with every mail of a template';
+
+CREATE TABLE template_history (
+    history_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL,
+    subject     text NOT NULL,
+    body_text   text,
+    body_html   text,
+    is_strict   boolean NOT NULL,
+    attachments jsonb,
+    replaced_at timestamptz NOT NULL
+);
+CREATE INDEX template_history_name ON template_history (name, replaced_at);
+COMMENT ON TABLE template_history IS 'What templates said before they were replaced, so that message_source() shows a mail as it was sent; purge() deletes what is older than its cutoff';
+COMMENT ON COLUMN template_history.attachments IS 'Names, types and SHA-256 of what went along then: enough to say that it is no longer the same';

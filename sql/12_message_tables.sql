@@ -35,8 +35,8 @@ COMMENT ON TABLE lane_state IS 'Of a campaign: its stored next slot (next_at), w
 
 -- ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CREATE TYPE attachment AS (filename text, content bytea, content_type text, content_id text);
-COMMENT ON TYPE attachment IS 'A file to send along; made by mailer.attach(). With a content_id it is an inline image';
+CREATE TYPE attachment AS (filename text, content bytea, content_type text, content_id text, is_alternative boolean);
+COMMENT ON TYPE attachment IS 'A file to send along; made by mailer.attach(). With a content_id it is an inline image, with is_alternative a further form of the body';
 
 CREATE SEQUENCE message_id_seq AS bigint;
 COMMENT ON SEQUENCE message_id_seq IS 'Message ids';
@@ -73,6 +73,9 @@ CREATE TABLE message (
     loader            text,
     send_if           text,
     category          text,
+    options           jsonb,
+    is_raw            boolean,
+    loaded_variables  jsonb,
     purged_at         timestamptz,
     CONSTRAINT "kind is n normal or w warm-up" CHECK (kind IN ('n', 'w')),
     CONSTRAINT "there are 1 to 100 recipients" CHECK (cardinality(addresses) BETWEEN 1 AND 100),
@@ -95,6 +98,9 @@ COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable 
 COMMENT ON COLUMN message.attachments_of IS 'Message whose rows in message_attachment go along (a batch stores its attachments once); NULL is none';
 COMMENT ON COLUMN message.category IS 'Notification category, when mailer.notify() made the mail: scopes unsubscribing';
 COMMENT ON COLUMN message.content_hash IS 'What idempotency_key stands for: the same key with another hash is an error';
+COMMENT ON COLUMN message.options IS 'What is rarely asked for: from_name, from_address, sender, dsn, language';
+COMMENT ON COLUMN message.is_raw IS 'True: the mail was given ready-made (enqueue_raw) and is the attachment numbered 0';
+COMMENT ON COLUMN message.loaded_variables IS 'What the loader gave at the last try, for message_source()';
 COMMENT ON COLUMN message.loader IS 'Function, by qualified name, that gives the variables when the mail is about to go; send_if says whether it is to go at all';
 
 CREATE TABLE message_attachment (
@@ -104,6 +110,7 @@ CREATE TABLE message_attachment (
     content_type text,
     content_id   text,
     content      bytea NOT NULL,
+    is_alternative boolean,
     PRIMARY KEY (message_id, n)
 );
 ALTER TABLE message_attachment ALTER COLUMN content SET STORAGE EXTERNAL;
@@ -196,11 +203,13 @@ CREATE TABLE attempt (
     enhanced_code text,
     reply         text,
     outcome       text NOT NULL,
+    fingerprint   bigint,
     PRIMARY KEY (message_id, attempt)
 );
 CREATE INDEX attempt_time ON attempt USING brin (finished_at) WITH (autosummarize = on);
 CREATE INDEX attempt_unprepared ON attempt (finished_at) WHERE stage = 'prepare';
 COMMENT ON TABLE attempt IS 'Append-only log: one row a try, with the mail server''s words and the times';
+COMMENT ON COLUMN attempt.fingerprint IS 'Of the octets that this try sent: message_source() compares what it makes with it';
 COMMENT ON COLUMN attempt.dot_at IS 'When the final dot left; NULL: it never did, so nothing can have been taken';
 
 CREATE TABLE event (

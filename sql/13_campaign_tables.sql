@@ -142,10 +142,10 @@ COMMENT ON COLUMN tally_delta.queued IS 'Change of the messages in queue_entry, 
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['control', 'mailbox', 'mailbox_state', 'mailbox_day', 'template', 'lane', 'lane_state', 'message',
+    FOREACH t IN ARRAY ARRAY['control', 'mailbox', 'mailbox_state', 'mailbox_day', 'template', 'template_attachment', 'template_history', 'lane', 'lane_state', 'message',
         'message_attachment', 'queue_entry', 'outcome', 'recipient', 'attempt', 'event', 'batch_entry', 'campaign', 'campaign_day',
         'missed_slot_log', 'suppression', 'captured_mail', 'message_id_seq', 'event_id_seq', 'mailbox_mailbox_id_seq',
-        'lane_lane_id_seq', 'batch_entry_batch_id_seq', 'campaign_campaign_id_seq']
+        'lane_lane_id_seq', 'batch_entry_batch_id_seq', 'campaign_campaign_id_seq', 'template_history_history_id_seq']
     LOOP
         PERFORM pg_catalog.pg_extension_config_dump('mailer.' || t, CASE t
             WHEN 'lane' THEN 'WHERE lane_id <> 1'       -- the default stream is made by the script

@@ -3,7 +3,7 @@
 -- A mailbox is its settings. What the engine remembers of it (gap, breaker, counts a day) is in mailbox_state and
 -- mailbox_day, which only the engine writes. Everything here ends in _changed(): the engine reads the settings anew
 -- when the transaction commits. The password goes into a table that nothing but the engine reads; it is in no
--- event, no view and no dump.
+-- event, no view and no dump. What a setting may be is in 29_mailbox_settings.sql.
 
 CREATE FUNCTION _mailbox_id(name text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -52,138 +52,6 @@ END;
 $$;
 COMMENT ON FUNCTION _pool(text[]) IS 'Ids of the mailboxes of these names, each once; NULL (the default pool) for NULL; error 42704 for a name that doesn''t exist';
 
-CREATE FUNCTION _bare_address(value text, what text) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-DECLARE
-    parsed record;
-BEGIN
-    IF value IS NULL THEN
-        RETURN NULL;
-    END IF;
-    SELECT p.address, p.error INTO parsed FROM mailer._parse_address(value) p;
-    IF parsed.address IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('%s "%s" is not a mail address', what, value),
-            DETAIL = COALESCE(parsed.error, '');
-    END IF;
-    RETURN parsed.address;
-END;
-$$;
-COMMENT ON FUNCTION _bare_address(text, text) IS 'The address in its wire form, without a name (NULL for NULL); error 22023 that says what it was meant for';
-
--- The engine checks again when it connects: the setting may have been narrowed since.
-CREATE FUNCTION _check_host(host text, port integer) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-BEGIN
-    IF host IS NULL OR host !~ '^[^[:space:][:cntrl:]/@]+$' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('"%s" is not a host name', COALESCE(host, 'NULL')),
-            HINT = 'Give the name or address of the mail server, without a scheme, user or port.';
-    END IF;
-    IF mailer._is_host_allowed(host, port) THEN
-        RETURN;
-    END IF;
-    RAISE EXCEPTION USING
-        ERRCODE = 'insufficient_privilege',
-        MESSAGE = format('mail server %s:%s is not allowed here', host, port),
-        DETAIL = format('mailer.allowed_hosts is "%s".', current_setting('mailer.allowed_hosts', true)),
-        HINT = 'A superuser can add it to mailer.allowed_hosts.';
-END;
-$$;
-COMMENT ON FUNCTION _check_host(text, integer) IS 'Error 42501 when mailer.allowed_hosts doesn''t let a mailbox use this server; 22023 when it is no host name';
-
-CREATE FUNCTION _check_listening(box mailer.mailbox) RETURNS void
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-BEGIN
-    IF box.provider NOT IN ('microsoft365', 'google') THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a provider that mailer knows', box.provider),
-            HINT = 'It is microsoft365 or google; for any other leave it out.';
-    END IF;
-    IF box.imap_tls NOT IN ('none', 'starttls', 'implicit') THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a value of imap_tls', box.imap_tls),
-            HINT = 'It is none, starttls (port 143) or implicit (port 993).';
-    END IF;
-    IF box.imap_port NOT BETWEEN 1 AND 65535 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not a TCP port', box.imap_port);
-    END IF;
-    IF box.imap_host IS NOT NULL THEN
-        PERFORM mailer._check_host(box.imap_host, COALESCE(box.imap_port, CASE box.imap_tls WHEN 'implicit' THEN 993 ELSE 143 END));
-    END IF;
-END;
-$$;
-COMMENT ON FUNCTION _check_listening(mailbox) IS 'Error 22023 for a provider, or a value of the settings imap_*, that can''t be; 42501 when mailer.allowed_hosts doesn''t have the server';
-
--- The settings of a mailbox with those of the json object put over them; nothing is written.
-CREATE FUNCTION _mailbox_with(old mailer.mailbox, settings jsonb) RETURNS mailer.mailbox
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-DECLARE
-    known constant text[] := ARRAY['name', 'host', 'port', 'tls', 'username', 'auth', 'password_file', 'ca_file', 'helo_name',
-        'from_address', 'from_name', 'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap', 'max_connections',
-        'max_per_connection', 'idle_seconds', 'timezone', 'is_default', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls',
-        'imap_folders'];
-    strange text;
-    box mailer.mailbox;
-BEGIN
-    IF jsonb_typeof(settings) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'settings must be a JSON object',
-            HINT = 'For example ''{"daily_limit": 200, "gap": "90 s"}''.';
-    END IF;
-    SELECT k INTO strange FROM jsonb_object_keys(settings) k WHERE NOT k = ANY (known) ORDER BY k LIMIT 1;
-    IF strange IS NOT NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('a mailbox has no setting "%s"', strange),
-            HINT = CASE strange
-                WHEN 'password' THEN 'The password is set with mailer.mailbox_set_password().'
-                ELSE 'Settings are: ' || array_to_string(known, ', ') || '.' END;
-    END IF;
-    -- Files are read by the server: naming one is for those who may read the server's files anyway.
-    IF settings ?| ARRAY['password_file', 'ca_file'] AND NOT pg_has_role(mailer._caller(), 'pg_read_server_files', 'USAGE') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'insufficient_privilege',
-            MESSAGE = 'only members of pg_read_server_files may set password_file and ca_file',
-            HINT = 'Set the password with mailer.mailbox_set_password() instead.';
-    END IF;
-    box := jsonb_populate_record(old, settings);
-
-    box.name := btrim(box.name);
-    PERFORM mailer._check_host(box.host, box.port);
-    PERFORM mailer._check_listening(box);
-    IF settings ? 'from_address' AND box.from_address IS NOT NULL THEN
-        box.from_address := mailer._bare_address(box.from_address, 'from_address');
-    END IF;
-    IF box.from_address IS NULL THEN
-        SELECT p.address INTO box.from_address FROM mailer._parse_address(box.username) p;
-        IF box.from_address IS NULL THEN
-            RAISE EXCEPTION USING
-                ERRCODE = 'null_value_not_allowed',
-                MESSAGE = format('mailbox "%s" needs a from_address', box.name),
-                DETAIL = 'Its username is not a mail address that could stand in.';
-        END IF;
-    END IF;
-    box.timezone := mailer._zone_or_default(box.timezone);
-    IF num_nonnulls(box.ramp_start, box.ramp_step) = 1 THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'a ramp needs both ramp_start and ramp_step',
-            HINT = 'Day n''s limit is least(daily_limit, ramp_start + n * ramp_step); set both to NULL for no ramp.';
-    END IF;
-    IF box.ramp_start IS NULL THEN
-        box.ramp_from := NULL;
-    ELSIF box.ramp_from IS NULL THEN
-        box.ramp_from := (mailer._now() AT TIME ZONE box.timezone)::date;
-    END IF;
-    RETURN box;
-END;
-$$;
-COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
-
 CREATE FUNCTION mailbox_create(name text, host text DEFAULT NULL, port integer DEFAULT 587, from_address text DEFAULT NULL,
     from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT NULL, daily_limit integer DEFAULT NULL,
     gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
@@ -202,6 +70,7 @@ BEGIN
             HINT = 'Name the mail server, or a provider: microsoft365 or google.';
     END IF;
     box.auth := 'password';
+    box.login_mechanism := 'auto';
     box.max_per_connection := 100;
     box.idle_seconds := 25;
     box := mailer._mailbox_with(box, jsonb_build_object(
@@ -305,21 +174,13 @@ BEGIN
         RAISE NOTICE USING MESSAGE = format('the password of mailbox "%s" was for %s:%s with tls %s, and is dropped', old.name, old.host, old.port, old.tls),
             HINT = 'Set the one for the new server with mailer.mailbox_set_password().';
     END IF;
-    IF settings ?| ARRAY['password_file', 'ca_file'] THEN
+    IF settings ?| ARRAY['password_file', 'ca_file', 'client_cert_file', 'client_key_file'] THEN
         box.files_by := mailer._principal();
     END IF;
     BEGIN
-        UPDATE mailer.mailbox b
-        SET files_by = box.files_by, name = box.name, host = box.host, port = box.port, tls = box.tls, username = box.username, auth = box.auth,
-            password_file = box.password_file, ca_file = box.ca_file, helo_name = box.helo_name,
-            from_address = box.from_address, from_name = box.from_name, daily_limit = box.daily_limit,
-            ramp_start = box.ramp_start, ramp_step = box.ramp_step, ramp_from = box.ramp_from, gap = box.gap,
-            max_connections = box.max_connections, max_per_connection = box.max_per_connection,
-            idle_seconds = box.idle_seconds, timezone = box.timezone, is_default = box.is_default, provider = box.provider,
-            secret_expires_at = box.secret_expires_at, imap_host = box.imap_host, imap_port = box.imap_port, imap_tls = box.imap_tls,
-            imap_folders = box.imap_folders,
-            mended_at = clock_timestamp()
-        WHERE b.mailbox_id = old.mailbox_id;
+        EXECUTE format('UPDATE mailer.mailbox b SET mended_at = clock_timestamp(), files_by = ($1).files_by, %s WHERE b.mailbox_id = $2',
+            (SELECT string_agg(format('%1$I = ($1).%1$I', s), ', ') FROM unnest(mailer._mailbox_settings()) s))
+        USING box, old.mailbox_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('mailbox "%s" already exists', box.name);
     END;
@@ -332,11 +193,13 @@ COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
 what is still connecting to the server of before goes to the new one at once, and only what is on the wire stays.
 Another host or port, a weaker tls, or an imap_host of another domain drops password and tokens (a NOTICE says so): it was for that server alone.
-Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, from_address, from_name, daily_limit,
-ramp_start, ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, provider, secret_expires_at
+Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
+login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
+pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
+max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, provider, secret_expires_at
 (of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders.
 Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
-42501 the host is not allowed, or password_file or ca_file without membership in pg_read_server_files.';
+42501 the host is not allowed, or a file (password_file, ca_file, client_cert_file, client_key_file) without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

@@ -11,25 +11,41 @@ CREATE FUNCTION enqueue(recipient text, subject text DEFAULT NULL, body_text tex
     cc text DEFAULT NULL, bcc text DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}',
     attachments mailer.attachment[] DEFAULT '{}', send_at timestamptz DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
     priority int DEFAULT 2, idempotency_key text DEFAULT NULL, external_id text DEFAULT NULL, thread_key text DEFAULT NULL,
-    kind text DEFAULT 'normal', loader text DEFAULT NULL, send_if text DEFAULT NULL) RETURNS bigint
+    kind text DEFAULT 'normal', loader text DEFAULT NULL, send_if text DEFAULT NULL, options jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue';
 COMMENT ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], text, text, text, jsonb, mailer.attachment[],
-    timestamptz, timestamptz, int, text, text, text, text, text, text) IS
-'Queues one mail in the current transaction and gives its message id. recipient, cc and bcc are address lists (100 addresses in all,
-duplicates count once); subject and a body, or a template with variables. Literal subject and bodies are sent as they are, unless
-variables or a loader are given: then they are templates themselves. The same idempotency_key and content give the same id again.
+    timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb) IS
+'Queues one mail in the current transaction and returns its message id. recipient, cc and bcc are address lists (100 addresses in all,
+duplicates count once); recipient may be NULL when another is given. A name that somebody chose goes through mailer.address().
+Subject and a body, or a template with variables. Literal subject and bodies are sent as they are, unless variables or a loader are given:
+then they are templates themselves, and so are headers, file names and reply_to. The same idempotency_key and content give the same id
+again, also after a cancel (a NOTICE says so then). options: from_name, from_address and sender (within the mailbox''s allowed_from), dsn
+(never, or failure, delay, success with commas), language (Content-Language).
 Errors: 22023 a bad address, header, attachment or combination; 22004 no recipient; 42704 no such template or mailbox; 42883 no such
 loader or send_if; 23505 the idempotency key stands for other content; 54000 too large; 55000 the database isn''t armed.';
 REVOKE ALL ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], text, text, text, jsonb, mailer.attachment[],
-    timestamptz, timestamptz, int, text, text, text, text, text, text) FROM PUBLIC;
+    timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb) FROM PUBLIC;
 
-CREATE FUNCTION attach(filename text, content bytea, content_type text DEFAULT NULL, content_id text DEFAULT NULL)
-    RETURNS mailer.attachment
+CREATE FUNCTION attach(filename text, content bytea, content_type text DEFAULT NULL, content_id text DEFAULT NULL,
+    is_alternative boolean DEFAULT false) RETURNS mailer.attachment
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_attach';
-COMMENT ON FUNCTION attach(text, bytea, text, text) IS
+COMMENT ON FUNCTION attach(text, bytea, text, text, boolean) IS
 'A file to send along, for the parameter attachments. Without content_type it is guessed from the name; with a content_id it is an
-inline image, shown in HTML by <img src="cid:…">. Error 22023 when name, type or id can''t stand in a header.';
-REVOKE ALL ON FUNCTION attach(text, bytea, text, text) FROM PUBLIC;
+inline image, shown in HTML by <img src="cid:…">. With is_alternative it is a further form of the body, of which a reader shows the best that
+it knows: an invitation (text/calendar; method=REQUEST), AMP (text/x-amp-html). Error 22023 when name, type or id can''t stand in a header.';
+REVOKE ALL ON FUNCTION attach(text, bytea, text, text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION enqueue_raw(recipients text[], source bytea, mailbox text DEFAULT NULL, send_at timestamptz DEFAULT NULL,
+    expires_at timestamptz DEFAULT NULL, priority int DEFAULT 2, idempotency_key text DEFAULT NULL, external_id text DEFAULT NULL,
+    kind text DEFAULT 'normal', options jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue_raw';
+COMMENT ON FUNCTION enqueue_raw(text[], bytea, text, timestamptz, timestamptz, int, text, text, text, jsonb) IS
+'Queues a mail that was made elsewhere (signed, encrypted) and returns its message id. It is sent to the octet; only a missing Date and
+Message-ID are put in front, and line ends become CRLF. recipients are the envelope, one address an element; what To and Cc say is the
+source''s. From and Sender must be what the mailbox allows (from_address, allowed_from). options: dsn.
+Errors: 22023 a bad address, no From, a Bcc, a line of more than 998 octets, or a From that isn''t allowed; 42704 no such mailbox; 23505 the
+idempotency key stands for other content; 54000 too large; 55000 the database isn''t armed.';
+REVOKE ALL ON FUNCTION enqueue_raw(text[], bytea, text, timestamptz, timestamptz, int, text, text, text, jsonb) FROM PUBLIC;
 
 -- ── What a mail says ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -40,18 +56,20 @@ COMMENT ON FUNCTION render(text, jsonb, boolean) IS
 template. NULL for a NULL source. Errors: 42601 the source doesn''t parse, 22023 variables is no object, 54000 a limit.';
 REVOKE ALL ON FUNCTION render(text, jsonb, boolean) FROM PUBLIC;
 
-CREATE FUNCTION template_preview(name text, variables jsonb, OUT subject text, OUT body_text text, OUT body_html text)
+CREATE FUNCTION template_preview(name text, variables jsonb, OUT subject text, OUT body_text text, OUT body_html text, OUT missing text[])
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_template_preview';
 COMMENT ON FUNCTION template_preview(text, jsonb) IS
-'What a stored template says with these variables; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
+'What a stored template says with these variables, and which variables that it names are missing; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
 is no object, 54000 a limit.';
 REVOKE ALL ON FUNCTION template_preview(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION message_source(message_id bigint) RETURNS bytea
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_message_source';
 COMMENT ON FUNCTION message_source(bigint) IS
-'The bytes of a message as they go over the wire (not dot-stuffed), from the mailbox that sent it or the first that would. A template is
-rendered as it is now; a loader isn''t called, the stored variables stand in. Errors: 42704 no such message, 55000 purged, or no mailbox.';
+'The bytes of a message as they went over the wire (not dot-stuffed): made again from what was stored, with the template as it was then, and
+compared with what the last try sent. Where something that was not kept has changed since (the mailbox''s name, a setting, an attachment of the
+template), the error says so. Of a mail that was not sent yet: as it would be sent now, from the mailbox that has it or the first that would;
+a loader isn''t called, the stored variables stand in. Errors: 42704 no such message, 55000 purged, no mailbox, or it can''t be shown.';
 REVOKE ALL ON FUNCTION message_source(bigint) FROM PUBLIC;
 
 CREATE FUNCTION _check_template(source text) RETURNS void
@@ -67,18 +85,20 @@ CREATE FUNCTION enqueue_batch(recipients text[], subject text DEFAULT NULL, body
     headers jsonb DEFAULT '{}', attachments mailer.attachment[] DEFAULT '{}', send_at timestamptz DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL, priority int DEFAULT 2, idempotency_key text DEFAULT NULL,
     external_id text DEFAULT NULL, thread_key text DEFAULT NULL, kind text DEFAULT 'normal', loader text DEFAULT NULL,
-    send_if text DEFAULT NULL, recipient_variables jsonb[] DEFAULT NULL, gap interval DEFAULT '0', label text DEFAULT NULL)
-    RETURNS bigint
+    send_if text DEFAULT NULL, recipient_variables jsonb[] DEFAULT NULL, gap interval DEFAULT '0', label text DEFAULT NULL,
+    recipient_headers jsonb[] DEFAULT NULL, recipient_attachments jsonb[] DEFAULT NULL, options jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue_batch';
 COMMENT ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
-    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text) IS
-'Queues one mail to each of the recipients and gives the batch id, for batch_status(). The same address twice is one mail; a bad address
-is recorded as failed (invalid_address) and the rest goes on. recipient_variables are merged over variables, one element a recipient.
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text, jsonb[], jsonb[], jsonb) IS
+'Queues one mail to each of the recipients and returns the batch id, for batch_status(). An element is one address, with or without a name
+(mailer.address()); the same address twice is one mail; a bad one is recorded as failed (invalid_address) and the rest goes on.
+recipient_variables and recipient_headers are merged over variables and headers, one element a recipient; recipient_attachments go beside
+attachments: an element is to_jsonb(mailer.attach(…)), or a JSON array of such.
 gap is the least time between two mails of the batch, from the previous actual send. Attachments are stored once. With an
 idempotency_key the same content gives the same batch again. Errors: as enqueue(), but for the recipients; 2202E when recipients and
-recipient_variables differ in length.';
+an array with one element for each differ in length.';
 REVOKE ALL ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
-    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text) FROM PUBLIC;
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text, jsonb[], jsonb[], jsonb) FROM PUBLIC;
 
 CREATE FUNCTION batch_cancel(batch_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_batch_cancel';

@@ -32,6 +32,7 @@ BEGIN
     ), cleared AS (
         UPDATE mailer.message m
         SET subject = NULL, body_text = NULL, body_html = NULL, variables = NULL, headers = NULL, attachments_of = NULL,
+            loaded_variables = NULL,
             purged_at = mailer._now()
         FROM finished f WHERE m.message_id = f.message_id
         RETURNING 1
@@ -60,6 +61,7 @@ COMMENT ON FUNCTION _purge_events(timestamptz, integer) IS 'One batch of mailer.
 CREATE FUNCTION _purge_done(older_than interval, messages bigint, notifications bigint, events bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
+    DELETE FROM mailer.template_history h WHERE h.replaced_at < mailer._now() - older_than;
     SELECT mailer._log_event('purged', jsonb_build_object('older_than', older_than, 'messages', messages, 'notifications', notifications,
         'events', events))
 $$;

@@ -12,10 +12,10 @@ CREATE FUNCTION _privilege() RETURNS TABLE (level text, names text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
-    ('sender', ARRAY['enqueue', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
+    ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
         'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_set', 'preference_set']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health',
-        'template_preview', 'render', 'metrics', 'report', 'top', 'read_feedback',
+        'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
         -- What the views call runs with the rights of whoever looks.

@@ -46,6 +46,8 @@ struct Ticket {
     std::vector<int> envelope;    // recipient numbers (from 1) in the order of the delivery's recipients
     std::vector<int> suppressed;  // recipients left out of it
     std::size_t body_size = 0;    // of what the courier carries
+    std::optional<std::uint64_t> fingerprint = {};  // of the same
+    std::string loaded_variables = {};              // what the loader gave, as jsonb text
 };
 
 struct AttemptRow {
@@ -55,6 +57,7 @@ struct AttemptRow {
     std::string stage;
     core::Reply reply;  // code 0: none; then text says what failed
     std::string outcome;
+    std::optional<std::uint64_t> fingerprint = {};  // of what was handed to the courier
 };
 
 struct RecipientRow {
@@ -88,6 +91,7 @@ struct Settlement {
     bool proves_mailbox = false;
     std::string trouble_detail;
     std::shared_ptr<const struct Prepared> captured;  // to be kept instead of sent
+    std::string loaded_variables = {};                // to be kept with the message; empty: none
 };
 
 // How many claims are on their way, by lane and by mailbox.
@@ -202,6 +206,8 @@ struct Prepared {
     bool is_8bit = false;
     bool needs_smtputf8 = false;
     bool is_captured = false;
+    std::uint64_t fingerprint = 0;      // core::fingerprint_of(*body)
+    std::string loaded_variables = {};  // what the loader gave, as jsonb text
 };
 
 class MailRoom {

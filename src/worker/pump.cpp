@@ -131,6 +131,8 @@ void Pump::prepare(Ticket& ticket, Time now) {
     journal_.mark(ticket.token, Phase::ready);
     ticket.envelope = prepared.envelope;
     ticket.suppressed = prepared.suppressed;
+    ticket.fingerprint = prepared.fingerprint;
+    ticket.loaded_variables = std::move(prepared.loaded_variables);
     if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
         settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
         return;

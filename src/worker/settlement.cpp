@@ -131,6 +131,8 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
     attempt.reply = verdict.reply;
     if (attempt.reply.text.empty() && attempt.reply.code == 0) attempt.reply.text = verdict.detail;
     attempt.outcome = core::to_text(verdict.next);
+    attempt.fingerprint = ticket.fingerprint;
+    s.loaded_variables = ticket.loaded_variables;
     s.attempt = std::move(attempt);
     if (s.reply.code == 0 && s.reply.text.empty()) s.reply.text = verdict.detail;
     for (const auto& r : verdict.recipients) {
@@ -185,7 +187,8 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
                 core::Cause::answered);
             make_final(s, outcome.state, std::move(outcome.reason));
             s.captured = std::make_shared<Prepared>(std::move(prepared));
-            attempt = {ticket.reservation.at, now, now, "done", s.reply, "sent"};
+            attempt = {ticket.reservation.at, now, now, "done", s.reply, "sent", ticket.fingerprint};
+            s.loaded_variables = ticket.loaded_variables;
             break;
         }
         case Prepared::Kind::interrupted:

@@ -41,6 +41,7 @@ TEST(Address, GroupsBecomeTheirMembers) {
     EXPECT_EQ(spelled("Team: Ada <ada@example.com>, bob@example.com;, \"Others\":; , carol@example.com"),
               "Ada<ada@example.com> | <bob@example.com> | <carol@example.com>");
     EXPECT_TRUE(is_refused("undisclosed-recipients:;"));
+    EXPECT_TRUE(parse_address_list("undisclosed-recipients:;", EmptyGroups::allowed)->empty());
     EXPECT_TRUE(is_refused("Team: ada@example.com"));
     EXPECT_TRUE(is_refused("A: B: ada@example.com;;"));
 }
@@ -200,6 +201,32 @@ TEST(Address, FormattedAddressParsesBackToItself) {
         ASSERT_TRUE(back.ok()) << format_address(address);
         EXPECT_EQ(back.value(), address);
     }
+}
+
+TEST(Address, HintsSayWhatToDo) {
+    const auto hint = [](std::string_view text) { return parse_address_list(text).error().hint; };
+    EXPECT_EQ(hint("joe@x.example <joe@x.example>"),
+              "Put the name in double quotes: \"joe@x.example\" <joe@x.example>");
+    EXPECT_EQ(hint("dependabot[bot] <d@x.example>"),
+              "Put the name in double quotes: \"dependabot[bot]\" <d@x.example>");
+    EXPECT_EQ(hint("Joe: Bot <j@x.example>"), "Put the name in double quotes: \"Joe: Bot\" <j@x.example>");
+    EXPECT_TRUE(hint("mailto:a@x.example").starts_with("Drop mailto:"));
+    EXPECT_TRUE(hint("MailTo:a@x.example, b@x.example").starts_with("Drop mailto:"));
+}
+
+TEST(Address, NoNameAddsAnAddress) {
+    const Address eve{"", "eve", "example.com"};
+    for (const std::string_view name : {"eve@evil.example, Bob", "a <b@c.example>", "\"", "\\", "a:b;", "(c)",
+                                        "Bob\r\nBcc: x@y.example", "\t", "José, \"Pepe\"", "x\xC2\x85y"}) {
+        const std::string text = address_with_name(name, eve);
+        const auto list = parse_address_list(text);
+        ASSERT_TRUE(list.ok()) << text;
+        ASSERT_EQ(list->size(), 1u) << text;
+        EXPECT_EQ(list->front().mailbox(), "eve@example.com");
+    }
+    EXPECT_EQ(address_with_name("eve@evil.example, Bob", eve), "\"eve@evil.example, Bob\" <eve@example.com>");
+    EXPECT_EQ(address_with_name(" Help\nDesk ", eve), "Help Desk <eve@example.com>");
+    EXPECT_EQ(address_with_name("", eve), "eve@example.com");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ TEST(Header, IllegalNamesAndValuesAreRefused) {
     for (const auto name : {""sv, "X Y"sv, "X:"sv, "X\r\nY"sv, "X\0"sv, "Ü"sv, "X\t"sv})
         EXPECT_TRUE(check_header(name, "x").has_value()) << name;
     EXPECT_TRUE(check_header(std::string(77, 'X'), "x").has_value());
-    for (const auto value : {"a\r\nb"sv, "a\n"sv, "\r"sv, "a\0b"sv, "a\tb"sv, "\x7F"sv, "\xC2\x80"sv, "\xFF"sv})
+    for (const auto value : {"a\r\nb"sv, "a\n"sv, "\r"sv, "a\0b"sv, "\x7F"sv, "\xC2\x80"sv, "\xFF"sv})
         EXPECT_TRUE(check_header("X-A", value).has_value()) << value;
     EXPECT_TRUE(check_header("X-A", std::string(32'001, 'x')).has_value());
     EXPECT_FALSE(check_header("X-A", "Größe 😀").has_value());

@@ -82,6 +82,49 @@ TEST(Mime, BccIsNowhereAndAMailWithoutVisibleRecipientsSaysSo) {
     Mail mail = plain_mail();
     mail.to.clear();
     EXPECT_TRUE(has(composed(mail), "\r\nTo: undisclosed-recipients:;\r\n"));
+    mail.cc = {{"", "cy", "example.com"}};
+    EXPECT_TRUE(has(composed(mail), "\r\nTo: undisclosed-recipients:;\r\nCc: cy@example.com\r\n"));
+}
+
+TEST(Mime, FurtherFormsStandBesideTheBodiesAmpBeforeHtml) {
+    Mail mail = plain_mail();
+    mail.body_html = "<p>Hi</p>";
+    mail.attachments = {{"", "text/calendar; method=REQUEST", "", "BEGIN:VCALENDAR\r\n"},
+                        {"", "text/x-amp-html", "", "<html amp4email>"}};
+    for (Attachment& attachment : mail.attachments)
+        attachment.is_alternative = true;
+    const std::string all = composed(mail);
+    const auto calendar = all.find("Content-Type: text/calendar; method=REQUEST; charset=utf-8");
+    ASSERT_NE(calendar, std::string::npos) << all;
+    EXPECT_LT(all.find("text/x-amp-html"), all.find("text/html"));
+    EXPECT_LT(all.find("text/html"), calendar);
+    EXPECT_FALSE(has(all, "multipart/mixed"));
+    EXPECT_FALSE(has(all, "Content-Disposition"));
+}
+
+TEST(Mime, AContentIdWithoutAnAtSignIsCompletedInThePartAndInTheHtml) {
+    Mail mail = plain_mail();
+    mail.message_id_header = "<1@example.com>";
+    mail.body_html = "<img src=\"cid:logo\">\n<img src=cid:logo2>\n<img src='cid:logo'>";
+    mail.attachments = {{"logo.png", "", "logo", "PNG"}, {"b.png", "", "<b@x>", "PNG"}};
+    const std::string all = composed(mail);
+    EXPECT_TRUE(has(all, "Content-ID: <logo@example.com>"));
+    EXPECT_TRUE(has(all, "Content-ID: <b@x>"));
+    EXPECT_TRUE(has(all, "\"cid:logo@example.com\"") && has(all, "cid:logo2>") && has(all, "'cid:logo@example.com'"))
+        << all;
+    mail.attachments.push_back({"c.png", "", "logo", "PNG"});
+    EXPECT_TRUE(has(composed(mail), "is given twice"));
+}
+
+TEST(Mime, TextThatIsUtf8SaysSoWhateverTypeWasGiven) {
+    Mail mail = plain_mail();
+    mail.attachments = {{"b.csv", "text/csv", "", "größe"},
+                        {"c.csv", "text/csv; Charset=iso-8859-1", "", "gr\xF6\xDF"},
+                        {"d.csv", "text/csv", "", "size"}};
+    const std::string all = composed(mail);
+    EXPECT_TRUE(has(all, "Content-Type: text/csv; charset=utf-8; name=b.csv")) << all;
+    EXPECT_TRUE(has(all, "text/csv; Charset=iso-8859-1; name=c.csv"));
+    EXPECT_TRUE(has(all, "text/csv; name=d.csv"));
 }
 
 TEST(Mime, LineEndsOfAnyKindBecomeCrlf) {
@@ -101,7 +144,8 @@ TEST(Mime, LongLinesAndOtherLanguagesStayWithinTheLimits) {
         for (int i = 0; i < 3000; ++i)
             mail.body_text += sample;
         mail.body_html = mail.body_text;
-        mail.headers = {{"X-Text", sample[0] == '\t' || sample[0] == 1 || sample[0] == 'F' ? "" : mail.body_text}};
+        mail.headers = {
+            {"X-Text", std::string_view("x\t\1F=").find(sample[0]) != std::string_view::npos ? "" : mail.body_text}};
         mail.attachments = {{std::string(60, 'f') + "ü" + std::string(60, 'g') + ".bin", "", "", mail.body_text}};
         const std::string bytes = composed(mail);
         ASSERT_FALSE(bytes.starts_with("error")) << bytes;

@@ -119,6 +119,28 @@ Status check_beside_domain(const Address& address) {
     return std::nullopt;
 }
 
+bool may_send_as(const Address& wanted, std::string_view from_address, const std::vector<std::string>& allowed) {
+    const std::string key = address_key(wanted);
+    const auto is_it = [&](std::string_view entry) {
+        if (entry.starts_with('@')) return entry.substr(1) == wanted.domain;
+        const auto address = parse_address(entry);
+        return address && address_key(*address) == key;
+    };
+    return is_it(from_address) || std::any_of(allowed.begin(), allowed.end(), is_it);
+}
+
+std::string address_with_name(std::string_view name, Address address) {
+    address.name = without_controls(name);
+    const auto first = address.name.find_first_not_of(' ');
+    if (first == std::string::npos) {
+        address.name.clear();
+    } else {
+        address.name.erase(address.name.find_last_not_of(' ') + 1);
+        address.name.erase(0, first);
+    }
+    return format_address(address);
+}
+
 std::string format_address(const Address& address) {
     std::string out;
     out.reserve(address.name.size() + address.local.size() + address.domain.size() + 8);

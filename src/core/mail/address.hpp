@@ -31,7 +31,8 @@ struct Address {
 // Reads an RFC 5322 address-list: `Ada <ada@example.com>, "Bob, B." <bob@example.com>, Team: carol@bücher.example;`.
 // Comments are dropped, groups become their members. An empty list, an empty element and everything malformed are
 // errors that say what is wrong and at which character.
-Result<std::vector<Address>> parse_address_list(std::string_view text);
+enum class EmptyGroups { refused, allowed };  // `undisclosed-recipients:;` names nobody
+Result<std::vector<Address>> parse_address_list(std::string_view text, EmptyGroups groups = EmptyGroups::refused);
 
 // As above, for exactly one address.
 Result<Address> parse_address(std::string_view text);
@@ -45,9 +46,22 @@ Status check_beside_domain(const Address& address);
 // The domain as the wire wants it: A-labels, lower case (IDNA2008 with UTS 46 mapping); a literal is checked and kept.
 Result<std::string> normalise_domain(std::string_view domain);
 
+// The name or address of a server as it is typed: lower case, A-labels, an IP address without brackets. Unlike a mail
+// domain it may be a single label (`localhost`) and hold underscores. Errors go on from the name of a setting:
+// `"mail.x:587" holds a port`.
+Result<std::string> normalise_host(std::string_view host);
+
 // The identity of a lead: case-folded NFC local part, `@`, normalised domain. Two spellings of one mailbox give the
 // same key, on every server and under every collation. Requires an Address that check_address() accepts.
 std::string address_key(const Address& address);
+
+// `name` as somebody typed it, in front of an address: quoted where it must be, so that nothing in it can add an
+// address or a header. Control characters become blanks, the outer blanks are cut.
+std::string address_with_name(std::string_view name, Address address);
+
+// Whether a mailbox with this from_address may send as `wanted`: it is that address, or one of `allowed`, or of a
+// domain that stands there as `@example.com`.
+bool may_send_as(const Address& wanted, std::string_view from_address, const std::vector<std::string>& allowed);
 
 // For people and logs: UTF-8, the name quoted when it must be, `"Bob, B." <bob@example.com>`. Parses back to itself.
 // Headers are written by core/mail/header.hpp, which also encodes what isn't ASCII.

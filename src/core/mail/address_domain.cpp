@@ -118,4 +118,49 @@ Result<std::string> normalise_domain(std::string_view domain) {
     return ascii;
 }
 
+Result<std::string> normalise_host(std::string_view host) {
+    const auto refuse_host = [&](std::string what, std::string hint) {
+        return Error{"22023", quoted_for_error(host) + " " + std::move(what), {}, std::move(hint)};
+    };
+    constexpr const char* plain = "Give the name or address of the server, without a scheme, user or port.";
+    std::string_view inner = host;
+    if (inner.size() > 2 && inner.front() == '[' && inner.back() == ']') inner = inner.substr(1, inner.size() - 2);
+    unsigned char octets[sizeof(in6_addr)];
+    const std::string numeric(inner);
+    const bool is_ip = numeric.find('\0') == std::string::npos && (inet_pton(AF_INET, numeric.c_str(), octets) == 1 ||
+                                                                   inet_pton(AF_INET6, numeric.c_str(), octets) == 1);
+    if (is_ip) {
+        std::string out = numeric;
+        lower_ascii(out);
+        return out;
+    }
+    if (host.empty()) return refuse_host("is not a host name", plain);
+    if (find_offence(host)) return refuse_host("is not a host name: it holds a control character", plain);
+    if (const auto colon = host.rfind(':');
+        colon != std::string_view::npos && is_digits(host.substr(colon + 1)) && host.find(':') == colon)
+        return refuse_host("holds a port", "Give the port as port.");
+    if (host.find_first_of(" /@:[]\"") != std::string_view::npos) return refuse_host("is not a host name", plain);
+    if (host.size() > kMaxTyped) return refuse_host("is too long for a host name", {});
+    std::string ascii(host);
+    if (!is_ascii(host)) {
+        auto converted = to_a_labels(host);
+        if (!converted) return refuse_host("is not a valid international name", "Its ASCII form (xn--…) works, too.");
+        ascii = std::move(converted).value();
+    }
+    lower_ascii(ascii);
+    if (ascii.size() > 1 && ascii.back() == '.') ascii.pop_back();
+    if (ascii.size() > kMaxDomain) return refuse_host("is longer than 255 octets", {});
+    std::string hyphens = ascii;  // an underscore is common in the names of containers
+    for (char& c : hyphens)
+        if (c == '_') c = 'a';
+    std::string_view rest = hyphens;
+    for (;;) {
+        const auto dot = rest.find('.');
+        if (check_label(host, rest.substr(0, dot))) return refuse_host("is not a host name", plain);
+        if (dot == std::string_view::npos) break;
+        rest.remove_prefix(dot + 1);
+    }
+    return ascii;
+}
+
 }  // namespace mailer::core

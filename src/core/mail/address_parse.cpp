@@ -2,16 +2,23 @@
 //
 // Stricter than the obsolete grammar (no routes, no empty elements, no dots at odd places), since whoever typed such an
 // address meant something else; kinder in one point: a dot in an unquoted name (`John Q. Public <…>`) is taken.
+#include <algorithm>
 #include <optional>
 
 #include "core/mail/address.hpp"
 #include "core/mail/address_grammar.hpp"
 #include "core/mail/header_text.hpp"
+#include "core/octets.hpp"
 
 namespace mailer::core {
 namespace {
 
 constexpr std::size_t usual_words = 4;  // of a name, at the most
+
+bool same_ascii(std::string_view text, std::string_view lower) {
+    return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
+                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a + 32) : a) == b; });
+}
 
 struct Word {
     std::string text;
@@ -21,7 +28,7 @@ struct Word {
 
 class AddressListParser {
 public:
-    explicit AddressListParser(std::string_view text) : text_(text) {}
+    AddressListParser(std::string_view text, EmptyGroups groups) : text_(text), groups_(groups) {}
 
     Result<std::vector<Address>> parse();
 
@@ -45,8 +52,10 @@ private:
     bool separator(bool in_group);
     bool fail(std::size_t at, std::string what, std::string hint = {});
     bool fail_missing_at(const std::vector<Word>& words);
+    std::string name_hint(std::size_t start) const;
 
     std::string_view text_;
+    EmptyGroups groups_;
     std::size_t at_ = 0;
     std::vector<Address> found_ = {};
     std::optional<Error> error_ = {};
@@ -156,10 +165,26 @@ bool AddressListParser::angle(std::string name, std::vector<Word>& local) {
     return skip_blanks();
 }
 
+// What begins at `start` and holds a special character is the name of the address in angle brackets behind it.
+// Empty: there are no such brackets before the next comma.
+std::string AddressListParser::name_hint(std::size_t start) const {
+    const std::string_view rest = text_.substr(start, std::min(text_.find(',', start), text_.size()) - start);
+    const auto opened = rest.find('<');
+    if (opened == std::string_view::npos) return {};
+    std::string_view name = rest.substr(0, opened);
+    while (!name.empty() && name.back() == ' ')
+        name.remove_suffix(1);
+    return "Put the name in double quotes: \"" + std::string(whole_characters(name, 60)) + "\" " +
+           std::string(whole_characters(rest.substr(opened), 60));
+}
+
 bool AddressListParser::fail_missing_at(const std::vector<Word>& words) {
+    std::string hint = peek() == ',' ? "" : name_hint(words.front().start);
+    if (hint.empty())
+        hint = peek() == ',' ? "A name that holds a comma or another special character stands in double quotes."
+                             : "A mail address looks like name@example.com.";
     return fail(words.back().start, "\"@\" and a domain are missing after " + quoted_for_error(words.back().text),
-                peek() == ',' ? "A name that holds a comma or another special character stands in double quotes."
-                              : "A mail address looks like name@example.com.");
+                std::move(hint));
 }
 
 bool AddressListParser::group(std::size_t start, bool in_group) {
@@ -168,8 +193,12 @@ bool AddressListParser::group(std::size_t start, bool in_group) {
     for (;;) {
         if (!skip_blanks()) return false;
         if (take(';')) break;
-        if (at_end()) return fail(start, "a group isn't closed", "A group ends in \";\": Team: ada@example.com;");
-        if (!element(true)) return false;
+        if (at_end() || !element(true)) {
+            if (text_.find(';', start) != std::string_view::npos) return false;
+            std::string hint = name_hint(start);
+            if (hint.empty()) hint = "A group ends in \";\": Team: ada@example.com;";
+            return fail(start, "a group isn't closed", std::move(hint));
+        }
     }
     return skip_blanks();
 }
@@ -193,12 +222,17 @@ bool AddressListParser::element(bool in_group) {
         if (peek() == '@') return fail(at_, "nothing stands before \"@\"");
         return fail(at_, "unexpected " + quoted_for_error(text_.substr(at_, 1)));
     }
+    if (peek() == ':' && before.size() == 1 && same_ascii(before.front().text, "mailto"))
+        return fail(start, "\"mailto:\" belongs to a link, not to an address",
+                    "Drop mailto: and keep what follows it.");
     if (peek() == ':') return group(start, in_group) && separator(in_group);
     if (peek() != '@') return fail_missing_at(before);
     if (before.size() > 1)
         return fail(before[1].start, "a blank stands in the part before \"@\"",
                     "With a name, the address stands in angle brackets: Ada <ada@example.com>.");
-    return address_spec(before.front(), {}) && separator(in_group);
+    if (!address_spec(before.front(), {})) return false;
+    if (peek() == '<') return fail(start, "an address is followed by another one", name_hint(start));
+    return separator(in_group);
 }
 
 // After an element: the comma and, behind it, the promise of one more; or the end of the list or group.
@@ -226,7 +260,7 @@ Result<std::vector<Address>> AddressListParser::parse() {
     }
     while (!at_end())
         if (!element(false)) return std::move(*error_);
-    if (found_.empty()) {
+    if (found_.empty() && groups_ == EmptyGroups::refused) {
         fail(0, "the list has only empty groups");
         return std::move(*error_);
     }
@@ -235,7 +269,9 @@ Result<std::vector<Address>> AddressListParser::parse() {
 
 }  // namespace
 
-Result<std::vector<Address>> parse_address_list(std::string_view text) { return AddressListParser(text).parse(); }
+Result<std::vector<Address>> parse_address_list(std::string_view text, EmptyGroups groups) {
+    return AddressListParser(text, groups).parse();
+}
 
 Result<Address> parse_address(std::string_view text) {
     auto list = parse_address_list(text);

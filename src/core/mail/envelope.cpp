@@ -34,6 +34,7 @@ public:
                              " are the most that every mail server takes.",
                          "Send one mail to each with mailer.enqueue_batch()."};
         }
+        if (envelope_.header_to.empty()) envelope_.header_to = undisclosed;
         return std::move(envelope_);
     }
 

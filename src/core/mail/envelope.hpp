@@ -21,11 +21,13 @@ struct Envelope {
     std::vector<std::string> addresses = {};  // as they go into RCPT TO
     std::string roles = {};                   // one letter for each address: t, c or b
     std::string key = {};                     // address_key() of the first
-    std::string header_to = {};               // address lists as format_address() writes them
+    std::string header_to = {};               // address lists as format_address() writes them, or `undisclosed`
     std::string header_cc = {};               // empty: none
 };
 
-// `to` must not be empty. Fails with 22023 when there are more than
+inline constexpr std::string_view undisclosed = "undisclosed-recipients:;";  // header_to of a mail without To
+
+// One of the three must name somebody. Fails with 22023 when there are more than
 // max_recipients.
 Result<Envelope> make_envelope(const std::vector<Address>& to, const std::vector<Address>& cc = {},
                                const std::vector<Address>& bcc = {});

@@ -6,13 +6,15 @@
 #include <algorithm>
 
 #include "core/mail/address_grammar.hpp"
+#include "core/mail/header_kind.hpp"
 #include "core/mail/header_text.hpp"
 #include "core/mail/header_words.hpp"
 
 namespace mailer::core {
 namespace {
 
-constexpr std::size_t kLongestRawWord = 900;  // with the longest field name still under 998 (RFC 5322 2.1.1)
+constexpr std::size_t kLongestRawWord = 997;  // alone on a folded line, behind its blank (RFC 5322 2.1.1)
+constexpr std::size_t kLongestLine = 998;
 constexpr std::size_t kLongestBlank = 60;
 constexpr std::size_t kLongestPlainName = 60;
 
@@ -50,8 +52,7 @@ Span span_to_encode(const std::vector<Word>& words, std::size_t longest_raw_word
     for (std::size_t i = 0; i < words.size(); ++i) {
         const Word& word = words[i];
         if (word.blank.size() > kLongestBlank) return {0, words.size()};
-        const bool must = !is_ascii(word.text) || word.text.size() > longest_raw_word ||
-                          word.text.find("=?") != std::string_view::npos;
+        const bool must = !is_ascii(word.text) || word.text.size() > longest_raw_word || looks_encoded(word.text);
         if (!must) continue;
         span.first = std::min(span.first, i);
         span.last = i + 1;
@@ -71,7 +72,8 @@ void HeaderWriter::put(std::string_view text) { out_ += text; }
 
 void HeaderWriter::fold_before(std::size_t width) {
     const std::size_t column = out_.size() - line_start_;
-    if (column + width <= kHeaderLine || is_first_) return;
+    // A line with nothing but the name is what some readers take for an empty field; only a line too long is worse.
+    if (column + width <= (is_first_ ? kLongestLine : kHeaderLine)) return;
     out_ += "\r\n";
     line_start_ = out_.size();
 }
@@ -135,14 +137,63 @@ void HeaderWriter::put_encoded(std::string_view text, bool is_phrase) {
 void HeaderWriter::structured(std::string_view name, std::string_view value) {
     if (!begin(name, value)) return;
     for (const Word& word : split(trimmed(value))) {
-        if (!is_ascii(word.text) || word.text.size() > kLongestRawWord) {
-            error_ = Error{"22023",
-                           "header \"" + std::string(name) + "\" can't be written",
-                           quoted_for_error(word.text) + " must be ASCII and at most 900 octets long.",
-                           {}};
-            return;
-        }
+        if (!may_stand_raw(name, word.text)) return;
         put_word(is_first_ ? " " : word.blank, word.text);
+    }
+    finish();
+}
+
+bool HeaderWriter::may_stand_raw(std::string_view name, std::string_view word) {
+    if (!is_ascii(word)) {
+        error_ =
+            Error{"22023", "header \"" + std::string(name) + "\" must be ASCII",
+                  quoted_for_error(word) + " is neither in a comment nor in a name, and only those can be encoded.",
+                  "Percent-encode the characters of a URL."};
+    } else if (word.size() > kLongestRawWord) {
+        error_ = Error{"22023", "a word of header \"" + std::string(name) + "\" is too long",
+                       quoted_for_error(word) + " has " + std::to_string(word.size()) +
+                           " octets, and a line of a mail has at most 998 (RFC 5322 2.1.1).",
+                       "A header is folded at blanks: put some where the field allows them."};
+    }
+    return !error_;
+}
+
+void HeaderWriter::application(std::string_view name, std::string_view value) {
+    switch (kind_of_field(name)) {
+        case FieldKind::text:
+            return unstructured(name, value);
+        case FieldKind::structured:
+            return put_pieces(name, value, false);
+        case FieldKind::list_id:
+            return put_pieces(name, value, true);
+        case FieldKind::addresses:
+            break;
+    }
+    if (!begin(name, value)) return;
+    const auto list = parse_address_list(value);
+    if (list) {
+        out_.resize(line_start_);
+        return addresses(name, *list);
+    }
+    error_ = list.error();
+    error_->message = "header \"" + std::string(name) + "\": " + error_->message;
+}
+
+// RFC 2047 5: encoded words may stand in comments and phrases, and nowhere else in a structured field.
+void HeaderWriter::put_pieces(std::string_view name, std::string_view value, bool has_phrase) {
+    if (!begin(name, value)) return;
+    const std::string_view all = trimmed(value);
+    for (const FieldPiece& piece : split_field(all, has_phrase)) {
+        if (piece.kind == FieldPiece::Kind::phrase) {
+            put_name(piece.text);
+        } else if (piece.kind == FieldPiece::Kind::comment && !is_ascii(piece.text)) {
+            put_word(" ", "(");
+            put_encoded(piece.text.substr(1, piece.text.size() - 2), true);
+            put_word(" ", ")");
+        } else {
+            if (!may_stand_raw(name, piece.text)) return;
+            put_word(is_first_ ? " " : std::string_view(piece.blank), piece.text);
+        }
     }
     finish();
 }
@@ -150,9 +201,10 @@ void HeaderWriter::structured(std::string_view name, std::string_view value) {
 void HeaderWriter::unstructured(std::string_view name, std::string_view value, std::size_t longest_raw_word) {
     if (!begin(name, value)) return;
     const auto words = split(trimmed(value));
-    const Span span = span_to_encode(words, std::min(longest_raw_word, kLongestRawWord));
+    const Span span = span_to_encode(words, longest_raw_word);
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (i < span.first || i >= span.last) {
+            if (!may_stand_raw(name, words[i].text)) return;
             put_word(i == 0 ? " " : words[i].blank, words[i].text);
             continue;
         }

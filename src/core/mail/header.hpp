@@ -19,8 +19,11 @@ namespace mailer::core {
 // the field isn't one that mailer owns (From, To, Cc, Bcc, Date, Message-ID, Subject, MIME-Version, Content-* …).
 Status check_header(std::string_view name, std::string_view value);
 
-// Whether a subject given literally is one line without control characters. (compose() itself forgives: a template may
-// put a variable with a line end into a subject, and that is no reason to lose the mail.)
+// The same of a template that makes the value when the mail is sent: only what rendering can't change is looked at.
+Status check_header_template(std::string_view name, std::string_view source);
+
+// Whether a subject given literally is one line without control characters; a tab is white space. (compose() itself
+// forgives: a template may put a variable with a line end into a subject, and that is no reason to lose the mail.)
 Status check_subject(std::string_view subject);
 
 // Whether this is one `<left@right>` as Message-ID, In-Reply-To and References hold (RFC 5322 3.6.4).
@@ -39,9 +42,11 @@ public:
 
     // A value of our own making or of a strict grammar, ASCII, folded at blanks, never encoded.
     void structured(std::string_view name, std::string_view value);
-    // Free text: subject, comments, custom fields. Words longer than `longest_raw_word` are encoded so that they can be
-    // folded; a custom field that holds a URL wants them kept.
-    void unstructured(std::string_view name, std::string_view value, std::size_t longest_raw_word = 900);
+    // Free text: subject, custom fields. Words longer than `longest_raw_word` are encoded so that they can be folded; a
+    // custom field that holds a URL or a token wants them kept.
+    void unstructured(std::string_view name, std::string_view value, std::size_t longest_raw_word = std::string::npos);
+    // A field that the application names itself, by the grammar that its name stands for (core/mail/header_kind.hpp).
+    void application(std::string_view name, std::string_view value);
     void addresses(std::string_view name, std::span<const Address> list);
     // `name: first; attribute=value; …`, already legal, one parameter a line when they don't fit on one.
     void parameterised(std::string_view name, std::string_view first, std::span<const std::string> parameters);
@@ -57,6 +62,8 @@ private:
     void put_word(std::string_view blank, std::string_view word);
     void put_encoded(std::string_view text, bool is_phrase);
     void put_name(std::string_view name);
+    void put_pieces(std::string_view name, std::string_view value, bool has_phrase);
+    bool may_stand_raw(std::string_view name, std::string_view word);
     void finish();
 
     std::string& out_;

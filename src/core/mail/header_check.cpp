@@ -64,7 +64,7 @@ Status check_name(std::string_view name) {
 }
 
 Status check_value(std::string_view name, std::string_view value) {
-    if (const auto offence = find_offence(value))
+    if (const auto offence = find_offence(value, Tabs::kAllowed))
         return Error{"22023", "header \"" + std::string(name) + "\" holds an illegal character",
                      "Character " + std::to_string(character_number(value, offence->offset)) + " of " +
                          quoted_for_error(value) + " is " + offence->what + ".",
@@ -119,7 +119,7 @@ Status check_message_id(std::string_view message_id) {
 }
 
 Status check_subject(std::string_view subject) {
-    if (const auto offence = find_offence(subject))
+    if (const auto offence = find_offence(subject, Tabs::kAllowed))
         return Error{"22023", "invalid subject",
                      "Character " + std::to_string(character_number(subject, offence->offset)) + " of " +
                          quoted_for_error(subject) + " is " + offence->what + ".",
@@ -131,12 +131,15 @@ Status check_header(std::string_view name, std::string_view value) {
     if (auto error = check_name(name)) return error;
     if (auto error = check_value(name, value)) return error;
     if (same_field_name(name, "In-Reply-To") || same_field_name(name, "References")) return check_message_ids(value);
-    const bool is_structured =
-        same_field_name(name, "Auto-Submitted") || (begins_like(name, "List-") && !same_field_name(name, "List-Id"));
-    if (is_structured && !is_ascii(value))
-        return Error{"22023", "header \"" + std::string(name) + "\" must be ASCII",
-                     "Encoded words are not allowed in this field.", "Percent-encode the characters of a URL."};
-    return std::nullopt;
+    std::string scratch;  // whatever can't be written is refused
+    HeaderWriter writer(scratch);
+    writer.application(name, without_controls(value));
+    return writer.error();
+}
+
+Status check_header_template(std::string_view name, std::string_view source) {
+    if (auto error = check_name(name)) return error;
+    return check_value(name, source);
 }
 
 }  // namespace mailer::core

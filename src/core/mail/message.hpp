@@ -26,6 +26,7 @@ struct Attachment {
     std::string content_id;    // without angle brackets; given: an inline part, which HTML shows as `cid:…`
     std::string_view content;  // not owned: stays alive until compose() returned, by `owner` or by the caller
     std::shared_ptr<const void> owner = {};
+    bool is_alternative = false;  // a further form of the bodies (text/calendar, text/x-amp-html)
 };
 
 struct Mail {
@@ -51,6 +52,7 @@ struct Mail {
     std::string list_unsubscribe_mailto = {};  // `mailto:…`
     bool list_unsubscribe_one_click = false;   // adds List-Unsubscribe-Post (RFC 8058); wants the URL
     std::string list_id = {};                  // `<newsletter.example.com>` or `Name <…>` (RFC 2919)
+    std::string content_language = {};         // `de, en` (RFC 3282)
 
     // What the application asked for. See check_header() for what is refused. A field given here silences the one
     // that mailer would write from the members above (Auto-Submitted, List-*, In-Reply-To, References).

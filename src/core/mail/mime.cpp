@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "core/mail/address_grammar.hpp"
+#include "core/mail/envelope.hpp"
 #include "core/mail/header.hpp"
 #include "core/mail/header_date.hpp"
 #include "core/mail/header_text.hpp"
@@ -56,13 +58,21 @@ private:
     void write_mixed();
     void write_related();
     void write_alternative();
+    void write_form(const Part& part);
+    void complete_content_ids();
     void write_text(std::string_view subtype, std::string_view text, const TextPlan& plan);
     void write_attachment(const Part& part);
+    void write_content(const Part& part);
+    std::string_view html() const { return html_.empty() ? std::string_view(mail_.body_html) : html_; }
     void begin_multipart(std::string_view subtype, char level, std::string_view root_type = {});
     void next_part(char level);
     void end_multipart(char level);
 
-    bool is_alternative() const { return !mail_.body_html.empty() && !mail_.body_text.empty(); }
+    std::size_t form_count() const {
+        return (mail_.body_text.empty() ? 0u : 1u) + (mail_.body_html.empty() ? 0u : 1u) + forms_.size();
+    }
+    bool is_alternative() const { return form_count() > 1; }
+    std::string full_content_id(std::string_view id) const;
 
     const Mail& mail_;
     std::string out_ = {};
@@ -70,9 +80,13 @@ private:
     std::string boundary_stem_ = {};
     TextPlan text_plan_ = {};
     TextPlan html_plan_ = {};
+    std::string html_ = {};         // with completed content ids, when any had to be
+    std::vector<Part> forms_ = {};  // beside the two bodies
     std::vector<Part> inline_parts_ = {};
     std::vector<Part> attached_parts_ = {};
 };
+
+bool is_amp(const Part& part) { return part.type.type == "text/x-amp-html"; }
 
 Error too_large(std::size_t size, std::size_t limit) {
     return {"54000", "the mail is too large",
@@ -93,8 +107,18 @@ Status Composer::plan_attachment(const Attachment& attachment) {
         part.type = {"application/octet-stream", {}};
     if (part.type.is_in("text")) {
         part.is_quoted = is_7bit_text(attachment.content);
-        if (is_guessed && !part.is_quoted && !first_invalid_utf8(attachment.content))
+        // RFC 2046 4.1.2: without a charset it would be US-ASCII.
+        if (!part.is_quoted && !part.type.has_parameter("charset") && !is_ascii(attachment.content) &&
+            !first_invalid_utf8(attachment.content))
             part.type.parameters.emplace_back("charset=utf-8");
+    }
+    if (attachment.is_alternative) {
+        if (part.type.is_in("text") && !part.type.has_parameter("charset")) {
+            part.type.parameters.emplace_back("charset=utf-8");
+            part.is_raw = false;
+        }
+        forms_.push_back(std::move(part));
+        return std::nullopt;
     }
     const bool is_inline = !attachment.content_id.empty() && !mail_.body_html.empty();
     (is_inline ? inline_parts_ : attached_parts_).push_back(std::move(part));
@@ -103,14 +127,18 @@ Status Composer::plan_attachment(const Attachment& attachment) {
 
 // Decides on encodings and boundaries and takes the memory in one piece.
 Status Composer::plan(std::size_t max_size) {
+    complete_content_ids();
     text_plan_ = plan_text(mail_.body_text);
-    html_plan_ = plan_text(mail_.body_html);
+    html_plan_ = plan_text(html());
     std::size_t content = 0;
     for (const Attachment& attachment : mail_.attachments) {
         if (auto error = plan_attachment(attachment)) return error;
-        const Part& part = !attached_parts_.empty() && attached_parts_.back().attachment == &attachment
-                               ? attached_parts_.back()
-                               : inline_parts_.back();
+        const auto is_it = [&](const std::vector<Part>& parts) {
+            return !parts.empty() && parts.back().attachment == &attachment;
+        };
+        const Part& part = is_it(attached_parts_) ? attached_parts_.back()
+                           : is_it(forms_)        ? forms_.back()
+                                                  : inline_parts_.back();
         const std::size_t octets = attachment.content.size();
         content += part.is_raw || part.is_quoted ? octets : base64_size(octets);
         if (content > max_size) return too_large(content, max_size);
@@ -135,7 +163,8 @@ void Composer::choose_boundary() {
                       static_cast<unsigned long long>(second >> 32));
         boundary_stem_ = text;
         if (std::none_of(attached_parts_.begin(), attached_parts_.end(), is_inside) &&
-            std::none_of(inline_parts_.begin(), inline_parts_.end(), is_inside))
+            std::none_of(inline_parts_.begin(), inline_parts_.end(), is_inside) &&
+            std::none_of(forms_.begin(), forms_.end(), is_inside))
             return;
     }
 }
@@ -154,7 +183,7 @@ void Composer::write_threading() {
 
 // RFC 2369, RFC 2919, RFC 8058. An application's own List-Unsubscribe silences ours with its Post.
 void Composer::write_list_fields() {
-    if (!mail_.list_id.empty() && !has_header(mail_, "List-Id")) header_.unstructured("List-Id", mail_.list_id);
+    if (!mail_.list_id.empty() && !has_header(mail_, "List-Id")) header_.application("List-Id", mail_.list_id);
     if (has_header(mail_, "List-Unsubscribe")) return;
     std::string where;
     for (const std::string* url : {&mail_.list_unsubscribe_url, &mail_.list_unsubscribe_mailto}) {
@@ -171,7 +200,7 @@ void Composer::write_list_fields() {
 void Composer::write_application_fields() {
     for (const auto* fields : {&mail_.x_headers, &mail_.headers})
         for (const HeaderField& field : *fields)
-            header_.unstructured(field.name, field.value);
+            header_.application(field.name, without_controls(field.value));
 }
 
 void Composer::write_header() {
@@ -180,8 +209,8 @@ void Composer::write_header() {
     if (mail_.sender && *mail_.sender != mail_.from) header_.addresses("Sender", {&*mail_.sender, 1});
     if (!mail_.reply_to.empty()) header_.addresses("Reply-To", mail_.reply_to);
     if (!mail_.to.empty()) header_.addresses("To", mail_.to);
+    if (mail_.to.empty()) header_.structured("To", undisclosed);  // RFC 5322 3.4
     if (!mail_.cc.empty()) header_.addresses("Cc", mail_.cc);
-    if (mail_.to.empty() && mail_.cc.empty()) header_.structured("To", "undisclosed-recipients:;");
     header_.unstructured("Subject", without_controls(mail_.subject), kLongestSubjectWord);
     header_.structured("Message-ID", mail_.message_id_header);
     write_threading();
@@ -189,6 +218,8 @@ void Composer::write_header() {
         header_.structured("Auto-Submitted", mail_.auto_submitted);
     write_list_fields();
     write_application_fields();
+    if (!mail_.content_language.empty() && !has_header(mail_, "Content-Language"))
+        header_.structured("Content-Language", mail_.content_language);
     header_.structured("MIME-Version", "1.0");
 }
 
@@ -235,6 +266,10 @@ std::string ascii_name(std::string_view filename) {
     return out.substr(0, kLongest - ending.size()) + ending;
 }
 
+std::string_view encoding_of(const Part& part) {
+    return part.is_raw ? "7bit" : part.is_quoted ? "quoted-printable" : "base64";
+}
+
 void Composer::write_attachment(const Part& part) {
     const Attachment& attachment = *part.attachment;
     auto type_parameters = part.type.parameters;
@@ -244,14 +279,17 @@ void Composer::write_attachment(const Part& part) {
         append_parameter("filename", attachment.filename, disposition_parameters);
     }
     header_.parameterised("Content-Type", part.type.type, type_parameters);
-    header_.structured("Content-Transfer-Encoding", part.is_raw      ? "7bit"
-                                                    : part.is_quoted ? "quoted-printable"
-                                                                     : "base64");
+    header_.structured("Content-Transfer-Encoding", encoding_of(part));
     header_.parameterised("Content-Disposition", attachment.content_id.empty() ? "attachment" : "inline",
                           disposition_parameters);
     if (!attachment.content_id.empty())
-        header_.structured("Content-ID", '<' + std::string(bare_content_id(attachment.content_id)) + '>');
+        header_.structured("Content-ID", '<' + full_content_id(attachment.content_id) + '>');
     header_.end();
+    write_content(part);
+}
+
+void Composer::write_content(const Part& part) {
+    const Attachment& attachment = *part.attachment;
     if (part.is_raw)
         append_canonical_lines(attachment.content, out_);
     else if (part.is_quoted)
@@ -262,15 +300,68 @@ void Composer::write_attachment(const Part& part) {
 
 void Composer::write_alternative() {
     if (!is_alternative()) {
-        if (mail_.body_html.empty()) return write_text("plain", mail_.body_text, text_plan_);
-        return write_text("html", mail_.body_html, html_plan_);
+        if (!mail_.body_html.empty()) return write_text("html", html(), html_plan_);
+        if (mail_.body_text.empty() && !forms_.empty()) return write_form(forms_.front());
+        return write_text("plain", mail_.body_text, text_plan_);
     }
     begin_multipart("alternative", 'a');
-    next_part('a');
-    write_text("plain", mail_.body_text, text_plan_);
-    next_part('a');
-    write_text("html", mail_.body_html, html_plan_);
+    if (!mail_.body_text.empty()) {
+        next_part('a');
+        write_text("plain", mail_.body_text, text_plan_);
+    }
+    // Readers show the last form that they know (RFC 2046 5.1.4). AMP goes before HTML: many show the last of all.
+    for (const Part& form : forms_) {
+        if (!is_amp(form)) continue;
+        next_part('a');
+        write_form(form);
+    }
+    if (!mail_.body_html.empty()) {
+        next_part('a');
+        write_text("html", html(), html_plan_);
+    }
+    for (const Part& form : forms_) {
+        if (is_amp(form)) continue;
+        next_part('a');
+        write_form(form);
+    }
     end_multipart('a');
+}
+
+void Composer::write_form(const Part& part) {
+    header_.parameterised("Content-Type", part.type.type, part.type.parameters);
+    header_.structured("Content-Transfer-Encoding", encoding_of(part));
+    header_.end();
+    write_content(part);
+}
+
+// RFC 2045 7: a Content-ID has the form of a Message-ID, and what HTML shows must be the same.
+std::string Composer::full_content_id(std::string_view id) const {
+    const std::string_view bare = bare_content_id(id);
+    if (bare.find('@') != std::string_view::npos) return std::string(bare);
+    const std::string_view message_id = bare_content_id(mail_.message_id_header);
+    return std::string(bare) + std::string(message_id.substr(std::min(message_id.find('@'), message_id.size())));
+}
+
+void Composer::complete_content_ids() {
+    if (mail_.body_html.empty()) return;
+    for (const Attachment& attachment : mail_.attachments) {
+        const std::string_view bare = bare_content_id(attachment.content_id);
+        if (bare.empty() || bare.find('@') != std::string_view::npos) continue;
+        if (html_.empty()) html_ = mail_.body_html;
+        const std::string reference = "cid:" + std::string(bare);
+        const std::string completed = "cid:" + full_content_id(bare);
+        for (auto at = html_.find(reference); at != std::string::npos; at = html_.find(reference, at)) {
+            const std::size_t end = at + reference.size();
+            const bool goes_on = end < html_.size() && ((is_atext(html_[end]) && html_[end] != '\'') ||
+                                                        html_[end] == '.' || html_[end] == '@');
+            if (goes_on) {
+                at = end;
+                continue;
+            }
+            html_.replace(at, reference.size(), completed);
+            at += completed.size();
+        }
+    }
 }
 
 void Composer::write_related() {

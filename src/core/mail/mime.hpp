@@ -31,6 +31,12 @@ Result<Composed> compose(const Mail& mail, const ComposeOptions& options = {});
 // Whether the attachment's names and types can be written. For enqueue, so that the caller hears of it at once.
 Status check_attachment(const Attachment& attachment);
 
+// Whether two attachments of one mail may have these content ids (empty: none).
+Status check_distinct(std::string_view content_id, std::string_view other);
+
+// `de`, `en-GB, fr`: what Content-Language holds (RFC 3282, RFC 5646).
+bool is_language_list(std::string_view text) noexcept;
+
 // Appends `in` to `out` as DATA wants it: each line that begins with a dot gets a second one, and `.` CRLF ends it
 // (RFC 5321 4.5.2). Requires CRLF line ends, which compose() gives; adds the last one when it is missing.
 void dot_stuff(std::string_view in, std::string& out);

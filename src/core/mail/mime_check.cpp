@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/mail/address_grammar.hpp"
 #include "core/mail/header.hpp"
 #include "core/mail/header_text.hpp"
 #include "core/mail/mime.hpp"
@@ -58,6 +59,28 @@ Status check_repetition(const Mail& mail) {
 
 }  // namespace
 
+bool is_language_list(std::string_view text) noexcept {
+    constexpr std::size_t longest = 100;
+    std::size_t subtag = 0;
+    for (const char c : text) {
+        if (is_alphanumeric(c)) {
+            if (++subtag > 8) return false;
+        } else if (c == '-' || c == ',') {
+            if (subtag == 0) return false;
+            subtag = 0;
+        } else if (c != ' ' || subtag != 0) {
+            return false;
+        }
+    }
+    return subtag > 0 && text.size() <= longest;
+}
+
+Status check_distinct(std::string_view content_id, std::string_view other) {
+    if (content_id.empty() || bare_content_id(content_id) != bare_content_id(other)) return std::nullopt;
+    return Error{"22023", "content id " + quoted_for_error(content_id) + " is given twice",
+                 "HTML could show only one of the two attachments.", "Give each attachment an id of its own."};
+}
+
 std::string_view bare_content_id(std::string_view id) noexcept {
     return id.size() > 2 && id.front() == '<' && id.back() == '>' ? id.substr(1, id.size() - 2) : id;
 }
@@ -109,8 +132,17 @@ Status check_mail(const Mail& mail) {
             if (auto error = check_header(field.name, field.value)) return error;
     if (auto error = check_repetition(mail)) return error;
     if (auto error = check_unsubscribe(mail)) return error;
-    for (const Attachment& attachment : mail.attachments)
-        if (auto error = check_attachment(attachment)) return error;
+    if (!mail.content_language.empty() && !is_language_list(mail.content_language))
+        return Error{"22023",
+                     "invalid language " + quoted_for_error(mail.content_language),
+                     {},
+                     "It is a language tag such as de or en-GB, or a list of them with commas."};
+    for (std::size_t i = 0; i < mail.attachments.size(); ++i) {
+        if (auto error = check_attachment(mail.attachments[i])) return error;
+        for (std::size_t j = 0; j < i; ++j)
+            if (auto error = check_distinct(mail.attachments[j].content_id, mail.attachments[i].content_id))
+                return error;
+    }
     return std::nullopt;
 }
 

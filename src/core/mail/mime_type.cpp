@@ -116,6 +116,12 @@ bool ContentType::is_in(std::string_view top_level) const noexcept {
     return type.size() > top_level.size() && type.starts_with(top_level) && type[top_level.size()] == '/';
 }
 
+bool ContentType::has_parameter(std::string_view name) const {
+    return std::any_of(parameters.begin(), parameters.end(), [&](const std::string& parameter) {
+        return lowered(std::string_view(parameter).substr(0, parameter.find('='))) == name;
+    });
+}
+
 Result<ContentType> parse_content_type(std::string_view text) {
     const auto refuse = [&](std::string detail) {
         return Error{"22023", "invalid content type " + quoted_for_error(text), std::move(detail),

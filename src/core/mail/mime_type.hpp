@@ -14,6 +14,7 @@ struct ContentType {
     std::vector<std::string> parameters;  // `attribute=value`, legal as they stand
 
     bool is_in(std::string_view top_level) const noexcept;  // is_in("text")
+    bool has_parameter(std::string_view name) const;        // lower case
 };
 
 // Reads `text/csv; charset=utf-8`. A `name` parameter is left out: the attachment's file name says it.

@@ -89,6 +89,7 @@ struct RenderOptions {
     std::size_t max_output = 25u << 20;  // bytes
     std::size_t max_steps = 10'000'000;  // tags visited plus places looked into for names: bounds the time (about 1 s)
     PartialSource* partials = nullptr;   // not owned; without it no partial exists
+    std::vector<std::string>* missing = nullptr;  // not owned; gets the names of variables that are missing
 };
 
 // Errors: 22023 (missing in strict mode), 54000 (a limit), whatever `partials` gives.

@@ -125,8 +125,9 @@ bool Renderer::show_variable(const Node& node) {
     const Value* value = look_up(node);
     if (error_) return false;
     if (!value) {
-        if (!options_.is_strict) return true;
         const std::string name(name_of(node));
+        if (options_.missing) options_.missing->push_back(name);
+        if (!options_.is_strict) return true;
         return fail("22023", "variable \"" + name + "\" is missing",
                     "Pass it in the variables, or guard it with {{#" + name + "}}...{{/" + name + "}}.");
     }

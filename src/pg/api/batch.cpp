@@ -1,6 +1,7 @@
 // mailer.enqueue_batch and mailer.batch_cancel: several mails about one event, with one summary.
 #include "pg/bridge/identity.hpp"
 #include "pg/engine/endings.hpp"
+#include "pg/enqueue/attachments.hpp"
 #include "pg/enqueue/batch_store.hpp"
 #include "pg/server/wake.hpp"
 
@@ -28,6 +29,35 @@ std::vector<BatchItem> read_items(const RawValue& recipients, const RawValue& va
     return items;
 }
 
+// The elements of an array that has one for each recipient; none when it is NULL.
+ArrayElements one_each(const RawValue& array, const char* what, std::size_t recipients) {
+    if (!array) return {};
+    const ArrayElements own = elements_of(array.datum, JSONBOID);
+    if (static_cast<std::size_t>(own.count) != recipients)
+        refuse("recipients and " + std::string(what) + " must be of one length",
+               "There are " + std::to_string(recipients) + " recipients and " + std::to_string(own.count) + " " + what +
+                   ".",
+               "An element may be NULL.", "2202E");
+    return own;
+}
+
+void read_headers(Batch& batch, const RawValue& array, bool are_templates) {
+    const ArrayElements own = one_each(array, "recipient_headers", batch.items.size());
+    for (int i = 0; i < own.count; ++i) {
+        RawValue& headers = batch.items[static_cast<std::size_t>(i)].headers;
+        headers = {own.nulls[i], own.values[i]};
+        check_object("an element of recipient_headers", headers, message_size_limit());
+        check_headers(headers, are_templates);
+    }
+}
+
+void read_own_attachments(Batch& batch, const RawValue& array) {
+    const ArrayElements own = one_each(array, "recipient_attachments", batch.items.size());
+    for (int i = 0; i < own.count; ++i)
+        batch.items[static_cast<std::size_t>(i)].attachments = read_json_attachments(
+            {own.nulls[i], own.values[i]}, "attachments of recipient " + std::to_string(i + 1), message_size_limit());
+}
+
 std::int64_t enqueue_batch(FunctionCallInfo fcinfo) {
     Arguments rest(fcinfo, 1 + arguments_of_request);
     const RawValue recipient_variables = rest.raw();
@@ -38,7 +68,13 @@ std::int64_t enqueue_batch(FunctionCallInfo fcinfo) {
         refuse("label is too long", "It has " + std::to_string(batch.label.view.size()) + " octets; " +
                                         std::to_string(longest_label) + " are allowed.");
     batch.items = read_items(Arguments(fcinfo).raw(), recipient_variables);
-    batch.request = read_request(fcinfo, bool{recipient_variables});
+    const RawValue recipient_headers = rest.raw();
+    const RawValue recipient_attachments = rest.raw();
+    batch.request = read_request(fcinfo, rest.raw(), bool{recipient_variables});
+    const Request& request = batch.request;
+    const bool is_template = request.template_name || request.variables || request.loader || recipient_variables;
+    read_headers(batch, recipient_headers, is_template);
+    read_own_attachments(batch, recipient_attachments);
     AsOwner owner(fcinfo);
     Spi spi;
     batch.request.by = sender();

@@ -15,14 +15,17 @@ extern "C" {
 namespace mailer::pg {
 namespace {
 
+// NULL, and a group without members, are for a mail that goes to cc and bcc alone.
 std::vector<core::Address> read_recipient(const TextValue& recipient) {
-    if (!recipient) refuse_null("recipient");
-    return expect(core::parse_address_list(recipient.view));
+    if (!recipient) return {};
+    return expect(core::parse_address_list(recipient.view, core::EmptyGroups::allowed));
 }
 
 std::int64_t enqueue(FunctionCallInfo fcinfo) {
-    const std::vector<core::Address> to = read_recipient(Arguments(fcinfo).text());
-    Request request = read_request(fcinfo);
+    const TextValue recipient = Arguments(fcinfo).text();
+    const std::vector<core::Address> to = read_recipient(recipient);
+    Request request = read_request(fcinfo, Arguments(fcinfo, 1 + arguments_of_request).raw());
+    if (!recipient && request.cc.empty() && request.bcc.empty()) refuse_null("recipient");
     const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
     call([&] { remember_defaults(fcinfo->flinfo->fn_oid); });
     AsOwner owner(fcinfo);
@@ -40,14 +43,15 @@ Datum attach(FunctionCallInfo fcinfo) {
     if (row.content.is_null) refuse_null("content");
     if (const TextValue type = arguments.text()) row.content_type = std::string(type.view);
     if (const TextValue id = arguments.text()) row.content_id = std::string(id.view);
+    row.is_alternative = arguments.boolean().value_or(false);
     check_attachment_row(row);
     return call([&] {
         TupleDesc shape = nullptr;
         if (get_call_result_type(fcinfo, nullptr, &shape) != TYPEFUNC_COMPOSITE)
             elog(ERROR, "mailer.attach must return a composite type");
-        Datum values[4];
-        bool nulls[4];
-        for (int i = 0; i < 4; ++i) {
+        Datum values[5];
+        bool nulls[5];
+        for (int i = 0; i < 5; ++i) {
             nulls[i] = fcinfo->args[i].isnull;
             values[i] = fcinfo->args[i].value;
         }

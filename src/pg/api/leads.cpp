@@ -60,7 +60,7 @@ Datum store(FunctionCallInfo fcinfo) {
 void check_headers_of(FunctionCallInfo fcinfo) {
     RawValue headers = Arguments(fcinfo).raw();
     if (!headers) refuse_null("headers");
-    check_headers(headers);
+    check_headers(headers, true);
 }
 
 Datum message_id_domain(FunctionCallInfo fcinfo) {

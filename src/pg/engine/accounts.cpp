@@ -57,7 +57,8 @@ void Accounts::read() {
         "       CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,"
         "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,"
         "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
-        "       a.mailbox_id IS NOT NULL, t.access_token, coalesce(a.login, m.from_address)"
+        "       a.mailbox_id IS NOT NULL, t.access_token, coalesce(a.login, m.from_address),"
+        "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
@@ -74,6 +75,10 @@ void Accounts::read() {
         account.from_name = rows.text(i, 16);
         account.is_denied_files = rows.boolean(i, 17);
         account.uses_oauth = rows.boolean(i, 18);
+        if (!rows.is_null(i, 21)) account.allowed_from = rows.texts(i, 21);
+        account.signature_text = rows.text(i, 22);
+        account.signature_html = rows.text(i, 23);
+        if (const auto most = rows.maybe_bigint(i, 24)) account.max_recipients = static_cast<int>(*most);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };

@@ -17,6 +17,9 @@ struct Account {
     bool is_denied_files = false;  // names files of the server, in the name of a role that may not read them
     bool uses_oauth = false;       // logs in with a token that renews itself
     bool has_token() const { return !uses_oauth || !endpoint->token->text.empty(); }
+    std::vector<std::string> allowed_from;
+    std::string signature_text, signature_html;
+    std::optional<int> max_recipients;
     std::shared_ptr<const smtp::Endpoint> endpoint;
 };
 

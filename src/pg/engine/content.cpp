@@ -1,8 +1,9 @@
-// Reading stored messages and composing them; see content.hpp.
+// Reading stored messages; see content.hpp. What they become is content_compose.cpp's.
 #include "pg/engine/content.hpp"
 
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
+#include "pg/enqueue/attachments.hpp"
 
 extern "C" {
 #include "access/xlog.h"
@@ -53,6 +54,8 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     try {
         m.variables = jsonb_at(rows, i, 13);
         m.headers = headers_of(jsonb_at(rows, i, 14));
+        m.options = jsonb_at(rows, i, 24);
+        m.loaded_variables = jsonb_at(rows, i, 25);
     } catch (const Refusal& refusal) {  // nested too deeply: this message's trouble alone
         m.fault = refusal.what();
     }
@@ -64,6 +67,8 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     m.is_purged = !rows.is_null(i, 19);
     m.is_auto_submitted = rows.boolean(i, 20);
     m.unsubscribe_token = rows.text(i, 23);
+    m.is_raw = rows.boolean(i, 26);
+    m.has_own_attachments = rows.boolean(i, 27);
     if (auto root = rows.maybe_text(i, 21)) {
         const std::string& id = m.internet_message_id;
         const std::string domain = id.substr(id.find('@') == std::string::npos ? 0 : id.find('@'));
@@ -76,16 +81,16 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
 
 }  // namespace
 
-std::vector<StoredAttachment> read_attachments(std::int64_t message_id) {
+std::vector<StoredAttachment> read_attachments(std::int64_t message_id, AttachmentsFor whom) {
     static Statement statement(
-        "SELECT filename, content_type, content_id, content FROM mailer.message_attachment WHERE message_id = $1 ORDER "
-        "BY n",
-        {INT8OID});
+        "SELECT filename, content_type, content_id, content, is_alternative FROM mailer.message_attachment"
+        " WHERE message_id = $1 AND (n < $2) = $3 ORDER BY n",
+        {INT8OID, INT4OID, BOOLOID});
     std::vector<StoredAttachment> found;
-    Rows rows = statement.run({p_bigint(message_id)});
+    Rows rows = statement.run({p_bigint(message_id), p_int(first_own_attachment), p_bool(whom == AttachmentsFor::all)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        found.push_back(
-            {rows.text(i, 1), rows.text(i, 2), rows.text(i, 3), std::make_shared<const std::string>(rows.text(i, 4))});
+        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3),
+                         std::make_shared<const std::string>(rows.text(i, 4)), rows.boolean(i, 5)});
     }
     return found;
 }
@@ -109,7 +114,9 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, coalesce('list:' || "
         "c.list, 'campaigns'))"
         "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || "
-        "m.category) END"
+        "m.category) END, m.options, m.loaded_variables, m.is_raw,"
+        "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
+        "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
         {INT8ARRAYOID, INT8OID});
@@ -130,119 +137,6 @@ void load_templates(TemplateCache& templates, const StoredMessage& message) {
         const core::Result<core::Template> parsed = core::Template::parse(*source);
         if (parsed.ok()) templates.load_partials(*parsed);
     }
-}
-
-// ── Composing ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-namespace {
-
-struct Rendered {
-    std::string subject, text, html;
-};
-
-// A message without a template is literal, unless it brings variables: then its own texts are the template.
-core::Result<Rendered> render_message(const StoredMessage& m, TemplateCache& templates, const core::Value& given,
-                                      const std::string& unsubscribe_url) {
-    const bool is_own_template = m.template_name.empty() && (!given.members().empty() || !m.loader.empty());
-    if (m.template_name.empty() && !is_own_template) return Rendered{m.subject, m.body_text, m.body_html};
-    core::Value variables = given.is_null() ? core::Value::object() : given;
-    if (!unsubscribe_url.empty() && variables.kind() == core::Value::Kind::object &&
-        variables.find("unsubscribe_url") == nullptr &&
-        !variables.set("unsubscribe_url", core::Value::string(unsubscribe_url)))
-        return core::Error{"54000", "variables are nested too deeply"};
-    Rendered out;
-    auto put = [&](std::string& to, const core::Template& source, bool is_html) -> core::Status {
-        core::RenderOptions options;
-        options.is_html = is_html;
-        options.partials = &templates.partials(is_html);
-        return core::render_to(to, source, variables, options);
-    };
-    if (is_own_template) {
-        struct Part {
-            const std::string& source;
-            std::string& to;
-            bool is_html;
-        };
-        for (const Part& part : {Part{m.subject, out.subject, false}, Part{m.body_text, out.text, false},
-                                 Part{m.body_html, out.html, true}}) {
-            auto parsed = core::Template::parse(part.source, "message");
-            if (!parsed.ok()) return parsed.error();
-            if (auto bad = put(part.to, *parsed, part.is_html)) return *bad;
-        }
-        return out;
-    }
-    std::string fault;
-    const StoredTemplate* stored = templates.find(m.template_name, &fault);
-    if (stored == nullptr) return core::Error{"22023", fault};
-    if (stored->subject && m.subject.empty()) {
-        if (auto bad = put(out.subject, *stored->subject, false)) return *bad;
-    } else {
-        out.subject = m.subject;
-    }
-    if (stored->text) {
-        if (auto bad = put(out.text, *stored->text, false)) return *bad;
-    }
-    if (stored->html) {
-        if (auto bad = put(out.html, *stored->html, true)) return *bad;
-    }
-    return out;
-}
-
-// The link of a mail that has a scope; empty while there is none, or mailer.unsubscribe_url isn't set.
-std::string unsubscribe_url_of(const StoredMessage& m, const ContentOptions& options) {
-    if (m.unsubscribe_token.empty() || options.unsubscribe_url.empty()) return {};
-    constexpr std::string_view place = "{token}";
-    std::string url = options.unsubscribe_url;
-    const auto at = url.find(place);
-    if (at == std::string::npos) return url + m.unsubscribe_token;
-    return url.replace(at, place.size(), m.unsubscribe_token);
-}
-
-core::Status put_addresses(std::vector<core::Address>& to, const std::string& list) {
-    if (list.empty()) return std::nullopt;
-    auto parsed = core::parse_address_list(list);
-    if (!parsed.ok()) return parsed.error();
-    to = std::move(parsed).value();
-    return std::nullopt;
-}
-
-}  // namespace
-
-core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
-                                             const core::Value* variables, const ContentOptions& options) {
-    if (!m.fault.empty()) return core::Error{"22023", m.fault};
-    if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
-    const std::string unsubscribe_url = unsubscribe_url_of(m, options);
-    auto rendered = render_message(m, templates, variables ? *variables : m.variables, unsubscribe_url);
-    if (!rendered.ok()) return rendered.error();
-    core::Mail mail;
-    auto from = core::parse_address(sender.address);
-    if (!from.ok()) return from.error();
-    mail.from = std::move(from).value();
-    mail.from.name = sender.name;
-    if (auto bad = put_addresses(mail.to, m.header_to)) return *bad;
-    if (auto bad = put_addresses(mail.cc, m.header_cc)) return *bad;
-    if (auto bad = put_addresses(mail.reply_to, m.reply_to)) return *bad;
-    mail.subject = std::move(rendered->subject);
-    mail.body_text = std::move(rendered->text);
-    mail.body_html = std::move(rendered->html);
-    for (const StoredAttachment& a : m.attachments) {
-        mail.attachments.push_back({a.filename, a.content_type, a.content_id, *a.content, a.content});
-    }
-    mail.message_id_header = m.internet_message_id;
-    mail.in_reply_to = m.in_reply_to;
-    mail.references = m.references;
-    mail.date = m.date;
-    if (m.is_auto_submitted) mail.auto_submitted = "auto-generated";
-    if (!unsubscribe_url.empty()) {
-        mail.list_unsubscribe_url = unsubscribe_url;
-        // RFC 8058, section 3.1: one click is for https alone; a plain link is still better than none.
-        mail.list_unsubscribe_one_click = unsubscribe_url.starts_with("https://");
-    }
-    mail.headers = m.headers;
-    core::ComposeOptions compose_options;
-    compose_options.max_message_size = options.max_message_size;
-    return core::compose(mail, compose_options);
 }
 
 }  // namespace mailer::pg

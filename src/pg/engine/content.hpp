@@ -1,7 +1,8 @@
 // A stored message as values, and those values as the bytes of a mail: what the sender and message_source() share.
 //
 // Reading needs a transaction; composing needs none and calls nothing of PostgreSQL's, so that the worker does it with
-// no transaction open. The same row, templates and variables give the same bytes: Message-ID and Date are the row's.
+// no transaction open. The same row, templates, variables and date give the same bytes; core::fingerprint_of() of them
+// is in the attempt log, so that message_source() can tell whether it shows what was sent.
 #pragma once
 
 #include "core/mail/mime.hpp"
@@ -10,11 +11,6 @@
 #include "pg/engine/template_cache.hpp"
 
 namespace mailer::pg {
-
-struct StoredAttachment {
-    std::string filename, content_type, content_id;
-    std::shared_ptr<const std::string> content;
-};
 
 struct StoredMessage {
     std::int64_t id = 0;
@@ -29,8 +25,12 @@ struct StoredMessage {
     std::string variables_text;  // as jsonb text, when there is a loader or send_if
     std::vector<core::HeaderField> headers;
     std::optional<std::int64_t> attachments_of;  // whose attachments go along: read_attachments()
+    bool has_own_attachments = false;            // beside them
     std::vector<StoredAttachment> attachments;
-    core::Time date{};
+    bool is_raw = false;           // ready-made: the one attachment is the mail
+    core::Value options;           // null: none
+    core::Value loaded_variables;  // what the loader gave at the last try; null: none
+    core::Time date{};             // of the first try's claim, as whoever composes knows it
     std::string loader, send_if;
     std::string in_reply_to;
     std::vector<std::string> references;
@@ -40,8 +40,10 @@ struct StoredMessage {
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
 };
 
-// The attachments stored with a message, in order. Requires a transaction and an Spi.
-std::vector<StoredAttachment> read_attachments(std::int64_t message_id);
+// What is stored under a message: what all mails of its batch get, or what it alone gets. Requires a transaction and an
+// Spi.
+enum class AttachmentsFor { all, one };
+std::vector<StoredAttachment> read_attachments(std::int64_t message_id, AttachmentsFor whom);
 
 // Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. Requires
 // a transaction and an Spi as the extension's owner.
@@ -53,6 +55,8 @@ void load_templates(TemplateCache& templates, const StoredMessage& message);
 // Who it is from, as the mailbox says.
 struct Sender {
     std::string address, name;
+    std::vector<std::string> allowed_from = {};
+    std::string signature_text = {}, signature_html = {};
 };
 
 struct ContentOptions {
@@ -64,5 +68,8 @@ struct ContentOptions {
 core::Result<core::Composed> compose_message(const StoredMessage& message, const Sender& sender,
                                              TemplateCache& templates, const core::Value* variables,
                                              const ContentOptions& options);
+
+// A composed mail with the header that names its recipients, who don't get it (mailer.redirect_to).
+std::string with_redirect_header(const std::string& composed, std::span<const std::string> recipients);
 
 }  // namespace mailer::pg

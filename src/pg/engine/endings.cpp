@@ -31,6 +31,8 @@ void AttemptArrays::add(const Settlement& s) {
     enhanced.push_back(a && !a->reply.enhanced.empty() ? std::optional(a->reply.enhanced) : std::nullopt);
     reply.push_back(a && !a->reply.text.empty() ? std::optional(a->reply.text) : std::nullopt);
     outcome.push_back(a ? std::optional(a->outcome) : std::nullopt);
+    fingerprint.push_back(a && a->fingerprint ? std::optional(static_cast<std::int64_t>(*a->fingerprint))
+                                              : std::nullopt);
 }
 
 std::optional<std::int64_t> token_of(const Settlement& s) {
@@ -87,11 +89,12 @@ std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, T
     static Statement statement(
         "WITH gone AS ("
         "  DELETE FROM mailer.queue_entry q"
-        "   USING unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) AS s(message_id, "
+        "   USING unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $20) AS "
+        "s(message_id, "
         "token, state,"
         "         reason, mailbox_id, consumed, code, enhanced, reply, started_at, dot_at, finished_at, stage, a_code, "
         "a_enhanced,"
-        "         a_reply, outcome)"
+        "         a_reply, outcome, fingerprint)"
         "   WHERE q.message_id = s.message_id AND q.token IS NOT DISTINCT FROM s.token"
         "  RETURNING s.*, q.attempt_count, q.try_count),"
         " settled AS ("
@@ -102,14 +105,15 @@ std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, T
         "  WHERE (SELECT true FROM mailer.outcome o WHERE o.message_id = gone.message_id) IS NULL),"
         " logged AS ("
         "  INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at, stage, code, "
-        "enhanced_code, reply, outcome)"
+        "enhanced_code, reply, outcome, fingerprint)"
         "  SELECT message_id, try_count + 1, mailbox_id, started_at, dot_at, finished_at, stage, a_code, a_enhanced, "
-        "a_reply, outcome"
+        "a_reply, outcome, fingerprint"
         "    FROM gone WHERE started_at IS NOT NULL)"
         " SELECT message_id FROM gone",
-        {TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID, INT4ARRAYOID,
-         INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID,
-         TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTOID});
+        {TIMESTAMPTZOID,      INT8ARRAYOID,        INT8ARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
+         INT8ARRAYOID,        INT4ARRAYOID,        INT4ARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
+         TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
+         TEXTARRAYOID,        TEXTARRAYOID,        TEXTARRAYOID,        TEXTOID,      INT8ARRAYOID});
     std::vector<std::int64_t> ids;
     std::vector<std::optional<std::int64_t>> tokens, mailboxes;
     std::vector<std::string> states;
@@ -132,11 +136,26 @@ std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, T
     }
     std::set<std::int64_t> written;
     if (ids.empty()) return written;
-    Rows rows = statement.run(
-        {p_at(now), p_bigints(ids), p_bigints(tokens), p_texts(states), p_texts(reasons), p_bigints(mailboxes),
-         p_ints(consumed), p_ints(codes), p_texts(enhanced), p_texts(replies), p_times(attempts.started),
-         p_times(attempts.dot), p_times(attempts.finished), p_texts(attempts.stage), p_ints(attempts.code),
-         p_texts(attempts.enhanced), p_texts(attempts.reply), p_texts(attempts.outcome), p_text(settled_by)});
+    Rows rows = statement.run({p_at(now),
+                               p_bigints(ids),
+                               p_bigints(tokens),
+                               p_texts(states),
+                               p_texts(reasons),
+                               p_bigints(mailboxes),
+                               p_ints(consumed),
+                               p_ints(codes),
+                               p_texts(enhanced),
+                               p_texts(replies),
+                               p_times(attempts.started),
+                               p_times(attempts.dot),
+                               p_times(attempts.finished),
+                               p_texts(attempts.stage),
+                               p_ints(attempts.code),
+                               p_texts(attempts.enhanced),
+                               p_texts(attempts.reply),
+                               p_texts(attempts.outcome),
+                               p_text(settled_by),
+                               p_bigints(attempts.fingerprint)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         written.insert(rows.bigint(i, 1));
     return written;

@@ -40,7 +40,7 @@ void store_recipients(std::span<const worker::Settlement> settlements, const std
 
 // The attempt's columns as arrays.
 struct AttemptArrays {
-    std::vector<std::optional<std::int64_t>> started, dot, finished;
+    std::vector<std::optional<std::int64_t>> started, dot, finished, fingerprint;
     std::vector<std::optional<std::string>> stage, enhanced, reply, outcome;
     std::vector<std::optional<std::int32_t>> code;
 

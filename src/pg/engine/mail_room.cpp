@@ -1,6 +1,7 @@
 // Preparing one message for the wire; see mail_room.hpp. A fault of the message is an answer here, never an exception.
 #include "pg/engine/mail_room.hpp"
 
+#include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/engine/queue.hpp"
 
@@ -44,6 +45,26 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
         fetched_[id] = Fetched{std::move(message), {}, {}};
     }
     if (!several.empty()) fetch_recipients(several, tickets.front().reservation.at);
+    date_messages(tickets);
+}
+
+// Date is when the first try was claimed (RFC 5322 3.6.1: the mail is ready then), and stays over retries.
+void PgMailRoom::date_messages(std::span<const worker::Ticket> tickets) {
+    static Statement statement(
+        "SELECT message_id, started_at FROM mailer.attempt WHERE message_id = ANY ($1) AND attempt = 1",
+        {INT8ARRAYOID});
+    std::vector<std::int64_t> retried;
+    for (const worker::Ticket& ticket : tickets) {
+        const auto it = fetched_.find(ticket.row.facts.id);
+        if (it == fetched_.end()) continue;
+        it->second.message.date = ticket.reservation.at;
+        if (ticket.row.try_count > 0) retried.push_back(ticket.row.facts.id);
+    }
+    if (retried.empty()) return;
+    Rows rows = statement.run({p_bigints(retried)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        if (const auto it = fetched_.find(rows.bigint(i, 1)); it != fetched_.end())
+            it->second.message.date = *time_at(rows, i, 2);
 }
 
 // Of messages with several recipients: who is through already, and who is suppressed.
@@ -94,6 +115,7 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     if (m.attachments_of && !fetch_attachments(fetched))
         return fault(Prepared::Kind::temporary, "its attachments can't be read just now");
     Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
+    if (variables) variables->append_json(prepared.loaded_variables);
     fetched.message.attachments.clear();
     return prepared;
 }
@@ -101,19 +123,23 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
 // Large, so only now and in a short transaction of its own. Messages of one batch share the last one's.
 bool PgMailRoom::fetch_attachments(Fetched& fetched) {
     const std::int64_t owner = *fetched.message.attachments_of;
-    if (attachments_of_ != owner) {
+    std::vector<StoredAttachment> own;
+    if (attachments_of_ != owner || fetched.message.has_own_attachments) {
         try {
             transactions_.begin();
-            attachments_ = read_attachments(owner);
+            if (attachments_of_ != owner) attachments_ = read_attachments(owner, AttachmentsFor::all);
+            if (fetched.message.has_own_attachments) own = read_attachments(fetched.message.id, AttachmentsFor::one);
             transactions_.commit();
             attachments_of_ = owner;
         } catch (const PgError& error) {
             transactions_.abort();
             absorb_error(error);
+            attachments_of_.reset();
             return false;
         }
     }
     fetched.message.attachments = attachments_;
+    std::move(own.begin(), own.end(), std::back_inserter(fetched.message.attachments));
     return true;
 }
 
@@ -122,21 +148,21 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
     address(fetched, prepared);
     if (prepared.recipients.empty())
         return fault(Prepared::Kind::cancelled, "every recipient is suppressed", core::Cause::suppressed);
-    auto composed = compose_message(fetched.message, {account.from_address, account.from_name},
-                                    const_cast<TemplateCache&>(templates_), variables, content_);
+    const Sender sender{account.from_address, account.from_name, account.allowed_from, account.signature_text,
+                        account.signature_html};
+    auto composed =
+        compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables, content_);
     if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
     prepared.sender = account.from_address;
     prepared.is_8bit = composed->is_8bit;
     prepared.needs_smtputf8 = composed->needs_smtputf8;
     std::string bytes = std::move(composed->bytes);
     if (!settings_.redirect_to.empty()) {
-        std::string intended;
-        for (const std::string& to : prepared.recipients)
-            intended += (intended.empty() ? "" : ", ") + to;
-        bytes.insert(0, "X-Mailer-Redirected-From: " + intended.substr(0, 900) + "\r\n");
+        bytes = with_redirect_header(bytes, prepared.recipients);
         prepared.recipients = {settings_.redirect_to};
         prepared.envelope.resize(1);
     }
+    prepared.fingerprint = core::fingerprint_of(bytes);
     prepared.body = std::make_shared<const std::string>(std::move(bytes));
     prepared.is_captured = settings_.delivery == Delivery::capture;
     return prepared;

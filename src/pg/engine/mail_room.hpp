@@ -30,6 +30,7 @@ private:
         std::set<int> suppressed;
     };
     bool fetch_attachments(Fetched& fetched);
+    void date_messages(std::span<const worker::Ticket> tickets);
     void fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now);
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
     void address(const Fetched& fetched, worker::Prepared& prepared) const;

@@ -74,6 +74,7 @@ private:
     void settle_returns(std::span<const worker::Settlement> settlements, std::set<std::int64_t>& written);
     void suppress_bounced(std::span<const worker::Settlement> settlements, core::Time now);
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
+    void store_loaded(std::span<const worker::Settlement> settlements);
     void recount_tally();
     void close_mended_breakers();
 

@@ -23,6 +23,7 @@ std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time 
     settle_returns(settlements, written);
     suppress_bounced(settlements, now);
     store_captured(settlements, now);
+    store_loaded(settlements);
     std::vector<bool> result;
     for (const Settlement& s : settlements)
         result.push_back(written.contains(s.row.facts.id));
@@ -38,21 +39,22 @@ void PgQueue::settle_returns(std::span<const Settlement> settlements, std::set<s
         "         try_count = q.try_count + (s.started_at IS NOT NULL)::integer, crash_count = q.crash_count + "
         "s.crashed,"
         "         priority = CASE WHEN s.is_retry = 1 THEN greatest(q.priority, 3) ELSE q.priority END"
-        "    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS s(message_id, token, "
+        "    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) AS s(message_id, "
+        "token, "
         "due_at, mailbox_id, consumed, crashed,"
-        "         is_retry, started_at, dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome)"
+        "         is_retry, started_at, dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome, fingerprint)"
         "   WHERE q.message_id = s.message_id AND q.token IS NOT DISTINCT FROM s.token"
         "  RETURNING s.*, q.try_count),"
         " logged AS ("
         "  INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at, stage, code, "
-        "enhanced_code, reply, outcome)"
+        "enhanced_code, reply, outcome, fingerprint)"
         "  SELECT message_id, try_count, mailbox_id, started_at, dot_at, finished_at, stage, a_code, a_enhanced, "
-        "a_reply, outcome"
+        "a_reply, outcome, fingerprint"
         "    FROM back WHERE started_at IS NOT NULL)"
         " SELECT message_id FROM back",
         {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
          TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
-         TEXTARRAYOID, TEXTARRAYOID});
+         TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID});
     std::vector<std::int64_t> ids, due;
     std::vector<std::optional<std::int64_t>> tokens, mailboxes;
     std::vector<std::int32_t> consumed, crashed, retries;
@@ -72,7 +74,8 @@ void PgQueue::settle_returns(std::span<const Settlement> settlements, std::set<s
     Rows rows = statement.run({p_bigints(ids), p_bigints(tokens), p_times(due), p_bigints(mailboxes), p_ints(consumed),
                                p_ints(crashed), p_ints(retries), p_times(attempts.started), p_times(attempts.dot),
                                p_times(attempts.finished), p_texts(attempts.stage), p_ints(attempts.code),
-                               p_texts(attempts.enhanced), p_texts(attempts.reply), p_texts(attempts.outcome)});
+                               p_texts(attempts.enhanced), p_texts(attempts.reply), p_texts(attempts.outcome),
+                               p_bigints(attempts.fingerprint)});
     std::set<std::int64_t> returned;
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         returned.insert(rows.bigint(i, 1));
@@ -120,6 +123,23 @@ void PgQueue::store_captured(std::span<const Settlement> settlements, Time now) 
                        p_bigint(s.reservation->mailbox_id), p_text(s.captured->sender), p_texts(s.captured->recipients),
                        p_bytea(*s.captured->body)});
     }
+}
+
+// What a loader gave, so that message_source() can show the mail as it was sent.
+void PgQueue::store_loaded(std::span<const Settlement> settlements) {
+    static Statement statement(
+        "UPDATE mailer.message m SET loaded_variables = l.variables::jsonb FROM unnest($1, $2) AS l(message_id, "
+        "variables)"
+        " WHERE m.message_id = l.message_id",
+        {INT8ARRAYOID, TEXTARRAYOID});
+    std::vector<std::int64_t> ids;
+    std::vector<std::string> variables;
+    for (const Settlement& s : settlements) {
+        if (s.loaded_variables.empty()) continue;
+        ids.push_back(s.row.facts.id);
+        variables.push_back(s.loaded_variables);
+    }
+    if (!ids.empty()) statement.run({p_bigints(ids), p_texts(std::span<const std::string>(variables))});
 }
 
 }  // namespace mailer::pg

@@ -17,12 +17,33 @@ void TemplateCache::refresh() {
     count_ = count;
 }
 
+namespace {
+
+std::vector<StoredAttachment> attachments_of_template(const std::string& name) {
+    static Statement statement(
+        "SELECT filename, content_type, content_id, content, is_alternative FROM mailer.template_attachment"
+        " WHERE template = $1 ORDER BY n",
+        {TEXTOID});
+    std::vector<StoredAttachment> found;
+    Rows rows = statement.run({p_text(name)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3),
+                         std::make_shared<const std::string>(rows.text(i, 4)), rows.boolean(i, 5)});
+    return found;
+}
+
+}  // namespace
+
 // A template's text serves as a partial in the kind of body that it is written for, or in the other when it has only
 // one.
 bool TemplateCache::load_one(const std::string& name) {
-    static Statement statement("SELECT subject, body_text, body_html FROM mailer.template WHERE name = $1", {TEXTOID});
+    static Statement statement(
+        "SELECT * FROM (SELECT h.subject, h.body_text, h.body_html, h.is_strict FROM mailer.template_history h"
+        "   WHERE h.name = $1 AND h.replaced_at > $2 ORDER BY h.replaced_at LIMIT 1) h"
+        " UNION ALL SELECT t.subject, t.body_text, t.body_html, t.is_strict FROM mailer.template t WHERE t.name = $1",
+        {TEXTOID, TIMESTAMPTZOID});
     if (entries_.contains(name)) return true;
-    Rows rows = statement.run({p_text(name)});
+    Rows rows = statement.run({p_text(name), as_of_ ? p_time(*as_of_) : p_time(DT_NOEND)});
     if (rows.empty()) return false;
     Entry entry;
     auto parse = [&](std::optional<std::string> source) -> std::optional<core::Template> {
@@ -39,6 +60,8 @@ bool TemplateCache::load_one(const std::string& name) {
     entry.parsed.subject = parse(rows.maybe_text(0, 1));
     entry.parsed.text = parse(text);
     entry.parsed.html = parse(html);
+    entry.parsed.is_strict = rows.boolean(0, 4);
+    entry.parsed.attachments = attachments_of_template(name);
     if (entry.fault.empty()) {
         if (auto bad = text_partials_.add(name, text ? *text : html.value_or(""))) entry.fault = bad->message;
         if (auto bad = html_partials_.add(name, html ? *html : text.value_or(""))) entry.fault = bad->message;

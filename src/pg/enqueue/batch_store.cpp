@@ -41,9 +41,9 @@ public:
 
 private:
     core::Result<core::Envelope> envelope_of(std::string_view recipient) const {
-        core::Result<std::vector<core::Address>> to = core::parse_address_list(recipient);
+        core::Result<core::Address> to = core::parse_address(recipient);
         if (!to) return to.error();
-        return core::make_envelope(*to, request_.cc, request_.bcc);
+        return core::make_envelope({std::move(to).value()}, request_.cc, request_.bcc);
     }
 
     const Request& request_;
@@ -79,6 +79,9 @@ private:
         for (const BatchItem& item : batch_.items) {
             recipients += '\n' + std::to_string(item.recipient.size()) + ':' + std::string(item.recipient);
             if (item.variables) recipients += canonical_jsonb(item.variables);
+            if (item.headers) recipients += "headers" + canonical_jsonb(item.headers);
+            for (const AttachmentRow& row : item.attachments)
+                recipients += "attachment" + row.filename + ':' + sha256(row.content.view);
         }
         return canonical_content(request_, recipients);
     }
@@ -92,15 +95,15 @@ private:
             const ReadRecipient recipient = std::move(next);
             if (i + 1 < batch_.items.size()) next = reader.read(batch_.items[i + 1].recipient);  // one ahead: expect()
             if (!reader.is_new(recipient)) continue;
-            if (const auto earlier = add_mail(writer, recipient, batch_.items[i].variables)) return earlier;
+            if (const auto earlier = add_mail(writer, recipient, batch_.items[i])) return earlier;
         }
         writer.add_count({.batch_id = batch_id_}, queued_, failed_);
         writer.finish();
         return std::nullopt;
     }
 
-    std::optional<std::int64_t> add_mail(MailWriter& writer, const ReadRecipient& recipient, const RawValue& own);
-    RawValue merged(const RawValue& own) const;
+    std::optional<std::int64_t> add_mail(MailWriter& writer, const ReadRecipient& recipient, const BatchItem& item);
+    static RawValue merged(const RawValue& common, const RawValue& own);
     void finish();
 
     const Batch& batch_;
@@ -113,16 +116,18 @@ private:
     std::int64_t queued_ = 0;
     std::int64_t failed_ = 0;
     MailIds ids_;
+    std::vector<std::pair<std::int64_t, const BatchItem*>> with_attachments_;
 };
 
-RawValue BatchStore::merged(const RawValue& own) const {
-    if (!own) return request_.variables;
-    if (!request_.variables) return own;
-    return {false, call([&] { return DirectFunctionCall2(jsonb_concat, request_.variables.datum, own.datum); })};
+RawValue BatchStore::merged(const RawValue& common, const RawValue& own) {
+    if (!own) return common;
+    if (!common) return own;
+    return {false, call([&] { return DirectFunctionCall2(jsonb_concat, common.datum, own.datum); })};
 }
 
 std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadRecipient& recipient,
-                                                 const RawValue& own) {
+                                                 const BatchItem& item) {
+    const RawValue& own = item.variables;
     const auto [id, random] = ids_.next();
     const bool is_first = first_id_ == 0;
     if (is_first) first_id_ = id;
@@ -133,8 +138,13 @@ std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadR
     row.batch_id = batch_id_;
     row.internet_message_id = message_id;
     row.envelope = &recipient.envelope;
-    row.variables = merged(own);
-    if (!request_.attachments.empty()) row.attachments_of = first_id_;
+    row.variables = merged(request_.variables, own);
+    row.headers = merged(request_.headers, item.headers);
+    if (!request_.attachments.empty())
+        row.attachments_of = first_id_;
+    else if (!item.attachments.empty())
+        row.attachments_of = id;
+    if (!item.attachments.empty()) with_attachments_.emplace_back(id, &item);
     row.is_keyed = row.may_exist = is_first && request_.idempotency_key;
     row.content_hash = content_hash_;
     while (!writer.add_message(row)) {
@@ -173,6 +183,8 @@ void BatchStore::finish() {
     add_batch.run({p_bigint(batch_id_), p_bigint(lane_id_), batch_.label.param(), p_gap, p_time(request_.now),
                    p_bigint(request_.by.tenant_id), p_bigint(request_.by.principal_id)});
     if (first_id_ != 0) store_attachments(first_id_, request_.attachments);
+    for (const auto& [id, item] : with_attachments_)
+        store_attachments(id, item->attachments, first_own_attachment);
     if (queued_ > 0) mark_wake(lane_id_, request_.due_at);
 }
 

@@ -1,7 +1,7 @@
 // Several mails about one event: what enqueue_batch and the trigger hand in, and the rows that it becomes.
 //
-// A bad address doesn't stop the others: it becomes a message that has failed (invalid_address). An address that comes
-// twice gets one mail, the first.
+// An element is one address: a display name that somebody chose can't add another. A bad one doesn't stop the others:
+// it becomes a message that has failed (invalid_address). An address that comes twice gets one mail, the first.
 #pragma once
 
 #include "pg/enqueue/store.hpp"
@@ -11,8 +11,10 @@ namespace mailer::pg {
 constexpr std::size_t longest_label = 500;  // octets; labels are indexed
 
 struct BatchItem {
-    std::string_view recipient = {};  // as the caller wrote it; NULL is the empty string
-    RawValue variables = {};          // merged over the request's
+    std::string_view recipient = {};              // as the caller wrote it; NULL is the empty string
+    RawValue variables = {};                      // merged over the request's
+    RawValue headers = {};                        // the same
+    std::vector<AttachmentRow> attachments = {};  // beside the request's
 };
 
 struct Batch {

@@ -102,6 +102,27 @@ void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destin
     destination.stream_lane = tenant_id == operator_tenant ? lane_id : find_stream(destination.pool, tenant_id);
 }
 
+// Whoever queues may name another From and Sender, within what every mailbox that may send the mail allows.
+void check_senders(const Request& request, const Destination& destination) {
+    static Statement read(
+        "SELECT m.name, m.from_address, m.allowed_from FROM mailer.mailbox m"
+        " WHERE CASE WHEN $1 IS NULL THEN m.is_default ELSE m.mailbox_id OPERATOR(pg_catalog.=) ANY ($1) END",
+        {INT8ARRAYOID});
+    if (request.senders.empty()) return;
+    const Rows rows = read.run(
+        {destination.pool.empty() ? p_null(INT8ARRAYOID) : p_bigints(std::span<const std::int64_t>(destination.pool))});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        const std::vector<std::string> allowed = rows.is_null(i, 3) ? std::vector<std::string>() : rows.texts(i, 3);
+        for (const core::Address& sender : request.senders) {
+            if (core::may_send_as(sender, rows.text(i, 2), allowed)) continue;
+            refuse("mailbox \"" + rows.text(i, 1) + "\" may not send as " + sender.mailbox(),
+                   "Its from_address is " + rows.text(i, 2) + ", and allowed_from doesn't have this one.",
+                   "An operator can add it: mailer.mailbox_alter('" + rows.text(i, 1) + "', '{\"allowed_from\": [\"" +
+                       sender.mailbox() + "\"]}').");
+        }
+    }
+}
+
 }  // namespace
 
 Destination destination_of_lane(std::int64_t lane_id, std::int64_t tenant_id) {
@@ -119,9 +140,10 @@ Destination find_destination(const Request& request, bool wants_stream) {
     Destination destination;
     read_default(request.template_name, destination);
     destination.stream_lane = request.by.lane_id;
-    if (request.mailboxes.empty()) return destination;
-    read_pool(request, destination);
-    if (wants_stream) destination.stream_lane = find_stream(destination.pool, request.by.tenant_id);
+    if (!request.mailboxes.empty()) read_pool(request, destination);
+    check_senders(request, destination);
+    if (wants_stream && !request.mailboxes.empty())
+        destination.stream_lane = find_stream(destination.pool, request.by.tenant_id);
     return destination;
 }
 

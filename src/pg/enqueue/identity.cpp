@@ -102,7 +102,10 @@ std::string canonical_content(const Request& request, std::string_view recipient
         canonical.add_maybe(row.content_type);
         canonical.add_maybe(row.content_id);
         canonical.add(row.content);
+        if (row.is_alternative) canonical.add(std::string_view("alternative"));
     }
+    if (request.options) canonical.add_jsonb(request.options);
+    if (request.raw.octets) canonical.add(request.raw.octets);
     return canonical.take();
 }
 

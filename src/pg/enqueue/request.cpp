@@ -21,15 +21,15 @@ void check_key_length(const char* parameter, std::string_view key) {
            "Use a short identifier, or a hash of what you have.");
 }
 
-namespace {
-
-constexpr std::size_t most_headers = 100;
-
 void check_key(const char* parameter, const TextValue& key) {
     if (!key) return;
     if (key.view.empty()) refuse(std::string(parameter) + " must not be empty", {}, "Leave it out, or pass NULL.");
     check_key_length(parameter, key.view);
 }
+
+namespace {
+
+constexpr std::size_t most_headers = 100;
 
 std::vector<core::Address> read_addresses(const char* parameter, const TextValue& list) {
     if (!list || list.view.empty()) return {};
@@ -55,6 +55,8 @@ void read_mailboxes(Request& request, const TextValue& mailbox,
     }
 }
 
+}  // namespace
+
 void check_object(const char* parameter, RawValue& jsonb, std::size_t limit) {
     if (!jsonb) return;
     const JsonbFacts facts = inspect_jsonb(jsonb.datum);
@@ -70,6 +72,37 @@ void check_object(const char* parameter, RawValue& jsonb, std::size_t limit) {
                    ".",
                {}, "54000");
     if (facts.is_empty) jsonb = {};
+}
+
+void check_headers(RawValue& headers, bool are_templates) {
+    check_object("headers", headers, message_size_limit());
+    if (!headers) return;
+    const core::Value value = read_jsonb(headers.datum);
+    if (value.members().size() > most_headers)
+        refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
+                                       std::to_string(most_headers) + " are allowed.");
+    for (const core::Value::Member& header : value.members()) {
+        if (header.value.kind() != core::Value::Kind::string)
+            refuse("header \"" + header.key + "\" must be a string", {},
+                   "headers is a JSON object of strings: '{\"X-Ticket\": \"156\"}'.");
+        const std::string source(header.value.scalar_text());
+        if (!are_templates || source.find("{{") == std::string::npos) {
+            if (core::Status error = core::check_header(header.key, source)) throw Refusal(*error);
+            continue;
+        }
+        expect(core::Template::parse(source, header.key));
+        if (core::Status error = core::check_header_template(header.key, source)) throw Refusal(*error);
+    }
+}
+
+namespace {
+
+// An address list; or, in a mail that is rendered, a template of one.
+std::string read_reply_to(const TextValue& reply_to, bool is_template) {
+    if (!is_template || reply_to.view.find("{{") == std::string_view::npos)
+        return core::format_address_list(read_addresses("reply_to", reply_to));
+    expect(core::Template::parse(reply_to.view, "reply_to"));
+    return std::string(reply_to.view);
 }
 
 // Without a template, subject and bodies are literal, unless there is something
@@ -105,6 +138,8 @@ void check_content(const Request& request, bool has_more_variables, std::size_t 
     check_inline_template("body_html", request.body_html);
 }
 
+}  // namespace
+
 void check_times(Request& request) {
     const std::int64_t now = request.now = transaction_now();
     if (request.send_at && TIMESTAMP_NOT_FINITE(*request.send_at)) refuse("send_at must be finite");
@@ -127,23 +162,6 @@ void read_priority_and_kind(Request& request, std::optional<std::int32_t> priori
     request.is_warmup = true;
 }
 
-}  // namespace
-
-void check_headers(RawValue& headers) {
-    check_object("headers", headers, message_size_limit());
-    if (!headers) return;
-    const core::Value value = read_jsonb(headers.datum);
-    if (value.members().size() > most_headers)
-        refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
-                                       std::to_string(most_headers) + " are allowed.");
-    for (const core::Value::Member& header : value.members()) {
-        if (header.value.kind() != core::Value::Kind::string)
-            refuse("header \"" + header.key + "\" must be a string", {},
-                   "headers is a JSON object of strings: '{\"X-Ticket\": \"156\"}'.");
-        if (core::Status error = core::check_header(header.key, header.value.scalar_text())) throw Refusal(*error);
-    }
-}
-
 std::int64_t transaction_now() {
     return call([]() -> std::int64_t {
         const char* virtual_now = GetConfigOption("mailer.virtual_now", true, false);
@@ -159,7 +177,7 @@ std::size_t message_size_limit() {
     return limit > 0 ? static_cast<std::size_t>(limit) : std::size_t{25} << 20;
 }
 
-Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
+Request read_request(FunctionCallInfo fcinfo, const RawValue& options, bool has_more_variables) {
     Arguments arguments(fcinfo, 1);
     Request request;
     request.subject = arguments.text();
@@ -171,7 +189,7 @@ Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
     read_mailboxes(request, mailbox, arguments.texts());
     request.cc = read_addresses("cc", arguments.text());
     request.bcc = read_addresses("bcc", arguments.text());
-    request.reply_to = core::format_address_list(read_addresses("reply_to", arguments.text()));
+    const TextValue reply_to = arguments.text();
     request.headers = arguments.raw();
     const RawValue attachments = arguments.raw();
     request.send_at = arguments.time();
@@ -186,7 +204,11 @@ Request read_request(FunctionCallInfo fcinfo, bool has_more_variables) {
 
     const std::size_t limit = message_size_limit();
     check_object("variables", request.variables, limit);
-    check_headers(request.headers);
+    const bool is_template =
+        request.template_name || request.variables || request.loader || has_more_variables;  // not literal
+    check_headers(request.headers, is_template);
+    request.reply_to = read_reply_to(reply_to, is_template);
+    read_options(request, options);
     if (attachments) request.attachments = read_attachments(attachments.datum, limit);
     check_content(request, has_more_variables, limit);
     check_times(request);

@@ -18,6 +18,14 @@ struct AttachmentRow {
     std::optional<std::string> content_type;
     std::optional<std::string> content_id;
     TextValue content;
+    bool is_alternative = false;
+};
+
+// A mail that was given ready-made (enqueue_raw).
+struct RawSource {
+    TextValue octets;  // bytea; NULL: the mail is composed
+    std::string message_id = {};
+    std::string subject = {};
 };
 
 struct Request {
@@ -27,8 +35,11 @@ struct Request {
     TextValue body_text;
     TextValue body_html;
     TextValue template_name;
-    RawValue variables;  // jsonb object; NULL: none
-    RawValue headers;    // jsonb object of strings; NULL: none
+    RawValue variables;                       // jsonb object; NULL: none
+    RawValue headers;                         // jsonb object of strings; NULL: none
+    RawValue options;                         // jsonb object, checked; NULL: none
+    std::vector<core::Address> senders = {};  // that From and Sender name; every mailbox must allow them
+    RawSource raw;
     std::vector<AttachmentRow> attachments = {};
 
     std::vector<std::string> mailboxes = {};  // names; empty: the default pool
@@ -52,18 +63,27 @@ struct Request {
 };
 
 // Reads the arguments that enqueue and enqueue_batch share, `subject` to
-// `send_if`, from argument 1 on.
+// `send_if`, from argument 1 on, and their `options`.
 // With `has_more_variables` there are others to render with than the request's own.
-Request read_request(FunctionCallInfo fcinfo, bool has_more_variables = false);
+Request read_request(FunctionCallInfo fcinfo, const RawValue& options, bool has_more_variables = false);
 
 constexpr int arguments_of_request = 21;
+
+// Refuses headers that can't be written; where they are templates, only what rendering can't change is looked at. {}
+// becomes NULL.
+void check_headers(RawValue& headers, bool are_templates);
+
+// Checks and keeps what options asks for.
+void read_options(Request& request, const RawValue& options);
+
+void read_priority_and_kind(Request& request, std::optional<std::int32_t> priority, const TextValue& kind);
+void check_times(Request& request);
+void check_key(const char* parameter, const TextValue& key);
+void check_object(const char* parameter, RawValue& jsonb, std::size_t limit);
 
 // mailer._now() without SQL: the transaction's time, or the virtual time of a
 // simulation.
 std::int64_t transaction_now();
-
-// Whether these can be headers of a mail; leaves nothing of an empty object. Error 22023, 54000.
-void check_headers(RawValue& headers);
 
 // mailer.max_message_size in octets.
 std::size_t message_size_limit();

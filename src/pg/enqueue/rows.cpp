@@ -10,7 +10,7 @@ Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) :
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-constexpr std::size_t message_columns = 31;
+constexpr std::size_t message_columns = 33;
 using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
@@ -20,7 +20,7 @@ TableShape& message_shape() {
          "addresses",    "roles",      "address_key",  "header_to",  "header_cc", "reply_to",    "internet_message_id",
          "subject",      "body_text",  "body_html",    "template",   "variables", "headers",     "attachments_of",
          "send_at",      "expires_at", "external_id",  "thread_key", "loader",    "send_if",     "idempotency_key",
-         "content_hash", "category",   "tenant_id"});
+         "content_hash", "category",   "tenant_id",    "options",    "is_raw"});
     return shape;
 }
 
@@ -40,12 +40,12 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             p_maybe(envelope.header_cc),
             p_maybe(request.reply_to),
             p_text(row.internet_message_id),
-            request.subject.param(),
+            request.raw.octets ? p_text(std::string_view(request.raw.subject)) : request.subject.param(),
             request.body_text.param(),
             request.body_html.param(),
             request.template_name.param(),
             p_jsonb(row.variables),
-            p_jsonb(request.headers),
+            p_jsonb(row.headers ? row.headers : request.headers),
             p_bigint(row.attachments_of),
             p_time(request.send_at),
             p_time(request.expires_at),
@@ -56,7 +56,9 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             row.is_keyed ? request.idempotency_key.param() : p_null(TEXTOID),
             row.is_keyed ? p_bytea(row.content_hash) : p_null(BYTEAOID),
             request.category.param(),
-            p_bigint(request.by.tenant_id)};
+            p_bigint(request.by.tenant_id),
+            p_jsonb(request.options),
+            request.raw.octets ? p_bool(true) : p_null(BOOLOID)};
 }
 
 #define INSERT_MESSAGE                                                                                              \
@@ -64,18 +66,18 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
     "addresses,"                                                                                                    \
     " roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html,"      \
     " template, variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if," \
-    " idempotency_key, content_hash, category, tenant_id)"                                                          \
+    " idempotency_key, content_hash, category, tenant_id, options, is_raw)"                                         \
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22," \
-    " $23, $24, $25, $26, $27, $28, $29, $30, $31)"
+    " $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)"
 
 // False: a unique index has such a row already. Which one isn't told, for with its name an index that is being built
 // anew beside it (REINDEX CONCURRENTLY) would be an error.
 bool insert_message(const MessageValues& values, bool may_exist) {
     static constexpr std::initializer_list<Oid> types = {
-        INT8OID, TIMESTAMPTZOID, INT8OID,  INT8OID,  INT8OID,  INT8OID,        CHAROID,        TEXTARRAYOID,
-        TEXTOID, TEXTOID,        TEXTOID,  TEXTOID,  TEXTOID,  TEXTOID,        TEXTOID,        TEXTOID,
-        TEXTOID, TEXTOID,        JSONBOID, JSONBOID, INT8OID,  TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID,
-        TEXTOID, TEXTOID,        TEXTOID,  TEXTOID,  BYTEAOID, TEXTOID,        INT8OID};
+        INT8OID,  TIMESTAMPTZOID, INT8OID, INT8OID,        INT8OID,        INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,
+        TEXTOID,  TEXTOID,        TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID,      TEXTOID,
+        JSONBOID, JSONBOID,       INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,      TEXTOID,
+        TEXTOID,  BYTEAOID,       TEXTOID, INT8OID,        JSONBOID,       BOOLOID};
     static Statement insert(INSERT_MESSAGE, types);
     static Statement insert_if_new(INSERT_MESSAGE " ON CONFLICT DO NOTHING", types);
     return (may_exist ? insert_if_new : insert).run(std::span<const Param>(values)).count() == 1;

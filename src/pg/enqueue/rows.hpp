@@ -19,6 +19,7 @@ struct MessageRow {
     std::string_view internet_message_id = {};
     const core::Envelope* envelope = nullptr;
     RawValue variables = {};
+    RawValue headers = {};  // in place of the request's
     std::optional<std::int64_t> attachments_of = {};
     bool is_keyed = false;  // carries the request's idempotency key
     std::string_view content_hash = {};

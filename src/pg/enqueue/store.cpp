@@ -65,6 +65,20 @@ MailIds::Drawn MailIds::next() {
     return {id, std::string_view(random_).substr(ids_.size() * random_octets, random_octets)};
 }
 
+namespace {
+
+// A client's retry must not send what an operator cancelled; but whoever calls should know that nothing will come.
+void tell_cancelled(const Keyed& found) {
+    const std::string what =
+        found.batch_id ? "batch " + std::to_string(*found.batch_id) : "message " + std::to_string(found.message_id);
+    call([&] {
+        ereport(NOTICE, (errmsg("nothing is sent: %s, which has this idempotency key, was cancelled", what.c_str()),
+                         errhint("Use a new key to send it after all.")));
+    });
+}
+
+}  // namespace
+
 std::optional<Keyed> find_by_key(const Request& request, std::string_view content_hash) {
     static Statement find(
         "SELECT m.message_id, m.batch_id, m.content_hash FROM mailer.message m"
@@ -82,15 +96,27 @@ std::optional<Keyed> find_by_key(const Request& request, std::string_view conten
                "Repeat a call with exactly the same content, or use a new key for "
                "another mail.",
                "23505");
+    static Statement is_cancelled("SELECT FROM mailer.outcome o WHERE o.message_id = $1 AND o.state = 'c'", {INT8OID});
+    if (!is_cancelled.run({p_bigint(found.message_id)}).empty()) tell_cancelled(found);
     return found;
 }
 
 namespace {
 
+void store_raw(std::int64_t message_id, const RawSource& raw) {
+    static Statement insert(
+        "INSERT INTO mailer.message_attachment (message_id, n, filename, content_type, content)"
+        " VALUES ($1, 0, '', 'message/rfc822', $2)",
+        {INT8OID, BYTEAOID});
+    insert.run({p_bigint(message_id), p_datum(BYTEAOID, raw.octets.datum)});
+}
+
 // Gives the id of the mail that has the key already, if one has; nothing was written then.
 std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, const core::Envelope& envelope,
                                        const Destination& destination) {
-    const std::string message_id = make_message_id(id, draw_random(random_octets), destination.domain);
+    const std::string message_id = request.raw.message_id.empty()
+                                       ? make_message_id(id, draw_random(random_octets), destination.domain)
+                                       : request.raw.message_id;
     std::string content_hash;
     if (request.idempotency_key) content_hash = sha256(canonical_content(request, envelope.header_to));
     MessageRow row;
@@ -99,7 +125,7 @@ std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, 
     row.internet_message_id = message_id;
     row.envelope = &envelope;
     row.variables = request.variables;
-    if (!request.attachments.empty()) row.attachments_of = id;
+    if (!request.attachments.empty() || request.raw.octets) row.attachments_of = id;
     row.is_keyed = row.may_exist = bool{request.idempotency_key};
     row.content_hash = content_hash;
 
@@ -113,6 +139,7 @@ std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, 
     writer.add_count({}, 1, 0);
     writer.finish();
     store_attachments(id, request.attachments);
+    if (request.raw.octets) store_raw(id, request.raw);
     mark_wake(destination.stream_lane, request.due_at);
     return std::nullopt;
 }

@@ -90,7 +90,7 @@ SELECT n, filename, content_type, content_id, content FROM mailer.message_attach
 SELECT mailer.attach('a.txt', NULL);
 SELECT mailer.attach('a.txt', 'abc', E'text/plain\r\nX: y');
 SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body', attachments => ARRAY[NULL::mailer.attachment]);
-SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body', attachments => ARRAY[ROW('a.txt', NULL, NULL, NULL)::mailer.attachment]);
+SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body', attachments => ARRAY[ROW('a.txt', NULL, NULL, NULL, NULL)::mailer.attachment]);
 SELECT mailer.enqueue('ada@example.com', 'Subject', 'Body', attachments => ARRAY[mailer.attach('a.bin', convert_to(repeat('x', 20000000), 'UTF8'))]);
 
 -- Late-bound functions are found by the caller's search_path and kept by their full name.
