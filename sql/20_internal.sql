@@ -15,9 +15,9 @@ COMMENT ON FUNCTION _changed() IS 'At commit the worker reads settings anew and 
 CREATE FUNCTION _new_epoch() RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_new_epoch';
 COMMENT ON FUNCTION _new_epoch() IS 'A random epoch for arming: no two databases share one by chance';
 
-CREATE FUNCTION _binding(OUT system_identifier bigint, OUT database_oid oid, OUT control_inode bigint) LANGUAGE c STRICT
+CREATE FUNCTION _binding(OUT system_identifier bigint, OUT database_oid oid, OUT machine text, OUT timeline bigint) LANGUAGE c STRICT
     AS 'MODULE_PATHNAME', 'mailer_binding';
-COMMENT ON FUNCTION _binding() IS 'What ties arming to this very cluster and database: system identifier, database and inode of global/pg_control';
+COMMENT ON FUNCTION _binding() IS 'What ties arming to this very cluster and database: system identifier, database, what tells the volume below it from a copy, and the timeline that it writes (0 on a standby)';
 
 CREATE FUNCTION _arming(OUT is_armed boolean, OUT why text) LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_arming';
 COMMENT ON FUNCTION _arming() IS 'Whether this database may send as far as the clone guard is concerned, and why not. Run by the extension''s owner';
@@ -46,8 +46,8 @@ COMMENT ON FUNCTION _journal_disagreements() IS 'Claimed messages that the crash
 REVOKE ALL ON FUNCTION _created(), _wake(bigint, timestamptz), _changed(), _new_epoch(), _binding(), _arming(), _default_timezone(),
     _is_host_allowed(text, integer), _library_version(), _worker(), _journal_disagreements() FROM PUBLIC;
 
-INSERT INTO arming (epoch, adopted, system_identifier, database_oid, control_inode)
-    SELECT e.epoch, ARRAY[e.epoch], b.system_identifier, b.database_oid, b.control_inode
+INSERT INTO arming (epoch, adopted, system_identifier, database_oid, machine, timeline)
+    SELECT e.epoch, ARRAY[e.epoch], b.system_identifier, b.database_oid, b.machine, b.timeline
     FROM (SELECT _new_epoch() AS epoch) e, _binding() b;
 
 SELECT _created();

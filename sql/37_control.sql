@@ -47,15 +47,16 @@ BEGIN
     INTO waiting_epochs, held_count
     FROM (SELECT q.epoch, count(*) AS messages FROM mailer.queue_entry q GROUP BY q.epoch) e;
 
-    INSERT INTO mailer.arming (epoch, adopted, system_identifier, database_oid, control_inode, armed_at, armed_by)
-    SELECT new_epoch, waiting_epochs || new_epoch, b.system_identifier, b.database_oid, b.control_inode, mailer._now(), mailer._caller_name()
+    INSERT INTO mailer.arming (epoch, adopted, system_identifier, database_oid, machine, timeline, armed_at, armed_by)
+    SELECT new_epoch, waiting_epochs || new_epoch, b.system_identifier, b.database_oid, b.machine, b.timeline, mailer._now(), mailer._caller_name()
     FROM mailer._binding() b
     ON CONFLICT (is_only_row) DO UPDATE
     SET epoch = excluded.epoch,
         -- An epoch that was in force before may be on rows of transactions that have yet to commit.
         adopted = ARRAY(SELECT DISTINCT e FROM unnest(arming.adopted || excluded.adopted) e ORDER BY e),
         system_identifier = excluded.system_identifier, database_oid = excluded.database_oid,
-        control_inode = excluded.control_inode, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
+        machine = excluded.machine, timeline = excluded.timeline, armed_at = excluded.armed_at, armed_by = excluded.armed_by;
+    UPDATE mailer.promotion SET is_held = false, held_epochs = '{}' WHERE is_held;
     roles := mailer._rebind_principals();
     PERFORM mailer._log_event('armed', jsonb_build_object('epoch', new_epoch, 'released', held_count, 'roles', roles.rebound,
         'roles_missing', roles.missing));

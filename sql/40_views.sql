@@ -150,7 +150,8 @@ SELECT q.message_id,
        q.due_at,
        CASE
            WHEN q.state = 's' THEN 'nothing: it is on its way'
-           WHEN a.epoch IS NULL THEN 'mailer.arm(): it came from a dump or another database'
+           WHEN q.state = 'p' AND q.due_at <= d.promoted_at THEN 'mailer.resolve_held() or mailer.arm(): it was due when this server was promoted'
+           WHEN a.epoch IS NULL AND d.promoted_at IS NULL THEN 'mailer.arm(): it came from a dump or another database'
            WHEN h.why IS NOT NULL THEN 'mailer.arm(): ' || h.why
            WHEN z.pause_reason IS NOT NULL THEN 'sending paused: ' || z.pause_reason
            WHEN c.state = 'd' THEN 'campaign not started'
@@ -174,7 +175,8 @@ LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[
 LEFT JOIN mailer.mailbox_state t ON t.mailbox_id = b.mailbox_id
 CROSS JOIN (SELECT mailer._held_because() AS why) h
 LEFT JOIN mailer.control z ON true
-LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted);
+LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted)
+LEFT JOIN mailer.promotion d ON d.is_held AND q.epoch = ANY (d.held_epochs);
 COMMENT ON VIEW queue IS 'Every message that waits or is on its way, and what it waits for in a few words';
 COMMENT ON COLUMN queue.lane IS 'The line it waits in: a campaign, a batch with a gap, or what its mailboxes send otherwise';
 COMMENT ON COLUMN queue.waits_for IS 'The first thing that holds it, without a look at windows, gaps and caps: mailer.explain() names those';

@@ -66,7 +66,8 @@ BEGIN
     RETURN QUERY SELECT 'critical', 'clone', 'mails that came from a dump or another database are held', NULL::timestamptz,
         'Make sure that the original doesn''t send them, then SELECT mailer.arm().'
     WHERE EXISTS (SELECT FROM (SELECT q.epoch FROM mailer.queue_entry q ORDER BY q.message_id LIMIT 1000) q
-                  WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE q.epoch = ANY (a.adopted)));
+                  WHERE NOT EXISTS (SELECT FROM mailer.arming a WHERE q.epoch = ANY (a.adopted))
+                    AND NOT EXISTS (SELECT FROM mailer.promotion p WHERE q.epoch = ANY (p.held_epochs)));
 
     RETURN QUERY SELECT 'warning', 'unconfirmed', format('%s mails may or may not have arrived', count(*)), min(o.settled_at),
         'See message_status WHERE state = ''unconfirmed''; settle each with mailer.resolve(message_id, ''sent'' or ''resend'').'
@@ -233,6 +234,11 @@ BEGIN
         RETURN QUERY SELECT * FROM mailer._health_sending();
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT * FROM mailer._health_unseen('what holds all mail', SQLERRM);
+    END;
+    BEGIN
+        RETURN QUERY SELECT * FROM mailer._health_failover();
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN QUERY SELECT * FROM mailer._health_unseen('promises and promotion', SQLERRM);
     END;
     BEGIN
         RETURN QUERY SELECT * FROM mailer._health_mailboxes();

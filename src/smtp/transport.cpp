@@ -28,6 +28,14 @@ constexpr std::size_t write_share = 1024 * 1024;
 // How long a mailbox is spoken to one command at a time after its server lost step in a pipelined envelope.
 constexpr Duration lockstep_period = std::chrono::minutes{10};
 
+// How soon may_dot is asked again, by how long it has said wait: a standby is some tenths of a millisecond away, or
+// gone.
+Duration pause_before_asking(Duration waited) {
+    using namespace std::chrono_literals;
+    if (waited < 50ms) return 1ms;
+    return waited < 1s ? Duration(5ms) : Duration(50ms);
+}
+
 bool is_same(const std::shared_ptr<const Endpoint>& a, const std::shared_ptr<const Endpoint>& b) {
     return a == b || *a == *b;
 }
@@ -48,6 +56,7 @@ public:
         std::optional<Delivery> delivery;
         int message_count = 0;
         Time idle_since;
+        std::optional<Time> dot_waits_since;
         bool closes_after = false;
         bool is_dead = false;
 
@@ -82,6 +91,7 @@ public:
             on_connected(done);
         for (const CurlLoop::Ready& ready : ready_)
             on_ready(*static_cast<Line*>(ready.owner));
+        ask_again();
         expire();
         bury();
         for (auto& [id, mailbox] : mailboxes_)
@@ -209,7 +219,7 @@ public:
         std::size_t allowance = write_share;
         while (true) {
             if (dialogue.take_body_started() && line.delivery) observer_.on_body(line.delivery->token);
-            if (dialogue.wants_dot()) ask_for_dot(line);
+            if (dialogue.wants_dot() && !ask_for_dot(line)) break;
             if (auto report = dialogue.take_report()) complete(line, std::move(*report));
             if (dialogue.is_dead()) {
                 line.is_dead = true;
@@ -226,13 +236,36 @@ public:
         return dialogue.wants_dot() || dialogue.is_dead() || dialogue.has_report() || dialogue.is_idle();
     }
 
-    void ask_for_dot(Line& line) {
+    // False while it has to wait.
+    bool ask_for_dot(Line& line) {
         Dialogue& dialogue = line.connection->dialogue();
-        if (is_stopping_) return dialogue.abandon("shutting down", now_);
-        if (!observer_.on_dot(line.delivery->token, dialogue.so_far(), now_)) {
-            return dialogue.abandon("the journal could not be written", now_, Ending::unrecorded);
+        if (is_stopping_) {
+            dialogue.abandon("shutting down", now_);
+            return true;
         }
-        dialogue.allow_dot(now_);
+        const Time since = line.dot_waits_since.value_or(now_);
+        switch (observer_.may_dot(line.delivery->token, since, now_)) {
+            case Observer::Dot::wait:
+                line.dot_waits_since = since;
+                return false;
+            case Observer::Dot::give_up:
+                dialogue.abandon("the dot was not allowed in time", now_);
+                break;
+            case Observer::Dot::go:
+                if (observer_.on_dot(line.delivery->token, dialogue.so_far(), now_))
+                    dialogue.allow_dot(now_);
+                else
+                    dialogue.abandon("the journal could not be written", now_, Ending::unrecorded);
+                break;
+        }
+        line.dot_waits_since.reset();
+        return true;
+    }
+
+    void ask_again() {
+        for (const auto& line : lines_) {
+            if (line->dot_waits_since && !line->is_dead) drive(*line);
+        }
     }
 
     // False when the line stays idle.
@@ -262,6 +295,7 @@ public:
         Mailbox& mailbox = mailboxes_[line.mailbox_id];
         std::optional<Delivery> delivery = std::exchange(line.delivery, std::nullopt);
         line.idle_since = now_;
+        line.dot_waits_since.reset();
         const bool lost_step = report.ending == Ending::timed_out || report.ending == Ending::garbled;
         if (line.connection->is_pipelining() && lost_step && !report.dot_sent && report.stage < core::Stage::body) {
             mailbox.lockstep_until = now_ + lockstep_period;
@@ -294,7 +328,7 @@ public:
                 continue;
             }
             if (line->is_idle() && now_ >= line->idle_since + line->endpoint->idle) line->closes_after = true;
-            line->connection->dialogue().expire(now_);
+            if (!line->dot_waits_since) line->connection->dialogue().expire(now_);  // else it is we who are late
             if (line->connection->dialogue().is_dead() || (line->closes_after && line->is_idle())) drive(*line);
         }
     }
@@ -362,6 +396,8 @@ public:
         for (const auto& line : lines_) {
             if (line->opening) {
                 consider(line->opening->deadline());
+            } else if (line->dot_waits_since) {
+                consider(now + pause_before_asking(now - *line->dot_waits_since));
             } else if (line->is_idle()) {
                 consider(line->idle_since + line->endpoint->idle);
             } else {
@@ -440,6 +476,11 @@ int Transport::dots_in_flight() const {
     return static_cast<int>(std::count_if(impl_->lines_.begin(), impl_->lines_.end(), [](const auto& line) {
         return line->delivery && line->connection && line->connection->dialogue().is_dot_in_flight();
     }));
+}
+
+int Transport::dots_waiting() const {
+    return static_cast<int>(std::count_if(impl_->lines_.begin(), impl_->lines_.end(),
+                                          [](const auto& line) { return line->dot_waits_since.has_value(); }));
 }
 
 int Transport::connections() const { return static_cast<int>(impl_->lines_.size()); }

@@ -4,7 +4,8 @@
 // into its own wait (PostgreSQL's WaitLatchOrSocket), wakes at next_timeout() at the latest, and calls turn(). Every
 // submitted delivery comes back exactly once: as a Report from turn(), or as a token from cancel_not_on_wire().
 //
-//  1. No byte that could carry a final dot is written before Observer::on_dot returned true for that token.
+//  1. No byte that could carry a final dot is written before Observer::on_dot returned true for that token, and that is
+//     asked only when may_dot said go in the same turn.
 //  2. Observer::on_reply has returned before the connection carries anything of another message.
 //  3. Never more connections to a mailbox than its endpoint's max_connections, counting those still saying QUIT.
 //  4. A body is never copied as a whole: connections stream from the shared one.
@@ -32,6 +33,10 @@ class Observer {
 public:
     virtual ~Observer() = default;
     virtual void on_body(std::uint64_t token) noexcept = 0;  // the server said 354
+    // Asked when everything but the dot is sent, and again each turn until it doesn't say wait; the other connections
+    // go on meanwhile. give_up: hang up, nothing happened.
+    enum class Dot { go, wait, give_up };
+    virtual Dot may_dot(std::uint64_t, core::Time /*waiting_since*/, core::Time /*now*/) noexcept { return Dot::go; }
     // False: abandon, the dot is not sent. `so_far` has the recipients' replies.
     virtual bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept = 0;
     virtual void on_reply(std::uint64_t token,
@@ -79,7 +84,8 @@ public:
     int in_flight() const;  // submitted and not yet returned
     int in_flight(std::int64_t mailbox_id) const;
     int dots_in_flight() const;
-    int connections() const;  // open or opening
+    int dots_waiting() const;  // for may_dot
+    int connections() const;   // open or opening
     int connections(std::int64_t mailbox_id) const;
 
 private:

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <stdexcept>
@@ -34,6 +35,14 @@ struct Header {
     char boot_id[64];
 };
 
+// The same server may have been promoted again on its own files; what it wrote before belongs to its history.
+bool is_of_history(const Header& header, const JournalBinding& binding) {
+    if (header.timeline == binding.timeline) return header.lsn <= binding.lsn;
+    return std::any_of(binding.ancestors.begin(), binding.ancestors.end(), [&](const Ancestor& ancestor) {
+        return header.timeline == ancestor.timeline && header.lsn <= ancestor.end;
+    });
+}
+
 // Nothing when there is no header that fits.
 std::optional<Header> trusted_header(int fd, const JournalBinding& binding) {
     struct stat st {};
@@ -43,7 +52,7 @@ std::optional<Header> trusted_header(int fd, const JournalBinding& binding) {
                               header.inode == static_cast<std::uint64_t>(st.st_ino);
     const bool is_same_database = header.system_identifier == binding.system_identifier &&
                                   header.epoch == binding.epoch && header.database == binding.database &&
-                                  header.timeline == binding.timeline && header.lsn <= binding.lsn;
+                                  is_of_history(header, binding);
     const bool is_same_boot = !binding.boot_id.empty() &&
                               std::strncmp(header.boot_id, binding.boot_id.c_str(), sizeof header.boot_id - 1) == 0;
     return is_same_file && is_same_database && is_same_boot ? std::optional(header) : std::nullopt;
@@ -217,9 +226,12 @@ FileJournal::FileJournal(std::string path, const JournalBinding& binding) : path
     fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd_ < 0)
         throw std::runtime_error("could not open the crash journal \"" + path_ + "\": " + std::strerror(errno));
-    was_trusted_ = trusted_header(fd_, binding_).has_value();
+    const auto header = trusted_header(fd_, binding_);
+    was_trusted_ = header.has_value();
     if (was_trusted_) {
         read_slots();
+        binding_.at = core::from_unix_us(header->made_at);
+        if (header->timeline != binding_.timeline) write_header();
     } else if (ftruncate(fd_, 0) != 0 || !write_header()) {
         const std::string why = std::strerror(errno);
         close(fd_);

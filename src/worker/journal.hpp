@@ -17,6 +17,12 @@
 
 namespace mailer::worker {
 
+// A timeline that the database has left, and where.
+struct Ancestor {
+    std::uint32_t timeline = 0;
+    std::uint64_t end = 0;
+};
+
 // What the file is bound to. `lsn`: the database may only have moved forward since the file was written.
 struct JournalBinding {
     std::string boot_id;
@@ -25,6 +31,8 @@ struct JournalBinding {
     std::uint32_t database = 0;
     std::uint32_t timeline = 0;
     std::uint64_t lsn = 0;
+    std::vector<Ancestor> ancestors =
+        {};           // of the timeline, newest first: a file of theirs fits if it isn't past the end
     core::Time at{};  // when it is made, if it is: what was claimed before isn't in it
 };
 

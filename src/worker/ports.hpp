@@ -48,6 +48,7 @@ struct Ticket {
     std::size_t body_size = 0;    // of what the courier carries
     std::optional<std::uint64_t> fingerprint = {};  // of the same
     std::string loaded_variables = {};              // what the loader gave, as jsonb text
+    std::uint64_t committed_at = 0;                 // the claim's place in the log
 };
 
 struct AttemptRow {
@@ -137,6 +138,7 @@ public:
     virtual void begin(Time now) = 0;  // one short transaction; every method below needs it
     virtual void commit() = 0;
     virtual void abort() noexcept = 0;
+    virtual std::uint64_t last_commit() const { return 0; }  // its place in the log: what a standby must have on disk
 
     // Fills an empty planner with the settings and counters of now: all mailboxes, the lanes named and all running
     // campaigns. Returns the lanes whose stored slot the settings have moved.

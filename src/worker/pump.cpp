@@ -156,6 +156,8 @@ void Pump::transact(Time now) {
         if (is_claiming_ && !is_one_by_one_) claim(now);
         store(now);
         queue_.commit();
+        for (Ticket& ticket : claimed_)
+            ticket.committed_at = queue_.last_commit();
     } catch (...) {
         lose();
         retry_at_ = now + 1s;
@@ -182,6 +184,7 @@ void Pump::refresh(Time now) {
             if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
         }
         planner_.remember(before);
+        apply_fences();
         take_back_shut(now);
         take_back_outdated(now);
     } else if (!unknown_lanes_.empty()) {

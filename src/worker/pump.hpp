@@ -49,6 +49,10 @@ public:
     // Everything not on the wire comes back; the next tick settles it.
     void hand_back_all(Time now);
 
+    // What forbids all mail from outside the database; asked for each turn, before tick(). Once it is shut, what is not
+    // on the wire comes back.
+    void note_fences(const core::SenderFence& standbys, const core::SenderFence& lease, Time now);
+
     void forget_world() { has_world_ = false; }  // settings changed: read everything anew
     void sweep_soon() { is_swept_ = false; }
     bool has_claimed_all() const { return claims_left_ && *claims_left_ <= 0; }
@@ -84,6 +88,7 @@ private:
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
     void take_back_shut(Time now);
     void take_back_outdated(Time now);
+    void apply_fences();
 
     Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
     Settlement unsent(const Ticket& ticket, Time now) const;
@@ -99,6 +104,7 @@ private:
     Journal& journal_;
     PumpSettings settings_;
     core::Planner planner_;
+    core::SenderFence standbys_, lease_;
 
     bool has_world_ = false;
     bool is_claiming_ = true;

@@ -17,6 +17,8 @@ bool is_switch(core::Gate gate) {
         case core::Gate::sending_enabled:
         case core::Gate::sending_armed:
         case core::Gate::sending_not_paused:
+        case core::Gate::standbys:
+        case core::Gate::lease:
         case core::Gate::campaign_running:
         case core::Gate::mailbox_enabled:
         case core::Gate::mailbox_breaker:
@@ -64,6 +66,21 @@ void Pump::take_back_shut(Time now) {
         if (is_all_shut || is_lane_shut || is_mailbox_shut) shut.insert(token);
     }
     if (!shut.empty()) take_back(shut, now);
+}
+
+void Pump::apply_fences() {
+    core::SystemFacts system = planner_.system();
+    system.standbys = standbys_;
+    system.lease = lease_;
+    planner_.set_system(system);
+}
+
+void Pump::note_fences(const core::SenderFence& standbys, const core::SenderFence& lease, Time now) {
+    if (standbys == standbys_ && lease == lease_) return;
+    standbys_ = standbys;
+    lease_ = lease;
+    apply_fences();
+    if (!standbys.is_open || !lease.is_open) take_back_shut(now);
 }
 
 // What hasn't begun with a server that its mailbox left meanwhile goes again to the new one, in the same tick. Without

@@ -92,6 +92,10 @@ TEST(Forecast, OfSomethingSwitchedOffUnarmedOrPausedIsEmpty) {
     EXPECT_EQ(outlook.text(), "");
     outlook.system = {.pause_reason = "maintenance"};
     EXPECT_EQ(outlook.text(), "");
+    outlook.system = {.standbys = {.is_set = true, .is_open = false}};
+    EXPECT_EQ(outlook.text(), "");
+    outlook.system = {.lease = {.is_set = true, .is_open = false}};
+    EXPECT_EQ(outlook.text(), "");
     outlook.system = {};
     outlook.lane().state = LaneState::paused;
     EXPECT_EQ(outlook.text(), "");

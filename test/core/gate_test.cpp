@@ -70,6 +70,27 @@ TEST(Gate, PauseShutsEverythingAndSaysWhy) {
     expect_shut_by(scene, Gate::sending_not_paused, "never", "all sending is paused: maintenance");
 }
 
+TEST(Gate, StandbyThatMayBePromotedIsWaitedFor) {
+    Scene scene;
+    scene.system.standbys = {true, true, {}, "every mail waits until standby n1 has its claim on disk"};
+    EXPECT_TRUE(scene.decide().go);
+    scene.system.standbys = {true, false, kMondayMorning + seconds{75}, "waiting for standby n1"};
+    expect_shut_by(scene, Gate::standbys, text_of(kMondayMorning + seconds{75}), "waiting for standby n1");
+}
+
+TEST(Gate, ServerWithoutTheLeaseSendsNothing) {
+    Scene scene;
+    scene.system.lease = {true, false, {}, "this server does not have the lease"};
+    expect_shut_by(scene, Gate::lease, "never", "this server does not have the lease");
+}
+
+TEST(Gate, ServerWithoutStandbysAndLeaseShowsNoGateOfThem) {
+    for (const GateLine& line : Scene().explain()) {
+        EXPECT_NE(line.gate, Gate::standbys);
+        EXPECT_NE(line.gate, Gate::lease);
+    }
+}
+
 TEST(Gate, ConnectionsOfAllMailboxesAreLimitedTogether) {
     Scene scene;
     scene.system.max_connections = 3;

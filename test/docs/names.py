@@ -75,7 +75,8 @@ kinds += re.findall(r'\blog\(call_, "([a-z_]+)"', all_source) + re.findall(r"_ch
 kinds = {k for kind in kinds for k in ([kind] if isinstance(kind, str) else kind) if k}
 # The table of causes in src/core/outcome/ending.cpp.
 reasons = set(re.findall(r'Row\{Cause::\w+, "([a-z_]+)"', all_source))
-reasons |= set(re.findall(r'was_standby\(\)[^?;]*\? "([a-z_]+)"', all_source)) | set(re.findall(r'was_standby\(\)[^;]*: "([a-z_]+)"', all_source))
+reasons |= set(re.findall(r'was_just_promoted[^?;]*\? "([a-z_]+)"', all_source)) | set(re.findall(r'was_just_promoted[^;]*: "([a-z_]+)"', all_source))
+kinds |= set(re.findall(r'is_held \? "([a-z_]+)" : "[a-z_]+"', all_source)) | set(re.findall(r'is_held \? "[a-z_]+" : "([a-z_]+)"', all_source))
 for what, words in (("gate", gates), ("kind of event", kinds), ("reason", reasons)):
     for word in sorted(set(words) - {"unknown"}):
         if f"`{word}`" not in states:

@@ -31,11 +31,11 @@ SELECT is((SELECT string_agg(kind, ' ' ORDER BY event_id) FROM mailer.event WHER
 
 SELECT epoch AS old_epoch FROM mailer.arming \gset
 UPDATE mailer.queue_entry SET epoch = 12345 WHERE message_id = :bob;
-UPDATE mailer.arming SET control_inode = -1;
+UPDATE mailer.arming SET machine = 'other';
 SELECT mailer.arm() \g /dev/null
 SELECT ok((SELECT 12345 = ANY (adopted) AND :old_epoch = ANY (adopted) AND epoch = ANY (adopted) FROM mailer.arming), 'arming adopts what waits, and forgets no epoch');
 SELECT isnt((SELECT epoch FROM mailer.arming), :old_epoch::bigint, 'what comes next carries a new epoch');
-SELECT ok((SELECT a.control_inode = b.control_inode AND a.database_oid = b.database_oid FROM mailer.arming a, mailer._binding() b), 'it binds to this very database');
+SELECT ok((SELECT a.machine = b.machine AND a.timeline = b.timeline AND a.database_oid = b.database_oid FROM mailer.arming a, mailer._binding() b), 'it binds to this very database');
 SELECT is((SELECT detail->>'released' FROM mailer.event WHERE kind = 'armed' ORDER BY event_id DESC LIMIT 1), '1', 'what it released is logged');
 DELETE FROM mailer.arming;
 SELECT mailer.arm() \g /dev/null

@@ -2,7 +2,7 @@
 BEGIN;
 SET client_min_messages = warning;
 SELECT no_plan();
-UPDATE mailer.arming SET control_inode = 0;  -- nobody is asked in here
+UPDATE mailer.arming SET machine = 'other';  -- nobody is asked in here
 
 SELECT mailer.mailbox_create('desk', 'smtp.example.com', username => 'ada@example.com') AS desk \gset
 SELECT is((SELECT token_state FROM mailer.mailbox_status WHERE mailbox = 'desk'), 'none', 'a mailbox without OAuth2 has no token');

@@ -49,7 +49,7 @@ SELECT is(simulation.sent(), 0::bigint + 1, 'sending_not_paused: open, it goes')
 
 -- The database is a copy
 SELECT simulation.scene() \g /dev/null
-UPDATE mailer.arming SET control_inode = control_inode + 1;
+UPDATE mailer.arming SET machine = 'other';
 CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
 SELECT is(simulation.sent(), 0::bigint, 'sending_armed: shut, the sender keeps to it');
 SELECT is(simulation.gate('sending_armed'), 'shut', 'sending_armed: explain shows it shut, with limit, use and opening');

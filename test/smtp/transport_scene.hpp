@@ -122,6 +122,11 @@ private:
 class Journal : public Observer {
 public:
     void on_body(std::uint64_t token) noexcept override { log.push_back("body " + std::to_string(token)); }
+    Dot may_dot(std::uint64_t token, core::Time waiting_since, core::Time now) noexcept override {
+        asked[token]++;
+        waited = now - waiting_since;
+        return verdict;
+    }
     bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time) noexcept override {
         recipients_at_dot.push_back(so_far.recipients);
         log.push_back("dot " + std::to_string(token));
@@ -139,6 +144,9 @@ public:
 
     std::vector<std::string> log;
     std::map<std::uint64_t, int> replies;
+    std::map<std::uint64_t, int> asked;
+    core::Duration waited{};
+    Dot verdict = Dot::go;
     std::vector<int> messages_at_dot;
     std::vector<std::vector<core::RecipientResult>> recipients_at_dot;
     core::Report last;

@@ -173,6 +173,22 @@ TEST_F(JournalFile, IsNotBelievedByADatabaseThatWentBackInTime) {
     EXPECT_FALSE(found(11));
 }
 
+TEST_F(JournalFile, IsBelievedAfterAPromotionOnTheSameFiles) {
+    leave_one_claim();
+    binding.timeline = 3;
+    binding.ancestors = {{2, 4000}, {1, 2000}};
+    EXPECT_TRUE(found(11));
+    binding.ancestors = {};  // it is of the new timeline from now on
+    EXPECT_TRUE(found(11));
+}
+
+TEST_F(JournalFile, IsNotBelievedWhenItsTimelineWentOnWithoutUs) {
+    leave_one_claim();
+    binding.timeline = 2;
+    binding.ancestors = {{1, 999}};  // what the file knows of was written behind the fork
+    EXPECT_FALSE(found(11));
+}
+
 TEST_F(JournalFile, IsBelievedWhenTheDatabaseHasMovedOn) {
     leave_one_claim();
     binding.lsn = 5000;

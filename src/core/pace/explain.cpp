@@ -80,6 +80,10 @@ std::string system_detail(const GateState& state, const SystemFacts& system) {
         case Gate::sending_armed:
             if (state.is_open) return "this database may send";
             return with_reason("sending is held until mailer.arm()", system.held_reason);
+        case Gate::standbys:
+            return system.standbys.words;
+        case Gate::lease:
+            return system.lease.words;
         case Gate::sending_not_paused:
             return state.is_open ? "sending is not paused" : with_reason("all sending is paused", *system.pause_reason);
         default:
@@ -299,6 +303,10 @@ std::string_view gate_name(Gate gate) {
             return "sending_armed";
         case Gate::sending_not_paused:
             return "sending_not_paused";
+        case Gate::standbys:
+            return "standbys";
+        case Gate::lease:
+            return "lease";
         case Gate::connections_free:
             return "connections_free";
         case Gate::campaign_running:

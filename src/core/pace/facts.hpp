@@ -16,11 +16,23 @@
 
 namespace mailer::core {
 
+// Whether this server may send at all, by something outside the database. Without `is_set` there is no such thing.
+struct SenderFence {
+    bool is_set = false;
+    bool is_open = true;
+    std::optional<Time> opens_at = {};
+    std::string words = {};  // what is waited for, or that nothing is
+
+    friend bool operator==(const SenderFence&, const SenderFence&) = default;
+};
+
 struct SystemFacts {
     bool is_enabled = true;                        // mailer.enabled
     bool is_armed = true;                          // false: restored, cloned or promoted; held until mailer.arm()
     std::string held_reason = {};                  // why it isn't armed
     std::optional<std::string> pause_reason = {};  // set while mailer.pause() holds
+    SenderFence standbys = {};                     // what has to be waited for before a mail may leave …
+    SenderFence lease = {};                        // … and whether mailer.sender_lease says that this is the sender
     int max_connections = 0;                       // mailer.max_connections over all mailboxes; 0 is unlimited
     int claims_per_connection = 1;                 // how many are claimed ahead; see MailboxFacts
     int in_flight = 0;                             // kept by the Planner; over all mailboxes

@@ -78,6 +78,14 @@ GateState sending_not_paused_gate(const SystemFacts& system) {
     return gate_if(Gate::sending_not_paused, !system.pause_reason);
 }
 
+GateState standbys_gate(const SystemFacts& system) {
+    return gate_if(Gate::standbys, system.standbys.is_open, system.standbys.opens_at);
+}
+
+GateState lease_gate(const SystemFacts& system) {
+    return gate_if(Gate::lease, system.lease.is_open, system.lease.opens_at);
+}
+
 GateState connections_free_gate(const SystemFacts& system) {
     if (system.max_connections <= 0) return open_gate(Gate::connections_free);
     return with_connection(Gate::connections_free, system.max_connections, system.claims_per_connection,

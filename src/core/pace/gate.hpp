@@ -25,6 +25,8 @@ enum class Gate : std::uint8_t {
     sending_enabled,
     sending_armed,
     sending_not_paused,
+    standbys,          // those that may be promoted are there to take claims (core/standby/promise)
+    lease,             // mailer.sender_lease
     connections_free,  // mailer.max_connections over all mailboxes
     campaign_running,
     campaign_started,

@@ -11,6 +11,8 @@ namespace mailer::core {
 GateState sending_enabled_gate(const SystemFacts& system);
 GateState sending_armed_gate(const SystemFacts& system);
 GateState sending_not_paused_gate(const SystemFacts& system);
+GateState standbys_gate(const SystemFacts& system);
+GateState lease_gate(const SystemFacts& system);
 GateState connections_free_gate(const SystemFacts& system);
 
 GateState campaign_running_gate(const LaneFacts& lane);
@@ -43,6 +45,8 @@ void walk_system(const SystemFacts& system, Visit&& visit) {
     visit(sending_enabled_gate(system));
     visit(sending_armed_gate(system));
     visit(sending_not_paused_gate(system));
+    if (system.standbys.is_set) visit(standbys_gate(system));
+    if (system.lease.is_set) visit(lease_gate(system));
     visit(connections_free_gate(system));
 }
 

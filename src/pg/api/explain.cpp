@@ -59,8 +59,15 @@ std::optional<std::string> settled_words(std::int64_t message_id) {
 bool is_of_another_epoch(std::int64_t message_id) {
     static Statement statement(
         "SELECT NOT q.epoch = ANY (a.adopted) FROM mailer.queue_entry q CROSS JOIN mailer.arming a WHERE q.message_id "
-        "= $1",
+        "= $1 AND NOT EXISTS (SELECT FROM mailer.promotion p WHERE q.epoch = ANY (p.held_epochs))",
         {INT8OID});
+    Rows rows = statement.run({p_bigint(message_id)});
+    return !rows.empty() && rows.boolean(0, 1);
+}
+
+bool is_held_since_promotion(std::int64_t message_id) {
+    static Statement statement(
+        "SELECT mailer._is_held(q.epoch, q.due_at) FROM mailer.queue_entry q WHERE q.message_id = $1", {INT8OID});
     Rows rows = statement.run({p_bigint(message_id)});
     return !rows.empty() && rows.boolean(0, 1);
 }
@@ -80,6 +87,12 @@ void explain(FunctionCallInfo fcinfo) {
     }
     const std::int64_t lanes[] = {candidate->lane_id};
     core::Planner planner = read_planner(lanes, now);
+    if (is_held_since_promotion(message_id)) {
+        core::SystemFacts system = planner.system();
+        system.is_armed = false;
+        system.held_reason = "it was due when this server was promoted, and the old primary may have sent it";
+        planner.set_system(system);
+    }
     for (const core::GateLine& line : planner.explain(candidate->lane_id, &candidate->facts, now))
         put(rows, line);
     const MessageForecast forecast = forecast_of(*candidate, now);

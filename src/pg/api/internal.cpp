@@ -94,10 +94,14 @@ MAILER_FUNCTION(mailer_new_epoch) {
 
 MAILER_FUNCTION(mailer_binding) {
     TupleDesc const row = result_row(fcinfo);
-    Binding const binding = current_binding();
-    Datum values[3] = {Int64GetDatum(binding.system_identifier), ObjectIdGetDatum(binding.database_oid),
-                       Int64GetDatum(binding.control_inode)};
-    bool nulls[3] = {false, false, false};
+    Binding const* const binding = entry([] {
+        static Binding found;  // freed with the process: nothing C++ may live across what follows
+        found = current_binding();
+        return &found;
+    });
+    Datum values[4] = {Int64GetDatum(binding->system_identifier), ObjectIdGetDatum(binding->database_oid),
+                       CStringGetTextDatum(binding->machine.c_str()), Int64GetDatum(binding->timeline)};
+    bool nulls[4] = {false, false, false, false};
     PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row, values, nulls)));
 }
 

@@ -88,11 +88,11 @@ void journal_disagreements(FunctionCallInfo fcinfo) {
     Spi spi;
     if (call([] { return RecoveryInProgress(); })) return;  // the journal is the primary's
     const ArmingState arming = look_at_arming();
-    const Claims before = look(arming.adopted);
+    const Claims before = look(arming.all_epochs());
     const worker::JournalView journal = view(arming);
     if (!journal.is_trusted)
         return;  // nobody has sent here since the machine started, or the next sender won't believe it
-    const Claims after = look(arming.adopted);
+    const Claims after = look(arming.all_epochs());
 
     for (const auto& [token, claim] : before) {
         // What an earlier sender claimed, whose journal was lost, is unconfirmed as soon as the next one turns.
@@ -104,7 +104,7 @@ void journal_disagreements(FunctionCallInfo fcinfo) {
     drop_claimed(unclaimed, before);
     drop_claimed(unclaimed, after);
     if (unclaimed.empty() || !has_turned()) return;
-    drop_claimed(unclaimed, look(arming.adopted));
+    drop_claimed(unclaimed, look(arming.all_epochs()));
     if (unclaimed.empty() || !has_turned()) return;
     const worker::JournalView later = view(arming);
     for (std::uint64_t token : unclaimed) {

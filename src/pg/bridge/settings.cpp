@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "core/outcome/backoff.hpp"
+#include "core/standby/lease.hpp"
 
 extern "C" {
 #include "pgtime.h"
@@ -32,17 +33,17 @@ int max_body_memory = 64 * 1024;  // kB
 char* allowed_hosts = nullptr;
 char* unsubscribe_url = nullptr;
 char* virtual_now = nullptr;
-int on_promotion = static_cast<int>(OnPromotion::automatic);
+char* on_promotion = nullptr;
+int promise_time = 75000;
+char* promise_to = nullptr;
+char* identity = nullptr;
+char* sender_lease = nullptr;
 int delivery = static_cast<int>(Delivery::smtp);
 char* redirect_to = nullptr;
 
 const config_enum_entry delivery_names[] = {{"smtp", static_cast<int>(Delivery::smtp), false},
                                             {"capture", static_cast<int>(Delivery::capture), false},
                                             {nullptr, 0, false}};
-const config_enum_entry on_promotion_names[] = {{"auto", static_cast<int>(OnPromotion::automatic), false},
-                                                {"hold", static_cast<int>(OnPromotion::hold), false},
-                                                {"resume", static_cast<int>(OnPromotion::resume), false},
-                                                {nullptr, 0, false}};
 
 std::string_view trimmed(std::string_view text) {
     const char* blanks = " \t\r\n";
@@ -168,6 +169,17 @@ bool check_redirect_to(char** value, void**, GucSource) {
     return passes([=] { return **value == '\0' ? core::Status{} : status_of(core::parse_address(*value)); });
 }
 
+bool check_on_promotion(char** value, void**, GucSource) {
+    if (**value == '\0' || strcmp(*value, "hold") == 0) return true;
+    GUC_check_errdetail(
+        "Its one value is hold. Left empty, a promoted server goes on by itself if its primary had promised to wait "
+        "for it.");
+    return false;
+}
+bool check_sender_lease(char** value, void**, GucSource) {
+    return passes([=] { return status_of(core::parse_lease(*value)); });
+}
+
 core::Duration milliseconds(int n) { return std::chrono::milliseconds{n}; }
 
 void define_limits() {
@@ -216,11 +228,6 @@ void define_policy() {
     DefineCustomStringVariable("mailer.unsubscribe_url",
                                "Address of the application's one-click unsubscribe page; {token} stands for the token.",
                                nullptr, &unsubscribe_url, "", PGC_SUSET, 0, check_unsubscribe_url, nullptr, nullptr);
-    DefineCustomEnumVariable("mailer.on_promotion",
-                             "Whether a promoted standby sends: auto resumes iff synchronous standbys are set, else it "
-                             "holds until mailer.arm().",
-                             nullptr, &on_promotion, static_cast<int>(OnPromotion::automatic), on_promotion_names,
-                             PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomEnumVariable("mailer.delivery", "Sends mails by SMTP, or keeps them in captured_mail instead.", nullptr,
                              &delivery, static_cast<int>(Delivery::smtp), delivery_names, PGC_SUSET, 0, nullptr,
                              nullptr, nullptr);
@@ -232,11 +239,41 @@ void define_policy() {
                                &redirect_to, "", PGC_SUSET, 0, check_redirect_to, nullptr, nullptr);
 }
 
+void define_failover() {
+    DefineCustomIntVariable("mailer.promise_time",
+                            "How long the sender binds itself to wait for the standbys that may be promoted.",
+                            "A standby that disappears stops mail for up to this long. Under Patroni at least (ttl + "
+                            "loop_wait + 10 s) · 4/3.",
+                            &promise_time, 75000, 1000, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.promise_to",
+        "Standbys that may be promoted, by slot or application_name: all, a list, or empty for none.",
+        "A mail waits until each of them has its claim on disk. Any other one holds what was due "
+        "when it is promoted.",
+        &promise_to, "all", PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable("mailer.on_promotion",
+                               "hold: a promoted server always holds what was due, until mailer.arm().",
+                               "Empty: it goes on by itself if its primary had promised to wait for it.", &on_promotion,
+                               "", PGC_SIGHUP, 0, check_on_promotion, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.identity", "Which server this is, where an orchestrator knows better than the disk's serial number.",
+        "Empty: told by the volume. With another identity than before, nothing is sent until "
+        "mailer.arm().",
+        &identity, "", PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.sender_lease",
+        "Who says that this server is the one that sends: an http address that answers 200, or a "
+        "file and its greatest age.",
+        "http://127.0.0.1:8008/primary or file:/run/leader:10s. Empty: nobody is asked.", &sender_lease, "", PGC_SIGHUP,
+        0, check_sender_lease, nullptr, nullptr);
+}
+
 }  // namespace
 
 void define_settings() {
     define_limits();
     define_policy();
+    define_failover();
 #if PG_VERSION_NUM >= 150000
     MarkGUCPrefixReserved("mailer");
 #else
@@ -248,6 +285,8 @@ const char* default_timezone() noexcept {
     if (timezone_name != nullptr && *timezone_name != '\0') return timezone_name;
     return pg_get_timezone_name(session_timezone);
 }
+
+const char* identity_setting() noexcept { return identity == nullptr ? "" : identity; }
 
 core::Duration shutdown_grace() noexcept { return std::chrono::milliseconds{shutdown_grace_ms}; }
 
@@ -268,7 +307,10 @@ Settings settings() {
     auto hosts = parse_hosts(allowed_hosts);
     if (hosts.ok()) s.allowed_hosts = std::move(hosts).value();
     s.unsubscribe_url = unsubscribe_url;
-    s.on_promotion = static_cast<OnPromotion>(on_promotion);
+    s.on_promotion = *on_promotion == '\0' ? OnPromotion::by_promise : OnPromotion::hold;
+    s.promise_time = milliseconds(promise_time);
+    s.promise_to = promise_to;
+    s.sender_lease = sender_lease;
     s.delivery = static_cast<Delivery>(delivery);
     s.redirect_to = redirect_to;
     return s;

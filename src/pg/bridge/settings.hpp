@@ -12,7 +12,7 @@
 namespace mailer::pg {
 
 enum class Delivery { smtp, capture };
-enum class OnPromotion { automatic, hold, resume };
+enum class OnPromotion { by_promise, hold };
 
 // mailer.allowed_hosts: `smtp.example.com`, `*.example.com`, each with an optional `:port`; `*:port` is any host.
 struct AllowedHost {
@@ -34,9 +34,17 @@ struct Settings {
     std::int64_t max_body_memory = 0;        // bytes
     std::vector<AllowedHost> allowed_hosts;  // empty: any
     std::string unsubscribe_url;             // empty: none; `{token}` stands for the token
-    OnPromotion on_promotion = OnPromotion::automatic;
+    OnPromotion on_promotion = OnPromotion::by_promise;
+    core::Duration promise_time = std::chrono::seconds{75};
+    std::string promise_to;    // all, or names
+    std::string sender_lease;  // empty: none
     Delivery delivery = Delivery::smtp;
     std::string redirect_to;  // empty: none; else one address
+
+    // By how much the clocks of two servers may differ: 5 s of the default promise_time.
+    core::Duration promise_margin() const {
+        return std::min(promise_time / 15, core::Duration(std::chrono::seconds{5}));
+    }
 };
 
 // The values of now. Throws std::bad_alloc only.
@@ -47,6 +55,9 @@ bool is_host_allowed(const Settings& settings, std::string_view host, int port);
 
 // mailer.timezone, or the server's when it is empty: what a NULL time zone stands for at create.
 const char* default_timezone() noexcept;
+
+// mailer.identity; empty: none.
+const char* identity_setting() noexcept;
 
 // mailer.shutdown_grace alone: it is asked every turn while leaving, and copying all settings allocates.
 core::Duration shutdown_grace() noexcept;

@@ -23,7 +23,10 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.is_8bit = prepared.is_8bit;
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
     journal_.note_envelope(ticket.token, ticket.envelope);
-    return transport_.submit(std::move(delivery));
+    committed_at_[ticket.token] = ticket.committed_at;
+    if (transport_.submit(std::move(delivery))) return true;
+    committed_at_.erase(ticket.token);
+    return false;
 }
 
 void SmtpCourier::turn(core::Time now, std::vector<core::Report>& finished) {
@@ -39,14 +42,20 @@ void SmtpCourier::turn(core::Time now, std::vector<core::Report>& finished) {
 }
 
 std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>& tokens) {
-    return transport_.cancel_not_on_wire([&](const smtp::Delivery& d) { return tokens.contains(d.token); });
+    return forget(transport_.cancel_not_on_wire([&](const smtp::Delivery& d) { return tokens.contains(d.token); }));
 }
 
 std::vector<std::uint64_t> SmtpCourier::take_back_outdated() {
-    return transport_.let_go_of_outdated([&](std::int64_t mailbox_id, const smtp::Endpoint& endpoint) {
+    return forget(transport_.let_go_of_outdated([&](std::int64_t mailbox_id, const smtp::Endpoint& endpoint) {
         const Account* account = accounts_.find(mailbox_id);
         return account != nullptr && *account->endpoint == endpoint;
-    });
+    }));
+}
+
+std::vector<std::uint64_t> SmtpCourier::forget(std::vector<std::uint64_t> tokens) {
+    for (std::uint64_t token : tokens)
+        committed_at_.erase(token);
+    return tokens;
 }
 
 }  // namespace mailer::pg

@@ -54,6 +54,7 @@ public:
           transactions_(is_session_),
           queue_(transactions_, accounts_, claims_ahead),
           tokens_(transactions_, accounts_),
+          fence_(transactions_),
           late_bound_(context, is_session_),
           mail_room_(context, transactions_, accounts_, late_bound_) {}
 
@@ -68,6 +69,7 @@ private:
     void leave();
     void look_for_prepared(core::Time now);
     void keep_tokens(core::Time now);
+    void look_outside(core::Time now);
     bool is_run_over(core::Time now) const;
     core::Duration sleep_for(core::Time now) const;
 
@@ -79,6 +81,7 @@ private:
     Accounts accounts_;
     PgQueue queue_;
     TokenKeeper tokens_;
+    Fence fence_;
     LateBound late_bound_;
     PgMailRoom mail_room_;
     std::unique_ptr<worker::FileJournal> journal_;
@@ -88,24 +91,26 @@ private:
     int sender_connections_ = 0;
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
+    core::Duration slept_{};
     core::Time last_turn_ = core::Time::min();
     core::Time prepared_at_ = core::Time::min();
 };
 
 void Engine::set_up() {
     transactions_.begin();
-    ArmingState arming = read_arming();
+    ArmingState arming = read_arming(settings_);
     transactions_.commit();
+    fence_.load();
     journal_ = std::make_unique<worker::FileJournal>(journal_path(), journal_binding(arming.epoch));
     make_sender();
     reload();
-    pump_->recover(was_standby() && !journal_->was_trusted() ? "promoted" : "server_crash", now());
+    pump_->recover(arming.was_just_promoted && !journal_->was_trusted() ? "promoted" : "server_crash", now());
     if (limits_.max_messages) pump_->limit_claims(*limits_.max_messages);
 }
 
 void Engine::make_sender() {
     sender_connections_ = settings_.max_connections;
-    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, sender_connections_);
+    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, sender_connections_);
     sockets_ = std::make_unique<net::PollGroup>(
         std::initializer_list<int>{courier_->transport().poll_fd(), tokens_.poll_fd()});
     if (!sockets_->is_ok()) throw std::runtime_error("out of descriptors");
@@ -115,6 +120,7 @@ void Engine::make_sender() {
 void Engine::reload() {
     settings_ = settings();
     queue_.configure(settings_);
+    fence_.configure(settings_);
     mail_room_.configure(settings_);
     pump_->configure(pump_settings(settings_));
     pump_->forget_world();
@@ -134,6 +140,7 @@ bool Engine::turn() {
         last_turn_ = at;
         look_for_prepared(at);
         keep_tokens(at);
+        look_outside(at);
         pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
         journal_->note_epoch(queue_.arming().epoch);
@@ -148,6 +155,17 @@ bool Engine::turn() {
     }
     ++errors_in_a_row_;
     return false;
+}
+
+// What else may forbid to send: promises are renewed while there is something to send, and before there is.
+void Engine::look_outside(core::Time at) {
+    const auto next = pump_->next_work();
+    const bool is_busy = !pump_->is_idle() || fence_.is_shut() || (next && *next - fence_.promise_time() <= at);
+    fence_.turn(at, is_busy, std::exchange(slept_, core::Duration::zero()));
+    pump_->note_fences(fence_.standbys(), fence_.lease(), at);
+    // What is claimed and not at its dot when this server dies is unconfirmed on the standby that takes over, which
+    // can't know better: with standbys nothing is claimed ahead.
+    if (queue_.set_prefetch(fence_.standbys().is_set ? 1 : claims_ahead)) pump_->forget_world();
 }
 
 // COMMIT PREPARED by another session wakes nobody: while such transactions may exist, look every second.
@@ -181,6 +199,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
     if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
     sleep = std::min(sleep, tokens_.next_timeout(at));
+    if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
     std::uint64_t seen = 0;
     if (may_have_prepared_mail(&seen)) consider(prepared_at_);
     if (is_session_) {
@@ -203,7 +222,8 @@ bool Engine::is_run_over(core::Time at) const {
 void Engine::wait() {
     const bool is_busy = !pump_->is_idle();
     report_state(is_busy ? "sending" : "waiting");
-    context_.wait(sockets_->fd(), sleep_for(now()));
+    slept_ = sleep_for(now());
+    context_.wait(sockets_->fd(), slept_);
 }
 
 // No new claim, no new dot; what has its dot on the wire gets the grace to be answered. Then everything is settled.

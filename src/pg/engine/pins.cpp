@@ -3,10 +3,6 @@
 
 #include <cstring>
 
-extern "C" {
-#include "replication/syncrep.h"
-}
-
 namespace mailer::pg {
 
 namespace {
@@ -33,6 +29,9 @@ constexpr Pin for_transactions[] = {
     {"max_parallel_workers_per_gather", "0"},
     {"force_parallel_mode", "off"},  // renamed in 16; skipped where it isn't known
     {"debug_parallel_query", "off"},
+    // On this server's disk, and no further: a mail waits for the standbys before its dot (fence.hpp), without
+    // blocking.
+    {"synchronous_commit", "local"},
 };
 
 // What only makes sense for a whole session.
@@ -52,9 +51,6 @@ void pin(const Pin& p, GucContext context, GucSource source, GucAction action) {
     (void)set_config_option(p.name, p.value, context, source, action, true, 0, false);
 }
 
-// `on` at least; remote_apply, which is more, stays.
-bool is_commit_too_weak() { return synchronous_commit < SYNCHRONOUS_COMMIT_ON; }
-
 }  // namespace
 
 void pin_session() {
@@ -62,7 +58,6 @@ void pin_session() {
         pin(p, PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_SET);
     for (const Pin& p : for_transactions)
         pin(p, PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_SET);
-    if (is_commit_too_weak()) pin({"synchronous_commit", "on"}, PGC_SUSET, PGC_S_OVERRIDE, GUC_ACTION_SET);
 }
 
 void pin_transaction() {
@@ -75,7 +70,6 @@ void pin_transaction() {
         if (current == nullptr || strcmp(current, p.value) == 0) continue;
         pin(p, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL);
     }
-    if (is_commit_too_weak()) pin({"synchronous_commit", "on"}, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL);
 }
 
 }  // namespace mailer::pg

@@ -23,12 +23,15 @@ public:
         : transactions_(transactions), accounts_(accounts), prefetch_(prefetch) {}
 
     void configure(const Settings& settings) { settings_ = settings; }
+    // True when it is another one than before: the world must be loaded anew.
+    bool set_prefetch(int prefetch) { return std::exchange(prefetch_, prefetch) != prefetch; }
     // Without shared memory nobody tells what was queued: every call of take_signals() then asks for a sweep.
     worker::Signals take_signals() override;
 
     void begin(core::Time now) override;
     void commit() override;
     void abort() noexcept override;
+    std::uint64_t last_commit() const override { return transactions_.last_commit(); }
 
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t> lane_ids,
                                          const worker::InFlight& in_flight, core::Time now) override;

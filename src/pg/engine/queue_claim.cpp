@@ -28,7 +28,7 @@ void PgQueue::begin(Time now) {
     now_ = now;
     new_marks_.clear();
     transactions_.begin();
-    if (arming_.epoch == 0) arming_ = read_arming();
+    if (arming_.epoch == 0) arming_ = read_arming(settings_);
 }
 
 void PgQueue::commit() {
@@ -49,7 +49,7 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
                                               const worker::InFlight& in_flight, Time now) {
     static Statement failures(
         "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
-    arming_ = read_arming();
+    arming_ = read_arming(settings_);
     close_mended_breakers();
     accounts_.read();
     planner.set_system(read_system(settings_, arming_, prefetch_));
@@ -175,10 +175,12 @@ std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) 
     static Statement statement(
         "SELECT " CANDIDATE_COLUMNS
         "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $2 AND priority = $3"
-        "           AND (due_at, message_id) > ($4, $5) AND due_at <= $1 AND epoch = ANY ($6)"
+        "           AND (due_at, message_id) > ($4, $5) AND due_at <= $1 AND (epoch = ANY ($6) OR epoch = ANY ($8) AND "
+        "due_at > $9)"
         "         ORDER BY lane_id, priority, due_at, message_id LIMIT $7 FOR UPDATE SKIP LOCKED) q"
         "  JOIN mailer.message m ON m.message_id = q.message_id",
-        {TIMESTAMPTZOID, INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8OID});
+        {TIMESTAMPTZOID, INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8OID, INT8ARRAYOID,
+         TIMESTAMPTZOID});
     std::vector<Candidate> picked;
     auto in_hand = new_marks_.find(lane_id);
     auto known = in_hand != new_marks_.end() ? in_hand : marks_.find(lane_id);
@@ -188,7 +190,8 @@ std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) 
         Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
         Rows rows = statement.run(
             {p_at(now), p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))), from,
-             p_bigint(mark.id), p_bigints(arming_.adopted), p_bigint(limit - static_cast<int>(picked.size()))});
+             p_bigint(mark.id), p_bigints(arming_.adopted), p_bigint(limit - static_cast<int>(picked.size())),
+             p_bigints(arming_.held_epochs), p_at(arming_.held_until)});
         const auto first = picked.size();
         for (std::uint64_t i = 0; i < rows.count(); ++i)
             picked.push_back(candidate_at(rows, i));
@@ -204,8 +207,9 @@ std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
     static Statement statement(
         "SELECT due_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2 AND (due_at, "
         "message_id) > ($3, $4)"
-        "   AND epoch = ANY ($5) ORDER BY lane_id, priority, due_at, message_id LIMIT 1",
-        {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID});
+        "   AND (epoch = ANY ($5) OR epoch = ANY ($6) AND due_at > $7) ORDER BY lane_id, priority, due_at, message_id "
+        "LIMIT 1",
+        {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID});
     std::optional<Time> earliest;
     auto in_hand = new_marks_.find(lane_id);
     auto known = in_hand != new_marks_.end() ? in_hand : marks_.find(lane_id);
@@ -214,7 +218,8 @@ std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
         Mark mark = has_marks ? known->second[static_cast<std::size_t>(priority)] : Mark{};
         Param from = mark.due == Time::min() ? p_time(DT_NOBEGIN) : p_at(mark.due);
         Rows rows = statement.run({p_bigint(lane_id), p_datum(INT2OID, Int16GetDatum(static_cast<int16>(priority))),
-                                   from, p_bigint(mark.id), p_bigints(arming_.adopted)});
+                                   from, p_bigint(mark.id), p_bigints(arming_.adopted), p_bigints(arming_.held_epochs),
+                                   p_at(arming_.held_until)});
         if (rows.empty()) continue;
         auto due = time_at(rows, 0, 1);
         if (!earliest || *due < *earliest) earliest = due;
@@ -225,13 +230,14 @@ std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
 std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
     static Statement statement("SELECT " CANDIDATE_COLUMNS
                                "  FROM (SELECT * FROM mailer.queue_entry WHERE state = 'p' AND expires_at IS NOT NULL "
-                               "AND expires_at <= $1 AND epoch = ANY ($2)"
+                               "AND expires_at <= $1 AND (epoch = ANY ($2) OR epoch = ANY ($4) AND due_at > $5)"
                                "         ORDER BY expires_at LIMIT $3 FOR UPDATE SKIP LOCKED) q"
                                "  JOIN mailer.message m ON m.message_id = q.message_id",
-                               {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID});
+                               {TIMESTAMPTZOID, INT8ARRAYOID, INT8OID, INT8ARRAYOID, TIMESTAMPTZOID});
     std::vector<Candidate> expired;
     if (arming_.arming != Arming::armed) return expired;
-    Rows rows = statement.run({p_at(now), p_bigints(arming_.adopted), p_bigint(limit)});
+    Rows rows = statement.run({p_at(now), p_bigints(arming_.adopted), p_bigint(limit), p_bigints(arming_.held_epochs),
+                               p_at(arming_.held_until)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         expired.push_back(candidate_at(rows, i));
     return expired;

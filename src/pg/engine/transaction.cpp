@@ -12,6 +12,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
@@ -164,6 +165,7 @@ void Transactions::begin() {
 void Transactions::commit() {
     call([this] {
         if (ActiveSnapshotSet()) PopActiveSnapshot();
+        XactLastCommitEnd = InvalidXLogRecPtr;
         if (is_session_) {
             SetUserIdAndSecContext(caller_, caller_context_);
             frame_.commit();
@@ -172,9 +174,7 @@ void Transactions::commit() {
             CommitTransactionCommand();
         }
         is_open_ = is_planning_for_engine = false;
-        // Its wait for a standby was cut short to end the process: nothing may be sent that no standby knows to be
-        // claimed.
-        if (ProcDiePending) CHECK_FOR_INTERRUPTS();
+        last_commit_ = XactLastCommitEnd;
     });
 }
 

@@ -30,6 +30,7 @@ public:
     void commit();          // Throws PgError; then nothing was committed.
     void abort() noexcept;  // Ends whatever is open; allowed when nothing is.
     bool is_open() const { return is_open_; }
+    std::uint64_t last_commit() const { return last_commit_; }  // where it ends in the log; what wrote nothing has 0
 
 private:
     bool is_session_;
@@ -37,6 +38,7 @@ private:
     SessionFrame frame_ = {};
     Oid caller_ = InvalidOid;
     int caller_context_ = 0;
+    std::uint64_t last_commit_ = 0;
 };
 
 // The role that owns the extension: what it may read, the engine may. Requires a transaction.

@@ -3,6 +3,7 @@
 
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/zone.hpp"
+#include "pg/engine/fence.hpp"
 
 namespace mailer::pg {
 
@@ -168,6 +169,8 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
     facts.held_reason = arming.why;
     Rows rows = control.run({});
     if (!rows.empty()) facts.pause_reason = rows.text(0, 1);
+    facts.standbys = read_standby_fence(settings, now());  // not the plan's time, which may be another
+    facts.lease = lease_of_sender(settings.sender_lease, now());
     facts.max_connections = settings.max_connections;
     facts.claims_per_connection = prefetch;
     return facts;

@@ -41,7 +41,10 @@ std::vector<std::int64_t> default_pool();
 std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry);
 
 // Whether a row of queue_entry may be sent by this database (SQL text): the clone guard's rule for who only reads.
-#define MAILER_IS_ADOPTED "epoch = ANY (ARRAY(SELECT unnest(a.adopted) FROM mailer.arming a))"
+#define MAILER_IS_ADOPTED                                                                                      \
+    "(epoch = ANY (ARRAY(SELECT unnest(a.adopted) FROM mailer.arming a))"                                      \
+    " OR EXISTS (SELECT FROM mailer.promotion p WHERE p.is_held AND epoch = ANY (p.held_epochs) AND due_at > " \
+    "p.promoted_at))"
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
 // claim and by the mail room. Bulk is campaigns and notifications; a mail of a required category has none.

@@ -1,18 +1,17 @@
 // Reads the binding of this server and compares it with the stored one; see clone_guard.hpp.
 #include "pg/server/clone_guard.hpp"
 
-#include <cerrno>
-#include <cstring>
-
 #include <sys/stat.h>
 
+#include "core/standby/promise.hpp"
+#include "pg/bridge/clock.hpp"
 #include "pg/bridge/settings.hpp"
 #include "pg/bridge/spi.hpp"
-#include "pg/server/shared.hpp"
+#include "pg/server/journal_file.hpp"
+#include "pg/server/promotion.hpp"
 
 extern "C" {
 #include "access/xlog.h"
-#include "replication/syncrep.h"
 }
 
 namespace mailer::pg {
@@ -20,50 +19,207 @@ namespace mailer::pg {
 namespace {
 
 constexpr const char* control_file = "global/pg_control";
+constexpr const char* nonce_file = "pg_stat_tmp/mailer.nonce";
 
 constexpr const char* why_copy =
     "this database was copied or restored as files: it sends nothing until somebody says mailer.arm()";
-constexpr const char* why_promotion =
-    "this server was promoted from a standby without synchronous replication: it sends nothing until somebody says "
-    "mailer.arm()";
+constexpr const char* why_undecided = "this server was promoted, and its worker has yet to look at what it may send";
 constexpr const char* why_missing =
     "the row of mailer.arming is missing: nothing is sent until somebody says mailer.arm()";
 
-bool may_go_on_after_promotion() {
-    switch (settings().on_promotion) {
-        case OnPromotion::hold:
-            return false;
-        case OnPromotion::resume:
-            return true;
-        case OnPromotion::automatic:
-            break;
+worker::Machine find_machine() {
+    worker::Machine machine;
+    machine.identity = identity_setting();
+    machine.nonce = worker::read_nonce(nonce_file);
+    machine.volume = worker::read_volume(control_file);
+    machine.host = worker::read_host_id();
+    return machine;
+}
+
+bool is_same_machine(const Binding& stored, const Binding& current) {
+    return worker::is_same(worker::machine_of(stored.machine), worker::machine_of(current.machine));
+}
+
+std::uint32_t parent_timeline(std::uint32_t timeline) {
+    const std::vector<worker::Ancestor> ancestors = timeline_ancestors(timeline);
+    return ancestors.empty() ? 0 : ancestors.front().timeline;
+}
+
+// When the sender last wrote into its journal, which it does at every turn.
+std::optional<core::Time> last_sign_of_life() {
+    struct stat journal {};
+    if (stat(journal_path().c_str(), &journal) != 0) return std::nullopt;
+    return core::from_unix_us(journal.st_mtim.tv_sec * 1000000LL + journal.st_mtim.tv_nsec / 1000);
+}
+
+// A server that went down and was promoted again on its own files, as Patroni does after a crash of the postmaster. It
+// goes on when no standby of it could have gone on meanwhile. If it took no longer than this, nobody else can have been
+// promoted, have died, and have lost its lock: the lock alone outlives its holder by Patroni's ttl, and promise_time is
+// a multiple of that.
+bool is_own_return(const Binding& stored, const Binding& current, const PromotionRecord& record,
+                   const std::vector<core::Promise>& promises, const Settings& settings) {
+    if (!is_same_machine(stored, current) || parent_timeline(current.timeline) != stored.timeline) return false;
+    if (promises.empty()) return true;
+    const auto last_seen = last_sign_of_life();
+    if (!last_seen) return false;
+    const bool is_quick = record.promoted_at - *last_seen <= settings.promise_time * 2 / 5;
+    return is_quick ||
+           std::all_of(promises.begin(), promises.end(), [&](const core::Promise& p) { return p.until <= *last_seen; });
+}
+
+std::vector<core::Promise> read_promises() {
+    static Statement statement("SELECT name, until, is_joining FROM mailer.promise ORDER BY name", {});
+    std::vector<core::Promise> promises;
+    const Rows rows = statement.run({});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        promises.push_back({rows.text(i, 1), *time_at(rows, i, 2), rows.boolean(i, 3), 0});
+    return promises;
+}
+
+void inherit_promises(const std::vector<core::Promise>& others) {
+    static Statement forget("DELETE FROM mailer.promise", {});
+    static Statement insert("INSERT INTO mailer.promise (name, until, is_joining) VALUES ($1, $2, true)",
+                            {TEXTOID, TIMESTAMPTZOID});
+    forget.run({});
+    for (const core::Promise& promise : others)
+        insert.run({p_text(promise.name), p_at(promise.until)});
+}
+
+std::int64_t count_due(const ArmingState& state, core::Time until) {
+    static Statement statement(
+        "SELECT count(*) FROM mailer.queue_entry WHERE state = 'p' AND due_at <= $1"
+        "   AND (epoch = ANY ($2) OR epoch = ANY ($3))",
+        {TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID});
+    return statement.run({p_at(until), p_bigints(state.adopted), p_bigints(state.held_epochs)}).bigint(0, 1);
+}
+
+void store_promotion(const PromotionRecord& record, const std::vector<std::int64_t>& held_epochs,
+                     const std::vector<core::Promise>& promises) {
+    static Statement statement(
+        "INSERT INTO mailer.promotion (promoted_at, timeline, is_held, held_epochs, promised_until, names)"
+        " VALUES ($1, $2, $3 <> '{}', $3, $4, $5) ON CONFLICT (is_only_row) DO UPDATE"
+        "   SET promoted_at = excluded.promoted_at, timeline = excluded.timeline, is_held = excluded.is_held,"
+        "       held_epochs = excluded.held_epochs, promised_until = excluded.promised_until, names = excluded.names",
+        {TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, TIMESTAMPTZOID, TEXTARRAYOID});
+    std::optional<core::Time> until;
+    std::vector<std::string> names;
+    for (const core::Promise& promise : promises) {
+        names.push_back(promise.name);
+        if (promise.name == record.name) until = promise.until;
     }
-    return SyncRepStandbyNames != nullptr && *SyncRepStandbyNames != '\0';
+    statement.run(
+        {p_at(record.promoted_at), p_bigint(record.timeline), p_bigints(held_epochs), p_at(until), p_texts(names)});
 }
 
-// Only the inode may differ: a promoted standby is the same cluster and the same database in other files.
-bool is_promotion(const Binding& stored, const Binding& current) {
-    return was_standby() && stored.system_identifier == current.system_identifier &&
-           stored.database_oid == current.database_oid;
+void log_promotion(bool is_held, std::int64_t held, const PromotionRecord& record) {
+    static Statement statement(
+        "INSERT INTO mailer.event (kind, by_role, detail)"
+        " VALUES ($1, NULL, jsonb_build_object('name', $2, 'timeline', $3, 'held', $4))",
+        {TEXTOID, TEXTOID, INT8OID, INT8OID});
+    statement.run({p_text(is_held ? "held_after_promotion" : "resumed_after_promotion"), p_text(record.name),
+                   p_bigint(record.timeline), p_bigint(held)});
 }
 
-void bind_to_this_server(const Binding& current) {
-    static Statement rebind("UPDATE mailer.arming SET control_inode = $1", {INT8OID});
-    static Statement log(
-        "INSERT INTO mailer.event (kind, by_role, detail) VALUES ('resumed_after_promotion', NULL, '{}')", {});
-    rebind.run({p_bigint(current.control_inode)});
-    log.run({});
+void bind_to(const Binding& current, const ArmingState& state) {
+    static Statement statement(
+        "UPDATE mailer.arming SET system_identifier = $1, database_oid = $2, machine = $3, timeline = $4, epoch = $5,"
+        "       adopted = $6",
+        {INT8OID, OIDOID, TEXTOID, INT8OID, INT8OID, INT8ARRAYOID});
+    statement.run({p_bigint(current.system_identifier), p_datum(OIDOID, ObjectIdGetDatum(current.database_oid)),
+                   p_text(current.machine), p_bigint(current.timeline), p_bigint(state.epoch),
+                   p_bigints(state.adopted)});
+}
+
+std::int64_t new_epoch() {
+    std::int64_t random = 0;
+    if (!pg_strong_random(&random, sizeof random)) random = GetCurrentTimestamp();
+    return random & PG_INT64_MAX;
+}
+
+// The one decision after a promotion; see core/standby/promise.hpp.
+void decide(ArmingState& state, const Binding& stored, const Binding& current, const Settings& settings) {
+    const PromotionRecord record = read_promotion().value();
+    const std::vector<core::Promise> promises = read_promises();
+    const bool may = settings.on_promotion != OnPromotion::hold &&
+                     (core::may_go_on(promises, record.name, settings.promise_margin(), now()) ||
+                      is_own_return(stored, current, record, promises, settings));
+    const std::int64_t due = may ? 0 : count_due(state, record.promoted_at);
+    if (due > 0) {
+        for (std::int64_t epoch : state.adopted)
+            if (std::find(state.held_epochs.begin(), state.held_epochs.end(), epoch) == state.held_epochs.end())
+                state.held_epochs.push_back(epoch);
+        state.held_until = record.promoted_at;
+        state.epoch = new_epoch();
+        state.adopted = {state.epoch};
+    }
+    bind_to(current, state);
+    store_promotion(record, state.held_epochs, promises);
+    inherit_promises(core::inherited(promises, record.name, settings.promise_time, record.promoted_at));
+    log_promotion(due > 0, due, record);
+    state.arming = Arming::armed;
+    state.why = "";
+    state.was_just_promoted = true;
+}
+
+struct Look {
+    ArmingState state;
+    Binding stored;
+    Binding current;
+};
+
+Look look() {
+    static Statement select(
+        "SELECT a.epoch, a.adopted, a.system_identifier, a.database_oid::bigint, a.machine, a.timeline, p.held_epochs,"
+        "       p.promoted_at FROM mailer.arming a LEFT JOIN mailer.promotion p ON p.is_held",
+        {});
+    Look look;
+    ArmingState& state = look.state;
+    Rows const rows = select.run({});
+    if (rows.empty()) {
+        state.why = why_missing;
+        return look;
+    }
+    state.epoch = rows.bigint(0, 1);
+    state.adopted = rows.bigints(0, 2);
+    if (!rows.is_null(0, 7)) {
+        state.held_epochs = rows.bigints(0, 7);
+        state.held_until = *time_at(rows, 0, 8);
+    }
+    look.stored = {rows.bigint(0, 3), static_cast<Oid>(rows.bigint(0, 4)), rows.text(0, 5),
+                   static_cast<std::uint32_t>(rows.bigint(0, 6))};
+    look.current = current_binding();
+    const bool is_same_database = look.stored.system_identifier == look.current.system_identifier &&
+                                  look.stored.database_oid == look.current.database_oid;
+    const bool is_standby = look.current.timeline == 0;  // nobody sends here; what the primary says holds
+    if (is_same_database &&
+        (is_standby || (is_same_machine(look.stored, look.current) && look.stored.timeline == look.current.timeline))) {
+        state.arming = Arming::armed;
+    } else if (is_same_database && read_promotion()) {
+        state.arming = Arming::undecided;
+        state.why = why_undecided;
+    } else {
+        state.arming = Arming::held_copy;
+        state.why = why_copy;
+    }
+    return look;
 }
 
 }  // namespace
 
+std::vector<std::int64_t> ArmingState::all_epochs() const {
+    std::vector<std::int64_t> all = adopted;
+    all.insert(all.end(), held_epochs.begin(), held_epochs.end());
+    return all;
+}
+
+const std::string& current_machine() {
+    static const std::string machine = worker::to_text(find_machine());
+    return machine;
+}
+
 Binding current_binding() {
-    struct stat control;
-    if (stat(control_file, &control) != 0) {
-        const char* const why = strerror(errno);
-        ereport(ERROR, (errcode_for_file_access(), errmsg("could not stat file \"%s\": %s", control_file, why)));
-    }
-    return {static_cast<std::int64_t>(GetSystemIdentifier()), MyDatabaseId, static_cast<std::int64_t>(control.st_ino)};
+    return {static_cast<std::int64_t>(call([] { return GetSystemIdentifier(); })), MyDatabaseId, current_machine(),
+            call([] { return RecoveryInProgress() ? 0 : current_timeline(); })};
 }
 
 std::uint32_t current_timeline() {
@@ -75,39 +231,12 @@ std::uint32_t current_timeline() {
 #endif
 }
 
-ArmingState look_at_arming() {
-    static Statement select(
-        "SELECT epoch, adopted, system_identifier, database_oid::bigint, control_inode FROM mailer.arming", {});
-    ArmingState state;
-    Rows const rows = select.run({});
-    if (rows.empty()) {
-        state.why = why_missing;
-        return state;
-    }
-    state.epoch = rows.bigint(0, 1);
-    state.adopted = rows.bigints(0, 2);
-    Binding const stored{rows.bigint(0, 3), static_cast<Oid>(rows.bigint(0, 4)), rows.bigint(0, 5)};
-    Binding const current = call([] { return current_binding(); });
-    if (stored == current) {
-        state.arming = Arming::armed;
-    } else if (!is_promotion(stored, current)) {
-        state.arming = Arming::held_copy;
-        state.why = why_copy;
-    } else {
-        state.arming = Arming::held_promotion;
-        state.why = why_promotion;
-    }
-    return state;
-}
+ArmingState look_at_arming() { return look().state; }
 
-ArmingState read_arming() {
-    ArmingState state = look_at_arming();
-    if (state.arming == Arming::held_promotion && may_go_on_after_promotion()) {
-        bind_to_this_server(call([] { return current_binding(); }));
-        state.arming = Arming::armed;
-        state.why = "";
-    }
-    return state;
+ArmingState read_arming(const Settings& settings) {
+    Look found = look();
+    if (found.state.arming == Arming::undecided) decide(found.state, found.stored, found.current, settings);
+    return found.state;
 }
 
 }  // namespace mailer::pg

@@ -14,6 +14,7 @@
 
 #include "pg/bridge/bgworker.hpp"
 #include "pg/server/probe.hpp"
+#include "pg/server/promotion.hpp"
 #include "pg/server/shared_area.hpp"
 
 extern "C" {
@@ -398,6 +399,7 @@ void mailer_launcher_main(Datum) {
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
     check_in();
+    record_promotion();
     for (;;) {
         if (ShutdownRequestPending) proc_exit(1);  // with 0 the postmaster would never start it again
         CHECK_FOR_INTERRUPTS();

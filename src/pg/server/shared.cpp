@@ -50,8 +50,11 @@ void initialise(Area* fresh) {
     LWLockPadded* const locks = GetNamedLWLockTranche(tranche);
     fresh->directory = &locks[0].lock;
     fresh->slot_count = wanted_slots();
-    // The file is renamed at promotion only; so who finds it now and runs workers later was promoted in between.
-    fresh->was_standby = access("standby.signal", F_OK) == 0;
+    // The file is renamed at promotion only; so who finds it now and runs workers later was promoted in between. After
+    // a crash of a backend the same postmaster makes this memory anew, and remembers.
+    static bool was_started_as_standby = false;
+    was_started_as_standby = was_started_as_standby || access("standby.signal", F_OK) == 0;
+    fresh->was_standby = was_started_as_standby;
     ConditionVariableInit(&fresh->probe_left);
     for (int i = 0; i < fresh->slot_count; ++i) {
         Slot& slot = fresh->slots[i];
@@ -82,6 +85,7 @@ void assign(Slot& slot, Oid database) noexcept {
     // After a restart of the server nobody remembers what was prepared before: let the first sender look.
     slot.prepared_marks = 1;
     slot.prepared_done = 0;
+    slot.lease_good_until = 0;
     slot.started_at = slot.beat_at = slot.next_start_at = slot.error_at = 0;
     slot.tick_count = slot.start_count = 0;
     slot.state[0] = slot.error[0] = '\0';
@@ -269,6 +273,21 @@ void report_error(TimestampTz now, const char* message) noexcept {
     slot->error_at = now;
     strlcpy(slot->error, message, sizeof slot->error);
     unlock(slot);
+}
+
+void report_lease(TimestampTz good_until) noexcept {
+    Slot* const slot = lock_slot(MyDatabaseId, false);
+    if (slot == nullptr) return;
+    slot->lease_good_until = good_until;
+    unlock(slot);
+}
+
+TimestampTz lease_good_until() noexcept {
+    Slot* const slot = lock_slot(MyDatabaseId, false);
+    if (slot == nullptr) return 0;
+    TimestampTz const until = slot->lease_good_until;
+    unlock(slot);
+    return until;
 }
 
 namespace {

@@ -68,7 +68,9 @@ std::uint64_t generation() noexcept;            // grows whenever a settings cha
 void report_state(const char* state) noexcept;  // one line for people: worker_status.state
 void report_tick(TimestampTz now) noexcept;     // the heartbeat: once a tick
 void report_error(TimestampTz now, const char* message) noexcept;
-SenderStatus sender_status() noexcept;  // of this database
+void report_lease(TimestampTz good_until) noexcept;  // mailer.sender_lease, where the sender asks over http
+TimestampTz lease_good_until() noexcept;             // 0: nobody has asked
+SenderStatus sender_status() noexcept;               // of this database
 
 // A prepared transaction that queued mail commits in another session, which can't tell. While this is true the engine
 // looks for prepared transactions of its database every second, sweeps while there are some, and reports what it saw:

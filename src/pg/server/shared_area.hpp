@@ -38,6 +38,7 @@ struct Slot {
     std::uint64_t prepared_done;   // as of this many, none is left
     pg_atomic_uint64 generation;
 
+    TimestampTz lease_good_until;
     TimestampTz started_at, beat_at, next_start_at, error_at;
     std::int64_t tick_count, start_count;
     char state[64];
