@@ -34,7 +34,16 @@ SELECT m.message_id,
        m.category,
        m.internet_message_id,
        m.purged_at,
-       n.name AS tenant
+       n.name AS tenant,
+       CASE COALESCE(q.state, o.state)
+           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'f' THEN 'refused' WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed'
+           ELSE CASE WHEN f.complained_at IS NOT NULL THEN 'complained' WHEN f.unsubscribed_at IS NOT NULL THEN 'unsubscribed'
+                     WHEN f.replied_at IS NOT NULL THEN 'replied' WHEN f.bounced_at IS NOT NULL THEN 'bounced'
+                     WHEN o.state = 'S' THEN 'accepted' END END AS result,
+       f.bounced_at,
+       f.replied_at,
+       f.complained_at,
+       f.confirmed_by
 FROM mailer.message m
 LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
 LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
@@ -42,6 +51,7 @@ LEFT JOIN mailer.attempt a ON a.message_id = q.message_id AND a.attempt = q.try_
 LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id
 LEFT JOIN mailer.mailbox b
     ON b.mailbox_id = COALESCE(o.mailbox_id, q.mailbox_id, a.mailbox_id, CASE cardinality(l.pool) WHEN 1 THEN l.pool[1] END)
+LEFT JOIN mailer.message_feedback f ON f.message_id = m.message_id
 LEFT JOIN mailer.template t ON t.name = m.template
 LEFT JOIN mailer.principal p ON p.id = m.principal_id
 LEFT JOIN mailer.tenant n ON n.id = m.tenant_id;
@@ -59,6 +69,11 @@ COMMENT ON COLUMN message_status.settled_by IS 'Role that settled it by hand (ca
 COMMENT ON COLUMN message_status.queued_by IS 'Role that queued it; its functions run as this role';
 COMMENT ON COLUMN message_status.tenant IS 'Whose it is: operator, or the first role of the tenant';
 COMMENT ON COLUMN message_status.purged_at IS 'When mailer.purge() cleared its content';
+COMMENT ON COLUMN message_status.result IS 'In one word: pending, sending, accepted, refused, bounced, replied, complained, unsubscribed, cancelled or unconfirmed';
+COMMENT ON COLUMN message_status.bounced_at IS 'When a hard bounce of it came back; the state stays sent, for the server did take it';
+COMMENT ON COLUMN message_status.replied_at IS 'When the first answer of a person came';
+COMMENT ON COLUMN message_status.complained_at IS 'When a recipient reported it as spam';
+COMMENT ON COLUMN message_status.confirmed_by IS 'What proved that a mail whose reply was lost had arrived: a kind of feedback_log, or sent_copy; NULL: nothing had to';
 
 CREATE VIEW recipient_status AS
 SELECT m.message_id,

@@ -125,7 +125,9 @@ CREATE FUNCTION _batch_rows(only_id bigint DEFAULT NULL) RETURNS TABLE (batch_id
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT b.batch_id, b.label, t.total, t.queued - t.sending, t.sending, t.sent, t.failed, t.cancelled, t.unconfirmed,
-           format('sent %s of %s', t.sent, t.total),
+           format('sent %s of %s', t.sent, t.total)
+               || COALESCE((SELECT format(', %s bounced', NULLIF(count(*), 0)) FROM mailer.message_feedback f
+                            WHERE f.batch_id = b.batch_id AND f.bounced_at IS NOT NULL HAVING count(*) > 0), ''),
            b.gap, b.created_at, p.name
     FROM mailer.batch_entry b
     LEFT JOIN mailer.principal p ON p.id = b.principal_id
@@ -146,7 +148,7 @@ COMMENT ON FUNCTION _batch_rows(bigint) IS 'What view batch shows, of all batche
 
 CREATE VIEW batch AS SELECT * FROM mailer._batch_rows();
 COMMENT ON VIEW batch IS 'Every batch with its counts by state and its summary';
-COMMENT ON COLUMN batch.summary IS 'sent 6 of 8';
+COMMENT ON COLUMN batch.summary IS 'sent 6 of 8, 1 bounced';
 COMMENT ON COLUMN batch.gap IS 'Least time between two of its mails';
 
 CREATE FUNCTION batch_status(batch_id bigint) RETURNS SETOF mailer.batch
@@ -169,7 +171,8 @@ COMMENT ON FUNCTION batch_status(text) IS 'The same of the newest batch with thi
 
 CREATE TYPE campaign_summary AS (campaign_id bigint, name text, state text, total bigint, pending bigint, sending bigint,
     sent bigint, failed bigint, cancelled bigint, unconfirmed bigint, next_at timestamptz, sent_today integer,
-    max_per_day integer, is_window_open boolean, missed_slots bigint, blocked_by text, progress text);
+    max_per_day integer, is_window_open boolean, missed_slots bigint, blocked_by text, progress text,
+    replied bigint, bounced bigint, complained bigint, unsubscribed bigint);
 COMMENT ON TYPE campaign_summary IS 'What mailer.campaign_status() tells of a campaign';
 
 -- A window that ends at or before its start reaches into the next day, which is still the day it started on.
@@ -220,6 +223,12 @@ BEGIN
             || CASE WHEN c.failed > 0 THEN format(', %s failed', c.failed) ELSE '' END
             || CASE WHEN c.cancelled > 0 THEN format(', %s cancelled', c.cancelled) ELSE '' END
             || CASE WHEN c.unconfirmed > 0 THEN format(', %s unconfirmed', c.unconfirmed) ELSE '' END;
+        SELECT count(f.replied_at), count(f.bounced_at), count(f.complained_at), count(f.unsubscribed_at)
+        INTO answer.replied, answer.bounced, answer.complained, answer.unsubscribed
+        FROM mailer.message_feedback f WHERE f.campaign_id = c.campaign_id;
+        answer.progress := answer.progress
+            || CASE WHEN answer.replied > 0 THEN format(', %s replied', answer.replied) ELSE '' END
+            || CASE WHEN answer.bounced > 0 THEN format(', %s bounced', answer.bounced) ELSE '' END;
         answer.is_window_open := false;
         IF c.state IN ('c', 'x') THEN
             answer.blocked_by := 'campaign ' || answer.state || COALESCE(': ' || c.state_reason, '');
@@ -257,7 +266,7 @@ $$;
 COMMENT ON FUNCTION campaign_status(bigint) IS
 'Counts of a campaign, when its next mail goes and what blocks it; no row when there is no such campaign.
 next_at: the next slot; NULL when nothing waits or nobody can say (paused). sent_today: mails of the window''s day, those on their way included.
-missed_slots: view missed_slot has the intervals. blocked_by: the first shut gate in words; mailer.campaign_explain() has them all.';
+missed_slots: view missed_slot has the intervals. replied, bounced, complained, unsubscribed: mails that came back so; view feedback_log has them. blocked_by: the first shut gate in words; mailer.campaign_explain() has them all.';
 
 CREATE FUNCTION _campaign_finishes_at(campaign_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -271,6 +280,7 @@ COMMENT ON FUNCTION _campaign_finishes_at(bigint) IS 'The last slot of the forec
 CREATE VIEW campaign_progress AS
 SELECT r.campaign_id, r.name, r.state, r.total, r.pending, r.sending, r.sent, r.failed, r.cancelled, r.unconfirmed, r.next_at,
        r.sent_today, r.max_per_day, r.is_window_open, r.missed_slots, r.blocked_by, r.progress,
+       r.replied, r.bounced, r.complained, r.unsubscribed,
        repeat('█', s.done) || repeat('░', 20 - s.done) AS bar,
        CASE WHEN c.state = 'r' AND r.pending > 0 THEN mailer._campaign_finishes_at(c.campaign_id) END AS finishes_at,
        c.state_reason,

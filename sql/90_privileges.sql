@@ -18,6 +18,7 @@ AS $$
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
+        'feedback_log',
         -- What the views call runs with the rights of whoever looks.
         '_now', '_oauth_accounts', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
@@ -25,6 +26,7 @@ AS $$
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
         'template_set', 'retry', 'resolve', 'resolve_held', 'message_source', 'category_set', 'suppress', 'unsuppress',
+        'ingest',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
         'purge', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_now']),

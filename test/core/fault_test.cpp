@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/feedback/fault_rules.hpp"
+#include "core/feedback/provider_id.hpp"
 #include "core/feedback/reply_code.hpp"
 #include "core/feedback/text.hpp"
 
@@ -56,6 +57,17 @@ TEST(ReplyCode, IsNeverAPartOfSomethingElse) {
     EXPECT_EQ(find_enhanced("(#5.1.1 - chkusr)"), "5.1.1");
     EXPECT_EQ(find_enhanced("550-5.1.1 x"), "5.1.1");
     EXPECT_EQ(find_enhanced("version 1.5.1.1"), "");
+}
+
+TEST(ProviderId, IsWhatTheProviderWillNameTheMailBy) {
+    EXPECT_EQ(provider_id("Ok 0102018f2b7c6d5e-1a2b3c4d-0000-1111-2222-333344445555-000000"),
+              "0102018f2b7c6d5e-1a2b3c4d-0000-1111-2222-333344445555-000000");
+    EXPECT_EQ(provider_id("OK <AM9PR01MB1@AM9PR01MB1.eurprd01.prod.outlook.com> [Hostname=AM9PR01MB1]"),
+              "AM9PR01MB1@AM9PR01MB1.eurprd01.prod.outlook.com");
+    EXPECT_EQ(provider_id("Ok: queued as n9wVbzs_Q_2qQ7Xh1Jkq0A"), "n9wVbzs_Q_2qQ7Xh1Jkq0A");
+    EXPECT_EQ(provider_id("Ok: queued as 4XyZ1a2B3c4D"), "");
+    EXPECT_EQ(provider_id("OK id=1rXyZa-0005Ab-2C"), "");
+    EXPECT_EQ(provider_id(""), "");
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ struct Feedback {
     std::vector<std::string> text_ids;      // what looks like a Message-ID in the text; those named so come first
     std::size_t named_text_ids = 0;         // how many of text_ids follow "Message-ID:"
     std::string from;                       // who wrote it
-    std::string own_id;                     // its own Message-ID
+    std::string report_id;                  // its own Message-ID, or a hash of what it says: the same for the same mail
     std::string subject;
     bool is_automatic = false;  // a receipt, a calendar's answer, a challenge, a list: nobody's answer
 };

@@ -1,5 +1,6 @@
 // From the parts of a mail to what it means: the standards first (RFC 3464, 5965), then the tables of signs.
 #include <algorithm>
+#include <cstdint>
 
 #include "core/feedback/answer.hpp"
 #include "core/feedback/bounce_text.hpp"
@@ -54,6 +55,18 @@ bool read_junk_report(const Mail& mail, Feedback& feedback) {
     return true;
 }
 
+// Received lines differ between two copies of one mail; what it says doesn't.
+std::string report_id_of(const Mail& mail, std::string_view human) {
+    if (const auto own = message_ids(mail.fields.value("message-id"), 1); !own.empty()) return readable(own[0], 500);
+    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
+    for (const std::string_view text :
+         {mail.fields.value("from"), mail.fields.value("date"), mail.fields.value("subject"), human}) {
+        for (const char c : text)
+            hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
+    }
+    return "#" + std::to_string(hash);
+}
+
 // "Message-ID: <7.0a1b@example.com>" in the middle of a text, then everything else in angle brackets.
 void read_text_ids(std::string_view human, Feedback& feedback) {
     std::string_view rest = human;
@@ -74,8 +87,7 @@ void read_text_ids(std::string_view human, Feedback& feedback) {
 void read_evidence(const Mail& mail, std::string_view human, Feedback& feedback) {
     feedback.from = readable(first_address(mail.fields.value("from")), 320);
     feedback.subject = readable(decoded_words(mail.fields.value("subject")), 500);
-    if (auto own = message_ids(mail.fields.value("message-id"), 1); !own.empty())
-        feedback.own_id = readable(own[0], 500);
+    feedback.report_id = report_id_of(mail, human);
     for (const char* name : {"in-reply-to", "references"}) {
         for (std::string& id : message_ids(mail.fields.value(name), max_ids))
             feedback.thread_ids.push_back(readable(id, 500));

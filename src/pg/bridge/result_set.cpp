@@ -1,6 +1,8 @@
 // A tuplestore behind typed columns; see result_set.hpp.
 #include "pg/bridge/result_set.hpp"
 
+#include "pg/bridge/spi.hpp"
+
 extern "C" {
 #include "nodes/execnodes.h"
 }
@@ -36,6 +38,11 @@ ResultSet& ResultSet::text(const std::optional<std::string>& v) {
     put(v ? call([&] { return PointerGetDatum(cstring_to_text_with_len(v->data(), static_cast<int>(v->size()))); })
           : Datum{0},
         !v);
+    return *this;
+}
+
+ResultSet& ResultSet::texts(const std::vector<std::string>& v) {
+    put(p_texts(v).value, false);
     return *this;
 }
 

@@ -16,6 +16,7 @@ public:
 
     // One row; NULL is an empty optional. Add columns in order, then end_row().
     ResultSet& text(const std::optional<std::string>& v);
+    ResultSet& texts(const std::vector<std::string>& v);  // text[], never NULL
     ResultSet& integer(std::optional<std::int32_t> v);
     ResultSet& bigint(std::optional<std::int64_t> v);
     ResultSet& boolean(bool v);

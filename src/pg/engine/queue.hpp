@@ -75,7 +75,8 @@ private:
     void add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, const worker::InFlight& in_flight,
                    core::Time now, std::vector<std::int64_t>& moved);
     void settle_returns(std::span<const worker::Settlement> settlements, std::set<std::int64_t>& written);
-    void suppress_bounced(std::span<const worker::Settlement> settlements, core::Time now);
+    void suppress_bounced(std::span<const worker::Settlement> settlements);
+    void store_provider_ids(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
     void store_loaded(std::span<const worker::Settlement> settlements);
     void recount_tally();

@@ -11,17 +11,13 @@ namespace mailer::pg {
 using core::Time;
 using worker::Settlement;
 
-namespace {
-
-// A refused address is left alone for this long; then a mail is tried again.
-constexpr core::Duration hard_bounce_lasts = std::chrono::hours{24 * 30};
-
-}  // namespace
+namespace {}  // namespace
 
 std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time now) {
     std::set<std::int64_t> written = write_endings(settlements, now);
     settle_returns(settlements, written);
-    suppress_bounced(settlements, now);
+    suppress_bounced(settlements);
+    store_provider_ids(settlements, written);
     store_captured(settlements, now);
     store_loaded(settlements);
     std::vector<bool> result;
@@ -81,34 +77,6 @@ void PgQueue::settle_returns(std::span<const Settlement> settlements, std::set<s
         returned.insert(rows.bigint(i, 1));
     store_recipients(settlements, returned);
     written.merge(returned);
-}
-
-void PgQueue::suppress_bounced(std::span<const Settlement> settlements, Time now) {
-    static Statement statement(
-        "WITH bounced AS (SELECT DISTINCT ON (mailer._address_key(m.addresses[b.n])) m.message_id, m.addresses[b.n] AS "
-        "address,"
-        "         mailer._address_key(m.addresses[b.n]) AS key"
-        "    FROM unnest($1, $2) AS b(message_id, n) JOIN mailer.message m ON m.message_id = b.message_id),"
-        " added AS (INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, "
-        "created_by)"
-        "  SELECT key, 'all', address, 'hard_bounce', $4, $3, 'mailer' FROM bounced"
-        "  ON CONFLICT (address_key, scope) DO UPDATE SET expires_at = excluded.expires_at"
-        "   WHERE suppression.reason = 'hard_bounce' RETURNING address_key)"
-        " INSERT INTO mailer.event (at, kind, message_id, by_role, detail)"
-        "  SELECT $3, 'address_suppressed', message_id, 'mailer', jsonb_build_object('address', address, 'reason', "
-        "'hard_bounce')"
-        "    FROM bounced WHERE key IN (SELECT address_key FROM added)",
-        {INT8ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID});
-    std::vector<std::int64_t> ids;
-    std::vector<std::int32_t> numbers;
-    for (const Settlement& s : settlements) {
-        for (const worker::RecipientRow& r : s.recipients) {
-            if (!r.is_hard_bounce) continue;
-            ids.push_back(s.row.facts.id);
-            numbers.push_back(r.n);
-        }
-    }
-    if (!ids.empty()) statement.run({p_bigints(ids), p_ints(numbers), p_at(now), p_at(now + hard_bounce_lasts)});
 }
 
 void PgQueue::store_captured(std::span<const Settlement> settlements, Time now) {

@@ -1,0 +1,89 @@
+-- What came back: one row a report and recipient, and what that makes of a message. doc/feedback.md tells the rules.
+--
+-- A report is counted once, however often and by whatever way it comes: its key is unique for its message. Nothing
+-- is kept of mail that belongs to no message but a count, and of a reply only who wrote it and its subject.
+
+CREATE TABLE feedback (
+    feedback_id   bigint PRIMARY KEY,
+    at            timestamptz NOT NULL,
+    kind          text NOT NULL,
+    is_hard       boolean NOT NULL DEFAULT false,
+    message_id    bigint NOT NULL,
+    n             integer,
+    campaign_id   bigint,
+    mailbox_id    bigint,
+    address       text,
+    address_key   text COLLATE "C",
+    code          smallint,
+    enhanced_code text,
+    words         text,
+    source        text NOT NULL,
+    evidence      text NOT NULL,
+    is_guess      boolean NOT NULL,
+    is_counted    boolean NOT NULL,
+    report_key    text NOT NULL,
+    CONSTRAINT "a report is counted once" UNIQUE (message_id, report_key),
+    CONSTRAINT "kind is what feedback_log says" CHECK (kind IN ('bounce', 'delay', 'delivered', 'complaint', 'reply', 'auto_reply', 'unsubscribe')),
+    CONSTRAINT "only a bounce is hard" CHECK (kind = 'bounce' OR NOT is_hard)
+);
+CREATE INDEX feedback_campaign ON feedback (campaign_id, feedback_id) WHERE campaign_id IS NOT NULL;
+CREATE INDEX feedback_address ON feedback (address_key, feedback_id);
+CREATE INDEX feedback_time ON feedback USING brin (at) WITH (autosummarize = on);
+COMMENT ON TABLE feedback IS 'Bounces, complaints, replies and automatic answers to messages, one row a report and recipient';
+COMMENT ON COLUMN feedback.feedback_id IS 'Drawn from event_id_seq: the order of event_log';
+COMMENT ON COLUMN feedback.n IS 'Recipient in message.addresses, from 1; NULL: none of them';
+COMMENT ON COLUMN feedback.evidence IS 'What ties it to the message: a rank of _evidence()';
+COMMENT ON COLUMN feedback.is_counted IS 'False for what a provider''s own suppression list caused: the shield leaves it out';
+COMMENT ON COLUMN feedback.report_key IS 'The same for the same report, whatever way it comes';
+
+CREATE TABLE message_feedback (
+    message_id      bigint PRIMARY KEY,
+    campaign_id     bigint,
+    batch_id        bigint,
+    bounced_at      timestamptz,
+    replied_at      timestamptz,
+    complained_at   timestamptz,
+    unsubscribed_at timestamptz,
+    confirmed_by    text
+);
+CREATE INDEX message_feedback_campaign ON message_feedback (campaign_id) WHERE campaign_id IS NOT NULL;
+CREATE INDEX message_feedback_batch ON message_feedback (batch_id) WHERE batch_id IS NOT NULL;
+COMMENT ON TABLE message_feedback IS 'What feedback makes of a message: a row iff something came back that marks it';
+COMMENT ON COLUMN message_feedback.confirmed_by IS 'Kind of the feedback that proved that an unconfirmed mail had arrived';
+
+CREATE TABLE address_bounce (
+    address_key          text COLLATE "C" PRIMARY KEY,
+    hard_count           integer NOT NULL DEFAULT 0,
+    last_hard_message_id bigint,
+    soft_count           integer NOT NULL DEFAULT 0,
+    soft_since           timestamptz,
+    last_soft_message_id bigint
+);
+COMMENT ON TABLE address_bounce IS 'How often mail to an address bounced: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
+COMMENT ON COLUMN address_bounce.soft_count IS 'Soft bounces in a row, since soft_since';
+
+CREATE TABLE provider_message (
+    provider_id text COLLATE "C" PRIMARY KEY,
+    message_id  bigint NOT NULL
+);
+COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250: what they write into Message-ID and webhooks instead of ours';
+
+CREATE TABLE unmatched_feedback (
+    source  text NOT NULL,
+    kind    text NOT NULL,
+    seen    bigint NOT NULL,
+    last_at timestamptz NOT NULL,
+    PRIMARY KEY (source, kind)
+);
+COMMENT ON TABLE unmatched_feedback IS 'How much feedback belonged to no message: counted and forgotten';
+
+-- Also answers what was sent to an address, over all campaigns and applications.
+CREATE INDEX message_address ON message (address_key, message_id);
+
+DO $$
+DECLARE t text;
+BEGIN
+    FOREACH t IN ARRAY ARRAY['feedback', 'message_feedback', 'address_bounce', 'provider_message', 'unmatched_feedback'] LOOP
+        PERFORM pg_catalog.pg_extension_config_dump('mailer.' || t, '');
+    END LOOP;
+END $$;

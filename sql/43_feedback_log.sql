@@ -1,0 +1,29 @@
+-- What came back, as a view.
+
+CREATE VIEW feedback_log AS
+SELECT f.feedback_id AS id,
+       f.at,
+       f.kind,
+       f.is_hard,
+       f.message_id,
+       f.campaign_id,
+       f.address,
+       f.code::integer AS code,
+       f.enhanced_code,
+       f.words,
+       b.name AS mailbox,
+       f.source,
+       f.is_guess,
+       f.evidence
+FROM mailer.feedback f
+LEFT JOIN mailer.mailbox b ON b.mailbox_id = f.mailbox_id;
+COMMENT ON VIEW feedback_log IS 'What came back to messages: bounces, delays, complaints, replies, automatic answers; each report once';
+COMMENT ON COLUMN feedback_log.id IS 'Grows; of the same order as event_log''s ids';
+COMMENT ON COLUMN feedback_log.kind IS 'bounce, delay, delivered, complaint, reply, auto_reply or unsubscribe';
+COMMENT ON COLUMN feedback_log.is_hard IS 'A bounce whose address is dead';
+COMMENT ON COLUMN feedback_log.address IS 'The recipient that it is about, or who answered';
+COMMENT ON COLUMN feedback_log.words IS 'The mail server''s words, or the subject of an answer';
+COMMENT ON COLUMN feedback_log.mailbox IS 'The mailbox that the mail was sent from';
+COMMENT ON COLUMN feedback_log.source IS 'How it came: imap, smtp, pipe (mailer.ingest), or a provider''s webhook';
+COMMENT ON COLUMN feedback_log.is_guess IS 'Matched by address and time alone, or a person''s words taken for a wish: it stops sequences and nothing else';
+COMMENT ON COLUMN feedback_log.evidence IS 'What ties it to the message: id, text, address or lead';

@@ -1,0 +1,93 @@
+-- mailer.ingest: each kind of feedback, each rank of evidence, each effect; and that a report counts once.
+SET search_path = pg_catalog, public;
+BEGIN;
+SELECT no_plan();
+\ir fixture.psql
+\ir feedback.psql
+
+-- ── A hard bounce ──
+SELECT pg_temp.sent_mail('{ada@example.org}') AS a \gset
+SELECT results_eq(format($$SELECT kind, is_hard, message_id, address, code, enhanced_code, source, is_guess FROM mailer.ingest(pg_temp.bounce(%L, 'ada@example.org'))$$, pg_temp.id_of(:a)),
+    format($$VALUES ('bounce', true, %s::bigint, 'ada@example.org', 550, '5.1.1', 'pipe', false)$$, :a), 'a hard bounce is logged');
+SELECT is_empty(format($$SELECT * FROM mailer.ingest(pg_temp.bounce(%L, 'ada@example.org', received => 'Received: by another hop'))$$, pg_temp.id_of(:a)),
+    'the same once more, by another way, is not');
+SELECT results_eq(format('SELECT state, result, bounced_at IS NOT NULL FROM mailer.status(%s)', :a), $$VALUES ('sent', 'bounced', true)$$,
+    'its message stays sent, and bounced');
+SELECT results_eq($$SELECT scope, reason, expires_at - now() > interval '29 days' FROM mailer.suppression WHERE address_key = 'ada@example.org'$$,
+    $$VALUES ('all', 'hard_bounce', true)$$, 'its address is suppressed for 30 days');
+SELECT is((SELECT count(*) FROM mailer.event_log e JOIN mailer.feedback_log f ON f.id = e.id WHERE e.kind = 'bounced' AND e.message_id = :a), 1::bigint,
+    'event_log has it under the same id');
+SELECT pg_temp.sent_mail('{ada@example.org}') AS a2 \gset
+SELECT count(*) FROM mailer.ingest(pg_temp.bounce(pg_temp.id_of(:a2), 'ada@example.org')) \g /dev/null
+SELECT is((SELECT expires_at FROM mailer.suppression WHERE address_key = 'ada@example.org'), NULL, 'a second one suppresses without expiry');
+
+-- ── Soft bounces, delays, successes ──
+SELECT pg_temp.sent_mail('{bob@example.org}') AS b \gset
+SELECT results_eq(format($$SELECT kind, is_hard FROM mailer.ingest(pg_temp.bounce(%L, 'bob@example.org', status => '5.2.2', words => '552 5.2.2 mailbox full'))$$, pg_temp.id_of(:b)),
+    $$VALUES ('bounce', false)$$, 'a full mailbox is a soft bounce');
+SELECT results_eq(format('SELECT result, bounced_at IS NULL FROM mailer.status(%s)', :b), $$VALUES ('accepted', true)$$, 'which marks nothing');
+SELECT is_empty($$SELECT FROM mailer.suppression WHERE address_key = 'bob@example.org'$$, 'and suppresses nobody');
+SELECT results_eq(format($$SELECT kind FROM mailer.ingest(pg_temp.bounce(%L, 'bob@example.org', action => 'delayed', status => '4.4.1', words => ''))$$, pg_temp.id_of(:b)),
+    $$VALUES ('delay')$$, 'a delay is logged');
+SELECT results_eq(format($$SELECT kind FROM mailer.ingest(pg_temp.bounce(%L, 'bob@example.org', action => 'relayed', status => '2.0.0', words => ''))$$, pg_temp.id_of(:b)),
+    $$VALUES ('delivered')$$, 'so is a success');
+SELECT is((SELECT soft_count FROM mailer.address_bounce WHERE address_key = 'bob@example.org'), 0, 'which ends a row of soft bounces');
+SELECT pg_temp.soft_bounces('cy@example.org', 4, '1 day');
+SELECT is_empty($$SELECT FROM mailer.suppression WHERE address_key = 'cy@example.org'$$, 'four soft bounces within days suppress nobody');
+SELECT pg_temp.soft_bounces('dan@example.org', 4, '15 days');
+SELECT results_eq($$SELECT reason, expires_at - now() > interval '29 days' FROM mailer.suppression WHERE address_key = 'dan@example.org'$$,
+    $$VALUES ('soft_bounce', true)$$, 'over more than 14 days they do, for 30 days');
+SELECT pg_temp.sent_mail('{eve@example.org}') AS e \gset
+SELECT count(*) FROM mailer.ingest(pg_temp.bounce(pg_temp.id_of(:e), 'eve@example.org', status => '5.2.1', words => '550 5.2.1 This account is disabled')) \g /dev/null
+SELECT is_empty($$SELECT FROM mailer.suppression WHERE address_key = 'eve@example.org'$$, 'a disabled account is not a dead address');
+
+-- ── Complaints ──
+SELECT pg_temp.sent_mail('{flo@example.org}') AS f \gset
+SELECT is((SELECT array_agg(kind) FROM mailer.ingest(pg_temp.complaint(pg_temp.id_of(:f), 'flo@example.org'))), '{complaint}', 'a complaint is logged');
+SELECT results_eq($$SELECT scope, expires_at FROM mailer.suppression WHERE address_key = 'flo@example.org' ORDER BY scope$$,
+    $$VALUES ('bulk', NULL::timestamptz), ('campaigns', NULL)$$, 'and suppresses campaigns and optional notifications, without expiry');
+SELECT is((SELECT result FROM mailer.status(:f)), 'complained', 'its message is complained of');
+SELECT is_empty(format($$SELECT * FROM mailer.ingest(pg_temp.complaint(%L, 'flo@example.org', 'auth-failure'))$$, pg_temp.id_of(:f)),
+    'the report of a check that failed is not a complaint');
+
+-- ── Answers ──
+SELECT pg_temp.sent_mail('{gil@example.org}') AS g \gset
+SELECT results_eq(format($$SELECT kind, address, words FROM mailer.ingest(pg_temp.answer(%L, 'someone.else@example.org', 'Yes'))$$, pg_temp.id_of(:g)),
+    $$VALUES ('reply', 'someone.else@example.org', 'Re: S')$$, 'a reply counts whoever wrote it; its subject is kept, its text is not');
+SELECT results_eq(format('SELECT result, replied_at IS NOT NULL FROM mailer.status(%s)', :g), $$VALUES ('replied', true)$$, 'its message is replied to');
+SELECT is((SELECT array_agg(kind) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:g), 'gil@example.org', 'I am away', 'Auto-Submitted: auto-replied'))),
+    '{auto_reply}', 'an automatic answer is logged as such, never as a reply');
+SELECT pg_temp.sent_mail('{hal@example.org}') AS h \gset
+SELECT results_eq(format($$SELECT kind, is_guess FROM mailer.ingest(pg_temp.answer(%L, 'hal@example.org', 'Please unsubscribe me'))$$, pg_temp.id_of(:h)),
+    $$VALUES ('unsubscribe', true)$$, 'a short wish in a reply is taken for one');
+SELECT is((SELECT array_agg(scope || reason) FROM mailer.suppression WHERE address_key = 'hal@example.org'), '{campaignsopt_out}', 'and stops campaigns');
+SELECT ok(mailer.unsuppress('hal@example.org', 'campaigns'), 'until somebody takes it back');
+
+-- ── Several recipients ──
+SELECT pg_temp.sent_mail('{ida@example.org,joe@example.org}') AS several \gset
+SELECT results_eq(format($$SELECT address, is_guess FROM mailer.ingest(pg_temp.bounce(%L, 'joe@example.org'))$$, pg_temp.id_of(:several)),
+    $$VALUES ('joe@example.org', false)$$, 'the recipient is found by the report');
+SELECT is((SELECT array_agg(address_key) FROM mailer.suppression WHERE address_key IN ('ida@example.org', 'joe@example.org')), '{joe@example.org}',
+    'and he alone is suppressed');
+SELECT pg_temp.sent_mail('{kim@example.org,lea@example.org}') AS several2 \gset
+SELECT results_eq(format($$SELECT address, is_guess FROM mailer.ingest(pg_temp.bounce(%L, 'forwarded@elsewhere.example'))$$, pg_temp.id_of(:several2)),
+    $$VALUES ('forwarded@elsewhere.example', true)$$, 'a forwarded mail to several is a guess');
+SELECT is((SELECT result FROM mailer.status(:several2)), 'accepted', 'which marks nobody');
+SELECT pg_temp.sent_mail('{max@example.org}') AS forwarded \gset
+SELECT count(*) FROM mailer.ingest(pg_temp.bounce(pg_temp.id_of(:forwarded), 'forwarded@elsewhere.example')) \g /dev/null
+SELECT is((SELECT result FROM mailer.status(:forwarded)), 'bounced', 'to a single recipient it marks the message');
+SELECT is_empty($$SELECT FROM mailer.suppression WHERE address_key IN ('max@example.org', 'forwarded@elsewhere.example')$$, 'and suppresses nobody');
+
+-- ── What was unconfirmed ──
+SELECT pg_temp.sent_mail('{nat@example.org}', 'u') AS lost \gset
+SELECT count(*) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:lost), 'nat@example.org', 'Thanks')) \g /dev/null
+SELECT results_eq(format('SELECT state, reason, confirmed_by FROM mailer.status(%s)', :lost), $$VALUES ('sent', 'confirmed', 'reply')$$,
+    'an answer proves that an unconfirmed mail arrived');
+
+SELECT is_empty($$SELECT * FROM mailer.ingest(pg_temp.bounce('<999.0123456789abcdef@example.com>', 'zoe@example.org'), 'one')$$,
+    'a bounce of somebody else''s mail is nothing');
+SELECT is((SELECT seen FROM mailer.unmatched_feedback WHERE source = 'pipe' AND kind = 'bounce'), 1::bigint, 'but it is counted');
+SELECT throws_ok($$SELECT * FROM mailer.ingest('x', 'nobody')$$, '42704', 'there is no mailbox "nobody"');
+SELECT is((SELECT sum(violations::int) FROM mailer.verify() WHERE violations > 0), NULL, 'nothing disagrees afterwards');
+SELECT * FROM finish();
+ROLLBACK;
