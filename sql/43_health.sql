@@ -230,6 +230,7 @@ AS $$
 BEGIN
     RETURN QUERY SELECT * FROM mailer._health_locks();
     RETURN QUERY SELECT * FROM mailer._health_worker();
+    RETURN QUERY SELECT * FROM mailer._health_preparers();
     BEGIN
         RETURN QUERY SELECT * FROM mailer._health_sending();
     EXCEPTION WHEN lock_not_available THEN

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -49,6 +50,7 @@ struct Ticket {
     std::optional<std::uint64_t> fingerprint = {};  // of the same
     std::string loaded_variables = {};              // what the loader gave, as jsonb text
     std::uint64_t committed_at = 0;                 // the claim's place in the log
+    bool is_aside = false;  // its functions take long: it doesn't count as in flight for its mailbox
 };
 
 struct AttemptRow {
@@ -196,10 +198,14 @@ struct Prepared {
         temporary,    // a loader failed: retry later, attempt consumed
         failed,       // can't be rendered or composed: for good
         interrupted,  // the sender was asked to leave meanwhile: nothing happened
+        asked,        // its functions are being asked: prepare() again when turn() names it
+        postponed,    // its functions can't be asked before `until`: nothing happened
+        died,         // a function of it ended the process that ran it
     };
     Kind kind = Kind::ready;
     core::Cause cause = core::Cause::render_error;  // of cancelled and failed
     std::string detail;                             // for people
+    std::optional<Time> until;                      // of postponed
     std::string sender;                             // envelope
     std::vector<std::string> recipients;
     std::vector<int> envelope;    // their numbers in the message, from 1
@@ -217,9 +223,18 @@ public:
     virtual ~MailRoom() = default;
     // In the claim's transaction: reads what prepare() will need.
     virtual void fetch(std::span<const Ticket> tickets) = 0;
-    // No transaction is open; may run late-bound functions in short ones of its own. Never throws for a fault of the
-    // message.
+    // No transaction is open. Late-bound functions are asked meanwhile, by other processes (or, in a session, run here
+    // in short transactions of their own). Never throws for a fault of the message.
     virtual Prepared prepare(const Ticket& ticket, Time now) = 0;
+    // Goes on with what was asked. `on_begin` is called before the functions of a message may run; `may_ask`: whether
+    // any may begin.
+    struct Heard {
+        std::vector<std::uint64_t> answered;  // or can't be: prepare() them
+        std::vector<std::uint64_t> slow;      // they run, and nobody else's mail should wait for that
+    };
+    virtual Heard turn(Time, bool /*may_ask*/, const std::function<void(std::uint64_t)>& /*on_begin*/) { return {}; }
+    // Of these: gives up those that it asks for. What they answer is for nobody.
+    virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>&) { return {}; }
     virtual void forget(std::int64_t message_id) = 0;
 };
 

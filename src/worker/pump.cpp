@@ -108,7 +108,8 @@ std::optional<Time> Pump::wake_at() const {
 // A fault of the message becomes its settlement.
 void Pump::hand_out(Time now) {
     int since_turn = 0;
-    while (!unprepared_.empty() && (bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand)) {
+    hear(now);
+    while (!unprepared_.empty() && has_memory()) {
         auto it = tickets_.find(unprepared_.front());
         unprepared_.pop_front();
         if (it == tickets_.end()) continue;
@@ -121,13 +122,46 @@ void Pump::hand_out(Time now) {
         if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
             since_turn = 0;
             collect(now);
+            hear(now);
         }
     }
+    hear(now);
+}
+
+bool Pump::has_memory() const { return bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand; }
+
+// What late-bound functions have answered is composed next; who waits for one that takes long stands aside meanwhile.
+void Pump::hear(Time now) {
+    MailRoom::Heard heard =
+        mail_room_.turn(now, has_memory(), [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
+    for (std::uint64_t token : heard.slow) {
+        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, true);
+    }
+    for (std::uint64_t token : heard.answered) {
+        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, false);
+        unprepared_.push_front(token);
+    }
+}
+
+// A mailbox without a gap has room for others while a function of this message runs; the courier never opens more
+// connections than it may, whoever comes back. With a gap, the slot is this message's.
+void Pump::set_aside(Ticket& ticket, bool is_aside) {
+    if (ticket.is_aside == is_aside) return;
+    const core::MailboxFacts* known = planner_.mailbox(ticket.reservation.mailbox_id);
+    if (known == nullptr || (is_aside && known->gap > core::Duration::zero())) return;
+    core::MailboxFacts mailbox = *known;
+    mailbox.in_flight = std::max(0, mailbox.in_flight + (is_aside ? -1 : 1));
+    planner_.upsert_mailbox(mailbox);
+    ticket.is_aside = is_aside;
 }
 
 void Pump::prepare(Ticket& ticket, Time now) {
     journal_.mark(ticket.token, Phase::preparing);
     Prepared prepared = mail_room_.prepare(ticket, now);
+    if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
+        journal_.mark(ticket.token, Phase::claimed);
+        return;
+    }
     journal_.mark(ticket.token, Phase::ready);
     ticket.envelope = prepared.envelope;
     ticket.suppressed = prepared.suppressed;
@@ -226,7 +260,7 @@ InFlight Pump::in_flight() const {
     InFlight counts;
     for (const auto& [token, ticket] : tickets_) {
         ++counts.lanes[ticket.row.lane_id];
-        ++counts.mailboxes[ticket.reservation.mailbox_id];
+        if (!ticket.is_aside) ++counts.mailboxes[ticket.reservation.mailbox_id];
     }
     return counts;
 }

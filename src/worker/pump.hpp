@@ -85,6 +85,9 @@ private:
     void lose() noexcept;
     void hand_out(Time now);
     void prepare(Ticket& ticket, Time now);
+    bool has_memory() const;
+    void hear(Time now);
+    void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
     void take_back_shut(Time now);
     void take_back_outdated(Time now);

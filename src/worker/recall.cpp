@@ -43,6 +43,11 @@ bool is_switched_off(const core::MailboxFacts& mailbox, Time now) {
 void Pump::take_back(const std::set<std::uint64_t>& tokens, Time now) {
     for (std::uint64_t token : courier_.take_back(tokens))
         settlements_.push_back(unsent(tickets_.at(token), now));
+    for (std::uint64_t token : mail_room_.take_back(tokens)) {
+        Ticket& ticket = tickets_.at(token);
+        set_aside(ticket, false);
+        settlements_.push_back(unsent(ticket, now));
+    }
     std::deque<std::uint64_t> kept;
     for (std::uint64_t token : unprepared_) {
         if (!tokens.contains(token)) {

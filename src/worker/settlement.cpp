@@ -31,6 +31,9 @@ char letter(core::Fate fate) {
     return 'p';
 }
 
+// What ends its process twice would do so for ever.
+bool is_last_crash(const Ticket& ticket) { return ticket.row.crash_count + 1 >= 2; }
+
 constexpr const char* died_after_dot = "the message was sent to the final dot; the sender died before the reply";
 
 void make_final(Settlement& s, core::MessageState state, std::string reason) {
@@ -192,7 +195,21 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             break;
         }
         case Prepared::Kind::interrupted:
+        case Prepared::Kind::asked:
             return unsent(ticket, now);
+        case Prepared::Kind::postponed:
+            s = unsent(ticket, now);
+            s.due_at = std::max(now, prepared.until.value_or(now));
+            return s;
+        case Prepared::Kind::died:
+            s.due_at = now;
+            s.counts_crash = true;
+            attempt.outcome = "retry";
+            if (is_last_crash(ticket)) {
+                end(s, core::Cause::quarantined);
+                attempt.outcome = "failed";
+            }
+            break;
         case Prepared::Kind::cancelled:
             end(s, prepared.cause);
             break;
@@ -263,7 +280,7 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
         Settlement s = settlement_of_return(ticket, now);
         if (recorded->phase == Phase::preparing) {
             s.counts_crash = true;
-            if (ticket.row.crash_count + 1 >= 2) end(s, core::Cause::quarantined);
+            if (is_last_crash(ticket)) end(s, core::Cause::quarantined);
         }
         return s;
     }

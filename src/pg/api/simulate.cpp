@@ -63,7 +63,7 @@ private:
 class Simulation {
 public:
     explicit Simulation(std::uint64_t seed)
-        : late_bound_(context_, true), courier_(journal_, seed), random_(static_cast<unsigned>(seed)) {}
+        : late_bound_(context_), courier_(journal_, seed), random_(static_cast<unsigned>(seed)) {}
 
     void run(Time from, Time until, const Options& options);
 

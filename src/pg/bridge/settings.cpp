@@ -27,6 +27,7 @@ int max_attempts = 8;
 int max_age = 172800;
 int sweep_interval = 60000;
 int loader_timeout = 5000;
+int max_preparers = 4;
 int shutdown_grace_ms = 900;
 int max_message_size = 25 * 1024 * 1024;
 int max_body_memory = 64 * 1024;  // kB
@@ -209,6 +210,10 @@ void define_limits() {
                             nullptr);
     DefineCustomIntVariable("mailer.loader_timeout", "Longest time a loader or send_if function may run.", nullptr,
                             &loader_timeout, 5000, 1, 600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_preparers",
+                            "Most processes that run loader and send_if functions, over all databases.",
+                            "Each serves one role and leaves when idle; no role gets the last one beside others.",
+                            &max_preparers, 4, 1, 32, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.shutdown_grace",
                             "How long a worker that leaves waits for replies to mails that are sent completely.",
                             "What isn't answered by then is unconfirmed.", &shutdown_grace_ms, 900, 0, 60000,
@@ -301,6 +306,7 @@ Settings settings() {
     s.max_age = std::chrono::seconds{max_age};
     s.sweep_interval = milliseconds(sweep_interval);
     s.loader_timeout = milliseconds(loader_timeout);
+    s.max_preparers = max_preparers;
     s.shutdown_grace = shutdown_grace();
     s.max_message_size = max_message_size;
     s.max_body_memory = std::int64_t{max_body_memory} * 1024;

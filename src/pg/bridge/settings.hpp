@@ -29,6 +29,7 @@ struct Settings {
     core::Duration max_age{};
     core::Duration sweep_interval{};
     core::Duration loader_timeout{};
+    int max_preparers = 0;
     core::Duration shutdown_grace{};
     std::int64_t max_message_size = 0;       // bytes
     std::int64_t max_body_memory = 0;        // bytes

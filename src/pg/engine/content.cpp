@@ -40,7 +40,10 @@ core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
 StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     StoredMessage m;
     m.id = rows.bigint(i, 1);
-    m.role = static_cast<Oid>(rows.bigint(i, 2));
+    if (!rows.is_null(i, 2)) {
+        const std::vector<std::int64_t> caller = rows.bigints(i, 2);
+        m.caller = {static_cast<Oid>(caller[0]), caller[1] != 0, static_cast<Oid>(caller[2])};
+    }
     m.addresses = rows.texts(i, 3);
     m.roles = rows.text(i, 4);
     m.header_to = rows.text(i, 5);
@@ -95,10 +98,24 @@ std::vector<StoredAttachment> read_attachments(std::int64_t message_id, Attachme
     return found;
 }
 
+// Whether a background worker may connect as the role.
+#if PG_VERSION_NUM >= 170000
+#define MAILER_MAY_LOG_IN "true"
+#else
+#define MAILER_MAY_LOG_IN "r.rolcanlogin"
+#endif
+
 std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
     static Statement statement(
-        "SELECT m.message_id, CASE WHEN m.loader IS NOT NULL OR m.send_if IS NOT NULL THEN (SELECT p.oid::bigint"
-        "         FROM mailer.principal p WHERE p.id = m.principal_id AND p.system_identifier = $2) END, m.addresses, "
+        "SELECT m.message_id, CASE WHEN coalesce(m.loader, m.send_if) IS NOT NULL THEN"
+        "         (SELECT ARRAY[r.oid::bigint, (" MAILER_MAY_LOG_IN
+        " AND pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT'))::integer::bigint,"
+        "            coalesce((SELECT o.oid::bigint FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_roles o ON o.oid "
+        "= e.extowner"
+        "              WHERE e.extname = 'mailer' AND o.rolcanlogin), 0)]"
+        "          FROM mailer.principal p JOIN pg_catalog.pg_roles r ON r.oid = p.oid, pg_catalog.pg_database d"
+        "          WHERE p.id = m.principal_id AND p.system_identifier = $2 AND d.datname = current_database()) END,"
+        "       m.addresses, "
         "m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
         "c.reply_to),"
         "       m.internet_message_id, m.subject, m.body_text, m.body_html, m.template, m.variables,"

@@ -12,9 +12,16 @@
 
 namespace mailer::pg {
 
+// Whose rights the functions of a message have, as the claim's transaction sees them.
+struct Caller {
+    Oid role = InvalidOid;  // InvalidOid: its principal stands for no role here
+    bool may_connect = false;
+    Oid owner = InvalidOid;  // the extension's, if that may connect
+};
+
 struct StoredMessage {
     std::int64_t id = 0;
-    Oid role = InvalidOid;  // that queued it, if it names functions to run; none: its principal stands for no role here
+    Caller caller;  // who queued it, if it names functions to run
     std::vector<std::string> addresses;
     std::string roles;  // t, c or b for each
     std::string header_to, header_cc, reply_to;

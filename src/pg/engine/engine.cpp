@@ -55,8 +55,9 @@ public:
           queue_(transactions_, accounts_, claims_ahead),
           tokens_(transactions_, accounts_),
           fence_(transactions_),
-          late_bound_(context, is_session_),
-          mail_room_(context, transactions_, accounts_, late_bound_) {}
+          late_bound_(context),
+          preparers_(is_session_ ? nullptr : std::make_unique<Preparers>()),
+          mail_room_(context, transactions_, accounts_, late_bound_, preparers_.get()) {}
 
     std::int64_t run();
 
@@ -83,6 +84,7 @@ private:
     TokenKeeper tokens_;
     Fence fence_;
     LateBound late_bound_;
+    std::unique_ptr<Preparers> preparers_;  // none in a session
     PgMailRoom mail_room_;
     std::unique_ptr<worker::FileJournal> journal_;
     std::unique_ptr<SmtpCourier> courier_;
@@ -197,6 +199,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     core::Duration sleep = settings_.sweep_interval;
     auto consider = [&](core::Time t) { sleep = std::min(sleep, std::max(core::Duration::zero(), t - at)); };
     if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
+    if (auto answer = mail_room_.wake_at()) consider(*answer);
     if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);

@@ -10,20 +10,12 @@ extern "C" {
 #include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timeout.h"
 }
 
 namespace mailer::pg {
 
 namespace {
-
-// What the function sees of settings: the defaults of a new session, not the engine's pins.
-void set_user_settings() {
-    const char* const settings[][2] = {{"search_path", "\"$user\", public"}, {"lock_timeout", "0"}, {"jit", "off"}};
-    for (const auto& s : settings)
-        (void)set_config_option(s[0], s[1], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
 
 // A session's statement_timeout means all of its command. The function's limit takes its timer meanwhile.
 class SessionLimit {
@@ -51,33 +43,14 @@ private:
 }  // namespace
 
 void LateBound::start() {
-    if (is_session_) {
-        XactIsoLevel = XACT_READ_COMMITTED;
-        frame_.enter();
-    } else {
-        SetCurrentStatementStartTimestamp();
-        StartTransactionCommand();
-        XactIsoLevel = XACT_READ_COMMITTED;
-        if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
-    }
+    XactIsoLevel = XACT_READ_COMMITTED;
+    frame_.enter();
     PushActiveSnapshot(GetTransactionSnapshot());
 }
 
 void LateBound::finish() {
     if (ActiveSnapshotSet()) PopActiveSnapshot();
-    if (is_session_) {
-        frame_.commit();
-    } else {
-        SPI_finish();
-        CommitTransactionCommand();
-    }
-}
-
-void LateBound::roll_back() {
-    if (is_session_)
-        frame_.abort();
-    else
-        AbortCurrentTransaction();
+    frame_.commit();
 }
 
 LateBound::Answer LateBound::ask(const std::string& function, std::int64_t message_id, const std::string& variables,
@@ -113,7 +86,7 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         answer.fault = "function " + function + ": " + error.what();
         disable_timeout(STATEMENT_TIMEOUT, false);
         SetUserIdAndSecContext(caller, caller_context);
-        call([this] { roll_back(); });
+        call([this] { frame_.abort(); });
         answer.is_interrupted = is_cancelled && (of_session.is_over() || context_.should_stop());
         if (is_cancelled && !answer.is_interrupted) {
             answer.fault = "function " + function + " took longer than mailer.loader_timeout";
@@ -125,7 +98,7 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
         answer.fault = "function " + function + ": " + error.what();
         disable_timeout(STATEMENT_TIMEOUT, false);
         SetUserIdAndSecContext(caller, caller_context);
-        call([this] { roll_back(); });
+        call([this] { frame_.abort(); });
     }
     MemoryContextSwitchTo(outer);
     return answer;
@@ -133,46 +106,15 @@ LateBound::Answer LateBound::run(Wanted wanted, const std::string& function, std
 
 void LateBound::call_as(Wanted wanted, const std::string& function, std::int64_t message_id,
                         const std::string& variables, Oid role, core::Duration limit, Answer& answer) {
-    const std::string sql = "SELECT " + function + "($1, $2)";
     call([this] { start(); });
     // Inside the transaction: one that is lost takes its nest level along.
     const int guc_level = NewGUCNestLevel();
-    // By its OID: a role that took the name meanwhile is another one.
-    if (!call([&] { return OidIsValid(role) && SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)); }))
-        throw Refusal({"42704", "the role that queued the message does not exist"});
-    Oid caller = InvalidOid;
-    int caller_context = 0;
-    GetUserIdAndSecContext(&caller, &caller_context);
-
-    struct {
-        bool is_null;
-        Datum value;
-        Oid type;
-    } result{};
-    call([&] {
-        set_user_settings();
-        SetUserIdAndSecContext(role, caller_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-        enable_timeout_after(STATEMENT_TIMEOUT,
-                             static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(limit).count()));
-        Oid types[2] = {INT8OID, JSONBOID};
-        Datum values[2] = {Int64GetDatum(message_id),
-                           DirectFunctionCall1(jsonb_in, CStringGetDatum(variables.c_str()))};
-        int rc = SPI_execute_with_args(sql.c_str(), 2, types, values, nullptr, false, 2);
-        if (rc != SPI_OK_SELECT || SPI_processed != 1) elog(ERROR, "it did not return one value");
-        result.value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &result.is_null);
-        result.type = SPI_gettypeid(SPI_tuptable->tupdesc, 1);
-        // Whatever it deferred happens now, with its own rights, or not at all.
-        SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
-        disable_timeout(STATEMENT_TIMEOUT, false);
-        SetUserIdAndSecContext(caller, caller_context);
-    });
+    const LateValue value = call_late_bound({function, message_id, variables, role}, limit);
+    call([] { disable_timeout(STATEMENT_TIMEOUT, false); });
     if (wanted == Wanted::condition) {
-        if (result.type != BOOLOID) throw Refusal({"42804", "send_if must return boolean"});
-        if (!result.is_null) answer.condition = DatumGetBool(result.value);
+        answer.condition = condition_of(value);
     } else {
-        if (result.type != JSONBOID) throw Refusal({"42804", "a loader must return jsonb"});
-        if (result.is_null) throw Refusal({"22004", "the loader returned NULL"});
-        answer.variables = read_jsonb(result.value);
+        answer.variables = read_jsonb(variables_of(value));
     }
     call([this, guc_level] {
         AtEOXact_GUC(false, guc_level);

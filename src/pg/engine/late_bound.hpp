@@ -1,21 +1,21 @@
-// Late-bound content: the functions `loader` and `send_if` that a message names, run when it is about to be sent.
+// Late-bound functions in a session, for CALL mailer.run(); the worker's run in processes of their own (preparers.hpp).
 //
-// They are the user's code inside our process, so each call has a transaction of its own, the rights of the role that
-// queued and nothing else (no RESET ROLE, no deferred trigger as superuser), settings that end with it, and a time
-// limit that really works in a background worker. A function that keeps timing out is left alone for a while: its
-// messages wait, the others go.
+// They are the user's code inside this session, at its own risk. Each call has a transaction of its own, the rights of
+// the role that queued and nothing else (no RESET ROLE, no deferred trigger as superuser), settings that end with it,
+// and a time limit. A function that keeps timing out is left alone for a while: its messages wait, the others go.
 #pragma once
 
 #include "core/mail/value.hpp"
 #include "core/pace/time.hpp"
 #include "pg/engine/engine.hpp"
+#include "pg/engine/late_call.hpp"
 #include "pg/engine/transaction.hpp"
 
 namespace mailer::pg {
 
 class LateBound {
 public:
-    LateBound(EngineContext& context, bool is_session) : context_(context), is_session_(is_session) {}
+    explicit LateBound(EngineContext& context) : context_(context) {}
 
     struct Answer {
         bool is_ok = false;
@@ -41,14 +41,12 @@ private:
 
     void start();
     void finish();
-    void roll_back();
 
     struct Breaker {
         int timeouts = 0;
         core::Time open_until{};
     };
     EngineContext& context_;
-    bool is_session_;
     SessionFrame frame_;
     std::map<std::string, Breaker> breakers_;
 };

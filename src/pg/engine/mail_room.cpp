@@ -30,6 +30,7 @@ void PgMailRoom::configure(const Settings& settings) {
     settings_ = settings;
     content_.max_message_size = static_cast<std::size_t>(settings.max_message_size);
     content_.unsubscribe_url = settings.unsubscribe_url;
+    if (preparers_ != nullptr) preparers_->configure(settings.max_preparers, settings.loader_timeout);
 }
 
 void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
@@ -100,17 +101,11 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     Fetched& fetched = it->second;
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
-    if (!m.send_if.empty()) {
-        auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.role, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
-        if (!answer.condition) return fault(Prepared::Kind::temporary, "function " + m.send_if + " returned NULL");
-        if (!*answer.condition)
-            return fault(Prepared::Kind::cancelled, "function " + m.send_if + " said no", core::Cause::send_if);
-    }
-    if (!m.loader.empty()) {
-        auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.role, settings_.loader_timeout, now);
-        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
-        variables = std::move(answer.variables);
+    if (!m.send_if.empty() || !m.loader.empty()) {
+        if (!OidIsValid(m.caller.role))
+            return fault(Prepared::Kind::temporary, "the role that queued the message does not exist");
+        auto end = preparers_ != nullptr ? ask(ticket, m, variables, now) : run(m, variables, now);
+        if (end) return std::move(*end);
     }
     if (m.attachments_of && !fetch_attachments(fetched))
         return fault(Prepared::Kind::temporary, "its attachments can't be read just now");
@@ -118,6 +113,68 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     if (variables) variables->append_json(prepared.loaded_variables);
     fetched.message.attachments.clear();
     return prepared;
+}
+
+// By the processes that run users' functions: asked the first time, answered the second.
+std::optional<Prepared> PgMailRoom::ask(const worker::Ticket& ticket, const StoredMessage& m,
+                                        std::optional<core::Value>& variables, core::Time now) {
+    using Kind = Preparers::Answer::Kind;
+    auto answer = preparers_->take_answer(ticket.token);
+    if (!answer) {
+        if (m.variables_text.size() > longest_value)
+            return fault(Prepared::Kind::temporary, "its variables are larger than 16 MB");
+        Prepared waits = fault(Prepared::Kind::asked, "");
+        waits.until =
+            preparers_->ask(ticket.token, m.caller, {m.id, InvalidOid, 0, m.send_if, m.loader, m.variables_text}, now);
+        if (waits.until) waits.kind = Prepared::Kind::postponed;
+        return waits;
+    }
+    switch (answer->kind) {
+        case Kind::go:
+            variables = std::move(answer->variables);
+            return std::nullopt;
+        case Kind::no:
+            return fault(Prepared::Kind::cancelled, "function " + m.send_if + " said no", core::Cause::send_if);
+        case Kind::died:
+            return fault(Prepared::Kind::died, answer->text);
+        case Kind::fault:
+            return fault(Prepared::Kind::temporary, answer->text);
+        case Kind::postponed:
+            break;
+    }
+    Prepared later = fault(Prepared::Kind::postponed, "");
+    later.until = answer->until;
+    return later;
+}
+
+// In this session, while everything else waits.
+std::optional<Prepared> PgMailRoom::run(const StoredMessage& m, std::optional<core::Value>& variables, core::Time now) {
+    if (!m.send_if.empty()) {
+        auto answer = late_bound_.ask(m.send_if, m.id, m.variables_text, m.caller.role, settings_.loader_timeout, now);
+        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
+        if (!answer.condition) return fault(Prepared::Kind::temporary, "function " + m.send_if + " returned NULL");
+        if (!*answer.condition)
+            return fault(Prepared::Kind::cancelled, "function " + m.send_if + " said no", core::Cause::send_if);
+    }
+    if (!m.loader.empty()) {
+        auto answer = late_bound_.load(m.loader, m.id, m.variables_text, m.caller.role, settings_.loader_timeout, now);
+        if (!answer.is_ok) return fault(kind_of(answer), answer.fault);
+        variables = std::move(answer.variables);
+    }
+    return std::nullopt;
+}
+
+worker::MailRoom::Heard PgMailRoom::turn(core::Time now, bool may_ask,
+                                         const std::function<void(std::uint64_t)>& on_begin) {
+    return preparers_ != nullptr ? preparers_->turn(now, may_ask && !context_.should_stop(), on_begin) : Heard{};
+}
+
+std::vector<std::uint64_t> PgMailRoom::take_back(const std::set<std::uint64_t>& tokens) {
+    return preparers_ != nullptr ? preparers_->take_back(tokens) : std::vector<std::uint64_t>{};
+}
+
+std::optional<core::Time> PgMailRoom::wake_at() const {
+    return preparers_ != nullptr ? preparers_->wake_at() : std::nullopt;
 }
 
 // Large, so only now and in a short transaction of its own. Messages of one batch share the last one's.

@@ -8,6 +8,7 @@
 #include "pg/engine/accounts.hpp"
 #include "pg/engine/content.hpp"
 #include "pg/engine/late_bound.hpp"
+#include "pg/engine/preparers.hpp"
 #include "pg/engine/transaction.hpp"
 #include "worker/ports.hpp"
 
@@ -15,12 +16,21 @@ namespace mailer::pg {
 
 class PgMailRoom final : public worker::MailRoom {
 public:
-    PgMailRoom(EngineContext& context, Transactions& transactions, Accounts& accounts, LateBound& late_bound)
-        : context_(context), transactions_(transactions), accounts_(accounts), late_bound_(late_bound) {}
+    // `preparers` run late-bound functions; null: they run here, in `late_bound` (a session's own risk).
+    PgMailRoom(EngineContext& context, Transactions& transactions, Accounts& accounts, LateBound& late_bound,
+               Preparers* preparers = nullptr)
+        : context_(context),
+          transactions_(transactions),
+          accounts_(accounts),
+          late_bound_(late_bound),
+          preparers_(preparers) {}
 
     void configure(const Settings& settings);
     void fetch(std::span<const worker::Ticket> tickets) override;
     worker::Prepared prepare(const worker::Ticket& ticket, core::Time now) override;
+    Heard turn(core::Time now, bool may_ask, const std::function<void(std::uint64_t)>& on_begin) override;
+    std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
+    std::optional<core::Time> wake_at() const;  // turn() must be called then
     void forget(std::int64_t message_id) override { fetched_.erase(message_id); }
 
 private:
@@ -29,6 +39,11 @@ private:
         std::set<int> settled;  // recipients that earlier tries accepted or refused
         std::set<int> suppressed;
     };
+    // Nothing: go on, with `variables` if a loader gave any.
+    std::optional<worker::Prepared> ask(const worker::Ticket& ticket, const StoredMessage& message,
+                                        std::optional<core::Value>& variables, core::Time now);
+    std::optional<worker::Prepared> run(const StoredMessage& message, std::optional<core::Value>& variables,
+                                        core::Time now);
     bool fetch_attachments(Fetched& fetched);
     void date_messages(std::span<const worker::Ticket> tickets);
     void fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now);
@@ -41,6 +56,7 @@ private:
     std::optional<std::int64_t> attachments_of_;  // whose attachments_ are
     std::vector<StoredAttachment> attachments_;
     LateBound& late_bound_;
+    Preparers* preparers_;
     Settings settings_;
     ContentOptions content_;
     TemplateCache templates_;

@@ -8,6 +8,7 @@
 #include "pg/enqueue/call_defaults.hpp"
 #include "pg/server/ddl_hooks.hpp"
 #include "pg/server/launcher.hpp"
+#include "pg/server/preparer_slots.hpp"
 #include "pg/server/shared.hpp"
 #include "pg/server/wake.hpp"
 
@@ -28,6 +29,7 @@ void _PG_init(void) {
     install_call_defaults();
     if (!process_shared_preload_libraries_in_progress) return;
     request_shared_memory();
+    request_preparer_memory();
     register_launcher();
     install_ddl_hooks();
 }

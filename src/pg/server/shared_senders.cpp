@@ -4,6 +4,7 @@
 // lock; so who asks it to stay away either finds it there, and waits, or can be sure that it sees the request before it
 // connects. A pid in a slot is that of a living process: it signs out before it ends, and when one dies without, the
 // postmaster resets all of this.
+#include "pg/server/preparer_slots.hpp"
 #include "pg/server/shared_area.hpp"
 
 #include <cstring>
@@ -93,6 +94,7 @@ void ask_to_stay_away(Oid database) noexcept {
     ++slot->stay_away_count;
     tell_to_leave(slot);
     unlock(slot);
+    end_preparers(database);  // after that: the sender must know why they end
 }
 
 void end_stay_away(Oid database) noexcept {
@@ -130,6 +132,7 @@ ConditionVariable* who_is_there(Oid database) noexcept {
         if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker) left = &slot->left;
         unlock(slot);
     }
+    if (left == nullptr) left = preparers_there(database);
     if (left != nullptr) return left;
     LWLockAcquire(area()->directory, LW_SHARED);
     if (area()->probe_database == database && area()->probe_pid != 0) left = &area()->probe_left;

@@ -1,0 +1,98 @@
+// The sender's side of the preparers: asks the processes that run users' functions, and hears them. Nothing here waits.
+//
+// Whose turn it is, is RoleLines' to say; how many processes there may be, the slots' (preparer_slots.hpp). What is
+// added here is time: a function that outlives its limit is cancelled by its own process; one that won't be cancelled
+// has its process ended by SIGTERM; a process that ignores that is left to itself and reported, never killed.
+#pragma once
+
+#include <functional>
+#include <set>
+
+#include "core/mail/value.hpp"
+#include "pg/engine/content.hpp"
+#include "pg/server/preparer_exchange.hpp"
+#include "worker/ports.hpp"
+#include "worker/role_lines.hpp"
+
+extern "C" {
+#include "postmaster/bgworker.h"
+}
+
+namespace mailer::pg {
+
+class Preparers {
+public:
+    using Token = std::uint64_t;
+
+    Preparers();
+    ~Preparers();  // lets go of all of them
+    Preparers(const Preparers&) = delete;
+    Preparers& operator=(const Preparers&) = delete;
+
+    void configure(int limit, core::Duration loader_timeout);
+
+    // Takes the question, to be asked soon; or not, and says when to come again.
+    std::optional<core::Time> ask(Token token, const Caller& caller, Question question, core::Time now);
+
+    struct Answer {
+        enum class Kind { go, no, fault, died, postponed };
+        Kind kind = Kind::fault;
+        std::string text;                      // for people
+        std::optional<core::Value> variables;  // of go, with a loader
+        core::Time until{};                    // of postponed
+    };
+    using Heard = worker::MailRoom::Heard;
+    // One round: takes answers, ends what is over its time, asks the next. See worker/ports.hpp.
+    Heard turn(core::Time now, bool may_ask, const std::function<void(Token)>& on_begin);
+    std::optional<Answer> take_answer(Token token);
+
+    // These are nobody's any more; what runs is cancelled.
+    std::vector<Token> take_back(const std::set<Token>& tokens);
+    // turn() must be called then, at the latest.
+    std::optional<core::Time> wake_at() const;
+
+private:
+    struct Asked {
+        Caller caller;
+        Question question;
+    };
+    struct Process {
+        PreparerKey key;
+        BackgroundWorkerHandle* handle = nullptr;
+        Oid role = InvalidOid;
+        bool is_up = false;
+        // Of the question at hand.
+        bool is_busy = false;
+        std::optional<Token> token;  // none, and busy: it was called off
+        std::string functions;       // for people
+        core::Time asked_at{}, deadline{};
+        bool is_told_slow = false;
+        bool is_ended = false;  // told to end
+        std::optional<Outgoing> outgoing;
+        Incoming incoming;
+    };
+    void look_at(Process& process, core::Time now);
+    void hear(Process& process, core::Time now);
+    void watch_time(Process& process, core::Time now);
+    void bury(Process& process, core::Time now);
+    void finish(Process& process, worker::RoleLines::End how, core::Time now);
+    void answer(Token token, Answer answer);
+    void ask_next(Process& process, core::Time now, const std::function<void(Token)>& on_begin);
+    void start_processes(core::Time now);
+    void withdraw_wishes(core::Time now);
+    bool start_process(Oid role, core::Time now);
+    void count_processes(Oid role);
+
+    int limit_ = 1;
+    core::Duration timeout_{};
+    Heard heard_;  // since turn() returned last
+    worker::RoleLines lines_;
+    std::unordered_map<Token, Asked> asked_;  // in line
+    std::unordered_map<Token, Answer> answers_;
+    std::vector<std::unique_ptr<Process>> processes_;
+    std::map<Oid, core::Time> wishes_;  // roles for which a slot is waited for, and when it was wanted last
+    core::Time refused_until_{};        // no process could be had
+    std::map<Oid, Caller> callers_;     // of roles that were in line, as last seen
+};
+
+}  // namespace mailer::pg
