@@ -24,6 +24,11 @@ Duration RoleLines::expected_wait(const Line& line, std::size_t ahead) {
     return line.mean * static_cast<std::int64_t>(ahead) / std::max(1, line.processes);
 }
 
+core::Time RoleLines::standing_since(const Line& line) {
+    const Time since = line.waiting.front().since;
+    return line.mean < prompt_below ? std::max(since, line.answered_at) : since;
+}
+
 // One behind the other, as the line would have served them: a thousand that came back together would be claimed for
 // nothing, all but a few, again and again.
 core::Time RoleLines::come_again(Line& line, Time now) {
@@ -56,7 +61,7 @@ std::vector<RoleLines::Postponed> RoleLines::tired(Time now) {
     std::vector<Postponed> out;
     for (auto& [role, line] : lines_) {
         const bool is_alone = now < line.alone_until;
-        while (!line.waiting.empty() && (is_alone || line.waiting.front().since + patience <= now)) {
+        while (!line.waiting.empty() && (is_alone || standing_since(line) + patience <= now)) {
             const Token token = line.waiting.front().token;
             out.push_back({token, come_again(line, now)});
             line.waiting.pop_front();
@@ -84,6 +89,7 @@ void RoleLines::ended(Role role, End how, Duration took, Time now) {
     if (how == End::called_off) return;
     if (how != End::died) line.mean = line.mean == Duration{0} ? took : (line.mean * 7 + took) / 8;
     if (how == End::answered) {
+        line.answered_at = now;
         // A prompt answer pays for one trouble, no more: who alternates is still left alone every other time.
         if (took < prompt_below && line.troubles > 0 && now >= line.alone_until) --line.troubles;
         return;
@@ -135,7 +141,7 @@ std::optional<core::Time> RoleLines::next_tired() const {
     std::optional<Time> at;
     for (const auto& [role, line] : lines_) {
         if (line.waiting.empty()) continue;
-        const Time t = line.waiting.front().since + patience;
+        const Time t = standing_since(line) + patience;
         if (!at || t < *at) at = t;
     }
     return at;

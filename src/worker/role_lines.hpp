@@ -39,7 +39,8 @@ public:
     // Puts the message in its role's line. Or not, if it would wait for too long: then when to come again.
     std::optional<Time> join(Role role, Token token, Time now);
     void leave(Token token);
-    // Of those in line, what has waited for too long: each with the time to come again. They are out of it.
+    // Of those in line, what has waited for too long: each with the time to come again. They are out of it. A line of
+    // prompt functions that moves keeps them: then it is the sender that is busy.
     struct Postponed {
         Token token;
         Time until;
@@ -71,10 +72,13 @@ private:
         int running = 0;
         core::Duration mean{0};  // of an answer, lately
         int troubles = 0;        // in a row
+        Time answered_at = Time::min();
         Time alone_until = Time::min();
         Time promised_until = Time::min();  // to those who are to come again
         Time last_at = Time::min();
     };
+    // From when on whoever is first in it has waited without anything happening.
+    static Time standing_since(const Line& line);
     static core::Duration expected_wait(const Line& line, std::size_t ahead);
     static Time come_again(Line& line, Time now);
 

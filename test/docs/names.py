@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 top = Path(__file__).resolve().parents[2]
-pages = [top / n for n in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "src/README.md", "test/fault/README.md")]
+pages = [top / n for n in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "src/README.md", "test/fault/README.md")]
 pages = [p for p in pages if p.exists()] + sorted((top / "doc").rglob("*.md"))
 sources = {p: p.read_text(encoding="utf-8") for p in sorted((top / "src").rglob("*.?pp"))}
 all_source = "\n".join(sources.values())

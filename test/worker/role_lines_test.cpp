@@ -69,6 +69,19 @@ TEST(RoleLines, WhoHasWaitedTooLongIsSentBack) {
     EXPECT_FALSE(lines.join(alice, 1, start + 1s)) << "L1: it may come again";
 }
 
+TEST(RoleLines, ALineOfPromptFunctionsThatMovesKeepsThoseInIt) {
+    RoleLines lines;
+    teach(lines, alice, 100us);
+    EXPECT_FALSE(lines.join(alice, 1, start));
+    EXPECT_FALSE(lines.join(alice, 2, start));
+    EXPECT_EQ(lines.next(alice, start), 1u);
+    lines.began(alice);
+    lines.ended(alice, End::answered, 100us, start + 90ms);
+    EXPECT_TRUE(lines.tired(start + 150ms).empty());
+    EXPECT_EQ(lines.next_tired(), start + 190ms);
+    EXPECT_EQ(lines.tired(start + 190ms).size(), 1u);
+}
+
 TEST(RoleLines, ARoleThatTakesTooLongIsLeftAloneForLongerEachTime) {
     RoleLines lines;
     core::Time at = start;

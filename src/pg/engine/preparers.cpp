@@ -154,7 +154,9 @@ void Preparers::hear(Process& process, Time now) {
     if (!is_complete) return wake_preparer(slot);
     const Reply reply = unpacked_reply(process.incoming.take());
     const std::optional<Token> token = process.token;
-    finish(process, reply.kind == Reply::Kind::overtime ? RoleLines::End::overtime : RoleLines::End::answered, now);
+    // As the process itself measured it: how long the sender was busy elsewhere is not the function's.
+    finish(process, reply.kind == Reply::Kind::overtime ? RoleLines::End::overtime : RoleLines::End::answered,
+           Duration(reply.took_us), now);
     if (!token) return;
     Answer said;
     said.kind = reply.kind == Reply::Kind::go   ? Answer::Kind::go
@@ -187,7 +189,7 @@ void Preparers::watch_time(Process& process, Time now) {
         detach_stuck(process.key);
         const std::string text =
             process.functions + " took longer than mailer.loader_timeout, and its process won't end";
-        finish(process, RoleLines::End::overtime, now);
+        finish(process, RoleLines::End::overtime, now - process.asked_at, now);
         if (token) answer(*token, {Answer::Kind::died, text, {}, {}});
         process.key.slot = -1;
         if (process.handle != nullptr) pfree(std::exchange(process.handle, nullptr));
@@ -206,7 +208,7 @@ void Preparers::bury(Process& process, Time now) {
         const std::string text =
             is_overtime ? process.functions + " took longer than mailer.loader_timeout and could not be cancelled"
                         : process.functions + " ended the process that ran it";
-        finish(process, is_overtime ? RoleLines::End::overtime : RoleLines::End::died, now);
+        finish(process, is_overtime ? RoleLines::End::overtime : RoleLines::End::died, now - process.asked_at, now);
         if (token) answer(*token, {Answer::Kind::died, text, {}, {}});
     } else if (!process.is_up) {
         lines_.began(process.role);
@@ -217,9 +219,9 @@ void Preparers::bury(Process& process, Time now) {
     count_processes(process.role);
 }
 
-void Preparers::finish(Process& process, RoleLines::End how, Time now) {
+void Preparers::finish(Process& process, RoleLines::End how, Duration took, Time now) {
     note_question(process.key, 0);
-    lines_.ended(process.role, process.token ? how : RoleLines::End::called_off, now - process.asked_at, now);
+    lines_.ended(process.role, process.token ? how : RoleLines::End::called_off, took, now);
     process.is_busy = false;
     process.token.reset();
     process.outgoing.reset();

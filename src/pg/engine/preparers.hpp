@@ -75,7 +75,7 @@ private:
     void hear(Process& process, core::Time now);
     void watch_time(Process& process, core::Time now);
     void bury(Process& process, core::Time now);
-    void finish(Process& process, worker::RoleLines::End how, core::Time now);
+    void finish(Process& process, worker::RoleLines::End how, core::Duration took, core::Time now);
     void answer(Token token, Answer answer);
     void ask_next(Process& process, core::Time now, const std::function<void(Token)>& on_begin);
     void start_processes(core::Time now);

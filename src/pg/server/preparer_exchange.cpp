@@ -60,8 +60,9 @@ Question unpacked_question(std::string_view octets) {
 
 std::string packed(const Reply& reply) {
     std::string octets;
-    octets.reserve(sizeof reply.kind + reply.octets.size());
+    octets.reserve(sizeof reply + reply.octets.size());
     put(octets, reply.kind);
+    put(octets, reply.took_us);
     octets += reply.octets;
     return octets;
 }
@@ -69,6 +70,7 @@ std::string packed(const Reply& reply) {
 Reply unpacked_reply(std::string_view octets) {
     Reply reply;
     reply.kind = take<Reply::Kind>(octets);
+    reply.took_us = take<std::int64_t>(octets);
     reply.octets = octets;
     return reply;
 }

@@ -26,6 +26,7 @@ struct Reply {
     };
     Kind kind = Kind::fault;
     std::string octets;
+    std::int64_t took_us = 0;  // the functions and what was left to clean up
 };
 
 std::string packed(const Question& question);

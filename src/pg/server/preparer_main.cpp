@@ -108,8 +108,9 @@ Reply answer_to(const Question& question) {
     Reply reply;
     try {
         std::string variables;
-        if (!run_functions(question, &running, variables)) return {Reply::Kind::no, {}};
-        return {Reply::Kind::go, std::move(variables)};
+        reply.kind = run_functions(question, &running, variables) ? Reply::Kind::go : Reply::Kind::no;
+        reply.octets = std::move(variables);
+        return reply;
     } catch (const PgError& error) {
         const bool is_overtime = error.sqlstate() == ERRCODE_QUERY_CANCELED && is_over(began, question.limit_us);
         reply.kind = is_overtime ? Reply::Kind::overtime : Reply::Kind::fault;
@@ -204,12 +205,14 @@ void serve() {
         const Question question = unpacked_question(listen());
         report(question);
         MemoryContextSwitchTo(of_the_question);
+        const TimestampTz began = GetCurrentTimestamp();
         Reply reply = answer_to(question);
         call([] {
             clean_up();
             pgstat_report_activity(STATE_IDLE, nullptr);
             (void)pgstat_report_stat(false);
         });
+        reply.took_us = std::max<std::int64_t>(1, GetCurrentTimestamp() - began);
         say(packed(reply));
     }
 }
