@@ -16,6 +16,7 @@ CREATE TABLE lane (
     CONSTRAINT "a batch's lane names its batch" CHECK ((kind = 'b') = (batch_id IS NOT NULL)),
     CONSTRAINT "a stream is known by its pool" CHECK ((kind = 's') = (pool_key IS NOT NULL)),
     CONSTRAINT "a tenant has one stream for a pool" UNIQUE (tenant_id, pool_key),
+    CONSTRAINT "gap is 0 to 100 years" CHECK (extract(epoch FROM gap) BETWEEN 0 AND 3155760000),
     CONSTRAINT "a pool names at least one mailbox" CHECK (cardinality(pool) > 0)
 );
 COMMENT ON TABLE lane IS 'A line in which messages wait: one per campaign, per gapped batch, and per tenant and pool of mailboxes for all other mail';
@@ -78,6 +79,9 @@ CREATE TABLE message (
     loaded_variables  jsonb,
     purged_at         timestamptz,
     CONSTRAINT "kind is n normal or w warm-up" CHECK (kind IN ('n', 'w')),
+    CONSTRAINT "send_at is a time from 1970 to 9999" CHECK (send_at >= '1970-01-01 00:00:00+00' AND send_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT "expires_at is a time from 1970 to 9999" CHECK (expires_at >= '1970-01-01 00:00:00+00' AND expires_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT "subject is at most 64 kB" CHECK (octet_length(subject) <= 65536),
     CONSTRAINT "there are 1 to 100 recipients" CHECK (cardinality(addresses) BETWEEN 1 AND 100),
     CONSTRAINT "every address has a role: t to, c cc, b bcc" CHECK (length(roles) = cardinality(addresses) AND roles ~ '^[tcb]+$'),
     CONSTRAINT "a key has the hash of what it stands for" CHECK ((idempotency_key IS NULL) = (content_hash IS NULL)),
@@ -135,6 +139,8 @@ CREATE TABLE queue_entry (
     age_from      timestamptz,
     CONSTRAINT "state is p pending or s sending" CHECK (state IN ('p', 's')),
     CONSTRAINT "priority is 0 to 4" CHECK (priority BETWEEN 0 AND 4),
+    CONSTRAINT "due_at is a time from 1970 to 9999" CHECK (due_at >= '1970-01-01 00:00:00+00' AND due_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT "expires_at is a time from 1970 to 9999" CHECK (expires_at >= '1970-01-01 00:00:00+00' AND expires_at < '10000-01-01 00:00:00+00'),
     CONSTRAINT "counts are not negative" CHECK (attempt_count >= 0 AND try_count >= attempt_count AND crash_count >= 0),
     CONSTRAINT "a row is claimed iff it has a token, a mailbox, a time and a reserved day" CHECK (
         (state = 's') = (token IS NOT NULL) AND (token IS NULL) = (mailbox_id IS NULL)

@@ -10,7 +10,7 @@ CREATE TABLE batch_entry (
     label      text,
     gap        interval NOT NULL DEFAULT '0',
     created_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT "gap is not negative" CHECK (gap >= interval '0')
+    CONSTRAINT "gap is 0 to 100 years" CHECK (extract(epoch FROM gap) BETWEEN 0 AND 3155760000)
 );
 CREATE INDEX batch_entry_time ON batch_entry USING brin (created_at) WITH (autosummarize = on);
 CREATE INDEX batch_entry_label ON batch_entry (label) WHERE label IS NOT NULL;
@@ -40,9 +40,11 @@ CREATE TABLE campaign (
     completed_at timestamptz,
     CONSTRAINT "state is d draft, r running, p paused, c completed or x cancelled" CHECK (state IN ('d', 'r', 'p', 'c', 'x')),
     CONSTRAINT "allowed_days is a non-empty set of weekdays, bit 0 Monday" CHECK (allowed_days BETWEEN 1 AND 127),
-    CONSTRAINT "gap is not negative" CHECK (gap >= interval '0'),
+    CONSTRAINT "gap is 0 to 100 years" CHECK (extract(epoch FROM gap) BETWEEN 0 AND 3155760000),
+    CONSTRAINT "jitter is 0 to 0.9" CHECK (jitter >= 0 AND jitter <= 0.9),
+    CONSTRAINT "starts_at is a time from 1970 to 9999" CHECK (starts_at >= '1970-01-01 00:00:00+00' AND starts_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "list is 1 to 200 characters" CHECK (length(list) BETWEEN 1 AND 200),
-    CONSTRAINT "jitter is at least 0 and below 1" CHECK (jitter >= 0 AND jitter < 1),
     CONSTRAINT "max_per_day is positive" CHECK (max_per_day > 0),
     CONSTRAINT "the window is to the minute" CHECK (extract(second FROM window_start) = 0 AND extract(second FROM window_end) = 0),
     CONSTRAINT "completed_at is there iff completed" CHECK ((state = 'c') = (completed_at IS NOT NULL))
@@ -88,6 +90,7 @@ CREATE TABLE suppression (
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL,
     PRIMARY KEY (address_key, scope),
+    CONSTRAINT "expires_at is a time from 1970 to 9999" CHECK (expires_at >= '1970-01-01 00:00:00+00' AND expires_at < '10000-01-01 00:00:00+00'),
     CONSTRAINT "scope is all, bulk, campaigns, list:NAME, category:NAME or campaign:ID"
         CHECK (scope ~ '^(all|bulk|campaigns|list:.+|category:.+|campaign:[0-9]+)$')
 );

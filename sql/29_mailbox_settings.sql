@@ -238,7 +238,11 @@ BEGIN
             MESSAGE = 'only members of pg_read_server_files may set password_file, ca_file, client_cert_file and client_key_file',
             HINT = 'Set the password with mailer.mailbox_set_password() instead.';
     END IF;
-    box := jsonb_populate_record(old, settings);
+    BEGIN
+        box := jsonb_populate_record(old, settings);
+    EXCEPTION WHEN data_exception THEN
+        PERFORM mailer._refuse('a setting has a value of another type', detail => left(SQLERRM, 200));
+    END;
 
     box.name := btrim(box.name);
     IF settings ? 'host' THEN
@@ -246,6 +250,7 @@ BEGIN
     END IF;
     -- Port 465 speaks TLS from the first octet (RFC 8314): with STARTTLS both sides would wait for the other.
     box.tls := COALESCE(box.tls, CASE WHEN box.port = 465 THEN 'implicit' ELSE 'starttls' END);
+    PERFORM mailer._check_mailbox_bounds(box);
     PERFORM mailer._check_host(box.host, box.port);
     PERFORM mailer._check_listening(box);
     IF settings ? 'from_address' AND box.from_address IS NOT NULL THEN

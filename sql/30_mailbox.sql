@@ -113,7 +113,7 @@ username: for the login; the password is set with mailer.mailbox_set_password().
 daily_limit: most mails in a local calendar day, warm-up included. gap: least time between two mails. max_connections: at once (1).
 timezone: whose days count; NULL takes mailer.timezone and is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
 ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step).
-Errors: 42710 the name is taken, 22023 a bad value, 23514 a value out of range, 42501 the host is not in mailer.allowed_hosts.
+Errors: 42710 the name is taken, 22023 a bad value or one out of range, 42501 the host is not in mailer.allowed_hosts.
 More settings: mailer.mailbox_alter().';
 
 -- Whoever may name another server must not get the password of the old one by it.
@@ -198,7 +198,7 @@ login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_f
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
 max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, provider, secret_expires_at
 (of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders.
-Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 23514 a value out of range,
+Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value,
 42501 the host is not allowed, or a file (password_file, ca_file, client_cert_file, client_key_file) without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
@@ -208,6 +208,7 @@ AS $$
 DECLARE
     box_id bigint := mailer._mailbox_id(mailbox_set_password.name);
 BEGIN
+    PERFORM mailer._check_text('password', mailbox_set_password.password, 65536);
     IF mailbox_set_password.password IS NULL THEN
         DELETE FROM mailer.mailbox_secret s WHERE s.mailbox_id = box_id;
     ELSE
@@ -232,7 +233,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     box_id bigint := mailer._mailbox_id(mailbox_pause.name);
-    why text := COALESCE(NULLIF(btrim(mailbox_pause.reason), ''), 'no reason given');
+    why text := mailer._reason(mailbox_pause.reason);
 BEGIN
     UPDATE mailer.mailbox b SET paused_at = COALESCE(b.paused_at, mailer._now()), pause_reason = why WHERE b.mailbox_id = box_id;
     PERFORM mailer._log_event('mailbox_paused', jsonb_build_object('reason', why), mailbox_id => box_id);

@@ -94,6 +94,8 @@ DECLARE
     new_lane bigint;
 BEGIN
     PERFORM mailer._check_campaign(campaign_create.template, campaign_create.headers);
+    PERFORM mailer._check_pace(campaign_create.name, campaign_create.window_start, campaign_create.window_end, campaign_create.gap,
+        campaign_create.jitter, campaign_create.max_per_day, campaign_create.starts_at);
     INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
     RETURNING lane_id INTO new_lane;
     INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
@@ -123,7 +125,7 @@ window_start, window_end: local times between which it sends, to the minute; equ
 allowed_days: weekdays of the window''s start. gap: between two mails, varied by ± jitter (a fraction). max_per_day: most mails a day of the window.
 timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
 list: the mailing list that the link in its mails unsubscribes from; NULL: from all campaigns. Mails see the link as {{unsubscribe_url}} too.
-Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value, 23514 a value out of range.';
+Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value or one out of range.';
 
 CREATE FUNCTION _check_campaign(template text, headers jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -164,11 +166,13 @@ BEGIN
     END IF;
     old := mailer._campaign_to_change(campaign_alter.campaign_id, '{d,r,p,c}', 'altered');
 
-    new_row := jsonb_populate_record(old, settings - 'mailboxes' - 'allowed_days');
+    new_row := mailer._campaign_with(old, settings);
     IF settings ? 'allowed_days' THEN
         new_row.allowed_days := mailer._weekdays(mailer._text_array(settings, 'allowed_days'));
     END IF;
     PERFORM mailer._check_campaign(new_row.template, new_row.headers);
+    PERFORM mailer._check_pace(new_row.name, new_row.window_start, new_row.window_end, new_row.gap, new_row.jitter, new_row.max_per_day,
+        new_row.starts_at);
     BEGIN
         UPDATE mailer.campaign c
         SET name = new_row.name, template = new_row.template, window_start = new_row.window_start,
@@ -197,7 +201,7 @@ $$;
 COMMENT ON FUNCTION campaign_alter(bigint, jsonb) IS
 'Changes settings of a campaign from its next slot on: a JSON object of parameter names of mailer.campaign_create() and values.
 Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list.
-Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 23514 out of range, 55000 it is cancelled.';
+Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 55000 it is cancelled.';
 
 CREATE FUNCTION _text_array(settings jsonb, key text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -254,7 +258,7 @@ LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_pause.campaign_id, '{r}', 'paused'),
-        'p', COALESCE(NULLIF(btrim(campaign_pause.reason), ''), 'no reason given'), 'campaign_paused');
+        'p', mailer._reason(campaign_pause.reason), 'campaign_paused');
 END;
 $$;
 COMMENT ON FUNCTION campaign_pause(bigint, text) IS
@@ -284,7 +288,7 @@ BEGIN
     old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
     PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'),
         'campaign_cancelled', by_role => mailer._caller_name());
-    PERFORM mailer._change_campaign(old, 'x', COALESCE(NULLIF(btrim(campaign_cancel.reason), ''), 'no reason given'),
+    PERFORM mailer._change_campaign(old, 'x', mailer._reason(campaign_cancel.reason),
         'campaign_cancelled');
 END;
 $$;

@@ -10,6 +10,7 @@ DECLARE
     bare text := mailer._bare_address(COALESCE(suppress.address, ''), 'address');
 BEGIN
     PERFORM mailer._check_scope(suppress.scope);
+    PERFORM mailer._check_text('reason', suppress.reason, 10000), mailer._check_time('expires_at', suppress.expires_at);
     INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, created_by)
     VALUES (mailer._address_key(bare), suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), mailer._caller_name())
     ON CONFLICT (address_key, scope) DO UPDATE
@@ -51,6 +52,7 @@ CREATE FUNCTION _check_scope(scope text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
+    PERFORM mailer._check_text('scope', scope, 1000);
     IF scope IS NULL OR scope !~ '^(all|bulk|campaigns|list:.+|category:.+|campaign:[0-9]+)$' THEN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',

@@ -7,7 +7,7 @@ CREATE FUNCTION pause(reason text) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    why text := COALESCE(NULLIF(btrim(pause.reason), ''), 'no reason given');
+    why text := mailer._reason(pause.reason);
 BEGIN
     INSERT INTO mailer.control (paused_at, paused_by, pause_reason) VALUES (mailer._now(), mailer._caller_name(), why)
     ON CONFLICT (is_only_row) DO UPDATE SET pause_reason = excluded.pause_reason, paused_by = excluded.paused_by;

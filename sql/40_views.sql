@@ -174,7 +174,7 @@ SELECT q.message_id,
            WHEN c.state = 'x' THEN 'nothing: its campaign is cancelled'
            WHEN b.pause_reason IS NOT NULL THEN 'mailbox paused: ' || b.pause_reason
            WHEN q.due_at > mailer._now() THEN
-               'due at ' || to_char(q.due_at AT TIME ZONE COALESCE(c.timezone, current_setting('TimeZone')), 'YYYY-MM-DD HH24:MI:SS')
+               'due at ' || to_char(q.due_at AT TIME ZONE COALESCE(mailer._known_zone(c.timezone), current_setting('TimeZone')), 'YYYY-MM-DD HH24:MI:SS')
                          || ' ' || COALESCE(c.timezone, current_setting('TimeZone'))
            WHEN t.breaker_until > mailer._now() THEN 'mailbox in trouble: ' || t.breaker_reason
            WHEN l.kind = 'c' THEN 'its slot, in the campaign''s window, gap and caps: mailer.explain(message_id) says when'
@@ -240,8 +240,9 @@ SELECT b.name AS mailbox,
        b.paused_at,
        b.mailbox_id
 FROM mailer.mailbox b
-CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE b.timezone)::date AS today) z
-CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, b.ramp_start + GREATEST(z.today - b.ramp_from, 0) * b.ramp_step) AS day_limit) n
+CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE mailer._known_zone(b.timezone))::date AS today) z
+CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, CASE WHEN b.ramp_start IS NOT NULL THEN LEAST(1000000000, b.ramp_start::bigint
+    + CASE WHEN isfinite(b.ramp_from) THEN GREATEST(z.today - b.ramp_from, 0) ELSE 0 END::bigint * b.ramp_step) END)::integer AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
 LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id;

@@ -179,8 +179,8 @@ COMMENT ON TYPE campaign_summary IS 'What mailer.campaign_status() tells of a ca
 CREATE FUNCTION _campaign_day(c mailer.campaign, at timestamptz) RETURNS date
 LANGUAGE sql STABLE
 AS $$
-    SELECT (at AT TIME ZONE c.timezone)::date
-           - CASE WHEN c.window_end <= c.window_start AND (at AT TIME ZONE c.timezone)::time < c.window_end THEN 1 ELSE 0 END
+    SELECT (at AT TIME ZONE mailer._known_zone(c.timezone))::date
+           - CASE WHEN c.window_end <= c.window_start AND (at AT TIME ZONE mailer._known_zone(c.timezone))::time < c.window_end THEN 1 ELSE 0 END
 $$;
 COMMENT ON FUNCTION _campaign_day(campaign, timestamptz) IS 'The campaign''s day at a time: that on which the window that is open, or opens next, starts';
 

@@ -262,10 +262,10 @@ BEGIN
         )
         SELECT format('mailbox %s on %s', s.mailbox_id, s.day) AS what
         FROM (
-            SELECT a.mailbox_id, (a.started_at AT TIME ZONE b.timezone)::date AS day, count(*) AS mails
+            SELECT a.mailbox_id, (a.started_at AT TIME ZONE mailer._known_zone(b.timezone))::date AS day, count(*) AS mails
             FROM mailer.attempt a JOIN box b ON b.mailbox_id = a.mailbox_id
             WHERE a.finished_at >= since AND a.outcome IN ('sent', 'unconfirmed')
-              AND (a.started_at AT TIME ZONE b.timezone)::time >= '00:01'
+              AND (a.started_at AT TIME ZONE mailer._known_zone(b.timezone))::time >= '00:01'
               AND (b.rule_since IS NULL OR a.started_at >= b.rule_since)
             GROUP BY 1, 2
         ) s
@@ -329,7 +329,7 @@ BEGIN
         WHERE a.finished_at >= since AND a.dot_at IS NOT NULL AND (r.at IS NULL OR a.started_at >= r.at)
           AND NOT EXISTS (
               SELECT FROM (VALUES (a.started_at), (a.started_at - grace)) t(at)
-              CROSS JOIN LATERAL (SELECT (t.at AT TIME ZONE c.timezone)::time AS clock,
+              CROSS JOIN LATERAL (SELECT (t.at AT TIME ZONE mailer._known_zone(c.timezone))::time AS clock,
                                          extract(isodow FROM mailer._campaign_day(c, t.at))::integer - 1 AS weekday) z
               WHERE c.allowed_days & (1 << z.weekday) <> 0
                 AND CASE WHEN c.window_start < c.window_end THEN z.clock >= c.window_start AND z.clock < c.window_end

@@ -158,7 +158,7 @@ BEGIN
         'mailer.explain(message_id) says what a mail waits for; see view queue.'
     FROM mailer.lane l
     CROSS JOIN generate_series(0, 4) p(priority)
-    CROSS JOIN LATERAL (SELECT q.due_at FROM mailer.queue_entry q
+    CROSS JOIN LATERAL (SELECT GREATEST(q.due_at, '1970-01-01') AS due_at FROM mailer.queue_entry q
         WHERE q.lane_id = l.lane_id AND q.priority = p.priority AND q.state = 'p' ORDER BY q.due_at LIMIT 1) d
     WHERE l.kind = 's'
     HAVING min(d.due_at) < now_at - late_after;

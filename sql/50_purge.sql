@@ -58,6 +58,18 @@ END;
 $$;
 COMMENT ON FUNCTION _purge_events(timestamptz, integer) IS 'One batch of mailer.purge(): deletes the oldest events, if they are older than the cutoff';
 
+CREATE FUNCTION _purge_cutoff(older_than interval) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF older_than IS NULL THEN
+        PERFORM mailer._refuse('older_than must not be NULL', 'For example CALL mailer.purge(''90 days'').');
+    END IF;
+    RETURN mailer._now() - mailer._check_span('older_than', older_than);
+END;
+$$;
+COMMENT ON FUNCTION _purge_cutoff(interval) IS 'What was settled before this time is old enough for a purge; error 22023 for an interval that can''t be meant';
+
 CREATE FUNCTION _purge_done(older_than interval, messages bigint, notifications bigint, events bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -71,7 +83,7 @@ CREATE PROCEDURE purge(older_than interval)
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    cutoff timestamptz := mailer._now() OPERATOR(pg_catalog.-) older_than;
+    cutoff timestamptz;
     batch_size CONSTANT integer := 1000;
     message_id bigint := 0::bigint;
     item_id bigint;
@@ -80,12 +92,7 @@ DECLARE
     notifications bigint := 0::bigint;
     events bigint := 0::bigint;
 BEGIN
-    IF older_than IS NULL OR older_than OPERATOR(pg_catalog.<) interval '0' THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'invalid_parameter_value',
-            MESSAGE = 'older_than must be an interval that is not negative',
-            HINT = 'For example CALL mailer.purge(''90 days'').';
-    END IF;
+    cutoff := mailer._purge_cutoff(older_than);
     LOOP
         SELECT p.last_id, p.purged INTO message_id, in_batch FROM mailer._purge_messages(cutoff, message_id, batch_size) p;
         COMMIT;

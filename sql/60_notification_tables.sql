@@ -19,6 +19,7 @@ CREATE TABLE contact (
     locale      text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT "user_id is 1 to 200 characters" CHECK (length(user_id) BETWEEN 1 AND 200),
+    CONSTRAINT "name is at most 64 kB" CHECK (octet_length(name) <= 65536),
     CONSTRAINT "an address has its key" CHECK ((address IS NULL) = (address_key IS NULL))
 );
 CREATE INDEX contact_address ON contact (address_key) WHERE address_key IS NOT NULL;
@@ -41,9 +42,9 @@ CREATE TABLE category (
     created_at      timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "rate_limit is positive" CHECK (rate_limit > 0),
-    CONSTRAINT "rate_period is positive" CHECK (rate_period > interval '0'),
-    CONSTRAINT "mail_delay is not negative" CHECK (mail_delay >= interval '0'),
-    CONSTRAINT "collapse_window is not negative" CHECK (collapse_window >= interval '0'),
+    CONSTRAINT "rate_period is above 0 and at most 100 years" CHECK (extract(epoch FROM rate_period) > 0 AND extract(epoch FROM rate_period) <= 3155760000),
+    CONSTRAINT "mail_delay is 0 to 100 years" CHECK (extract(epoch FROM mail_delay) BETWEEN 0 AND 3155760000),
+    CONSTRAINT "collapse_window is 0 to 100 years" CHECK (extract(epoch FROM collapse_window) BETWEEN 0 AND 3155760000),
     CONSTRAINT "digest_hour is 0 to 23" CHECK (digest_hour BETWEEN 0 AND 23)
 );
 COMMENT ON TABLE category IS 'Kinds of notification that users choose about: likes, comments, … A category is there from its first use on, with these defaults';

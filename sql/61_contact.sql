@@ -26,6 +26,7 @@ DECLARE
     bare text := mailer._bare_address(contact_set.address, 'address');
 BEGIN
     PERFORM mailer._check_user(contact_set.user_id);
+    PERFORM mailer._check_text('name', contact_set.name, 65536), mailer._check_text('locale', contact_set.locale, 100);
     IF contact_set.timezone <> '' THEN
         PERFORM mailer._check_zone(contact_set.timezone);
     END IF;
@@ -100,19 +101,11 @@ CREATE FUNCTION category_set(name text, is_required boolean DEFAULT NULL, rate_l
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
-DECLARE
-    refused text;
 BEGIN
     PERFORM mailer._check_category(category_set.name);
-    refused := CASE
-        WHEN category_set.rate_limit < 0 THEN 'rate_limit must not be negative'
-        WHEN category_set.rate_period <= interval '0' THEN 'rate_period must be longer than 0'
-        WHEN category_set.mail_delay < interval '0' THEN 'mail_delay must not be negative'
-        WHEN category_set.collapse_window < interval '0' THEN 'collapse_window must not be negative'
-        WHEN category_set.digest_hour NOT BETWEEN 0 AND 23 THEN 'digest_hour must be 0 to 23' END;
-    IF refused IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = refused;
-    END IF;
+    PERFORM mailer._check_number('rate_limit', category_set.rate_limit, 0), mailer._check_number('digest_hour', category_set.digest_hour, 0, 23),
+        mailer._check_span('rate_period', category_set.rate_period, false), mailer._check_span('mail_delay', category_set.mail_delay),
+        mailer._check_span('collapse_window', category_set.collapse_window);
     IF category_set.digest_template <> '' THEN
         PERFORM mailer._check_template_exists(category_set.digest_template);
     END IF;

@@ -34,7 +34,7 @@ LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
-        SELECT mailer._next_digest(COALESCE(p.digest, 'immediate'), mailer._now(), COALESCE(u.timezone, mailer._default_timezone()), c.digest_hour)
+        SELECT mailer._next_digest(COALESCE(p.digest, 'immediate'), mailer._now(), mailer._known_zone(COALESCE(u.timezone, mailer._default_timezone())), c.digest_hour)
         FROM mailer.category c
         LEFT JOIN mailer.preference p ON p.user_id = for_user AND p.category = c.name
         LEFT JOIN mailer.contact u ON u.user_id = for_user

@@ -25,10 +25,10 @@ COMMENT ON FUNCTION _html_name(text) IS 'A name that users gave, as HTML';
 CREATE FUNCTION _html_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT format('<time datetime="%s">%s</time>', to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        to_char(at, CASE WHEN at::date = mailer._now()::date THEN 'HH24:MI' WHEN abs(extract(epoch FROM at - mailer._now())) < 300 * 86400 THEN 'FMDD Mon HH24:MI'
-                         ELSE 'FMDD Mon YYYY' END))
-    WHERE at IS NOT NULL
+    SELECT format('<time datetime="%s">%s</time>', to_char(b.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+        to_char(b.at, CASE WHEN b.at::date = mailer._now()::date THEN 'HH24:MI' WHEN abs(extract(epoch FROM b.at - mailer._now())) < 300 * 86400 THEN 'FMDD Mon HH24:MI'
+                           ELSE 'FMDD Mon YYYY' END))
+    FROM (SELECT mailer._bounded(at) AS at) b WHERE b.at IS NOT NULL
 $$;
 COMMENT ON FUNCTION _html_time(timestamptz) IS 'A time as HTML, in the session''s time zone: today''s without the date; NULL stays NULL';
 
@@ -155,11 +155,11 @@ CREATE FUNCTION _svg_campaign(campaign_id bigint, since timestamptz, until times
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     WITH settled AS MATERIALIZED (
-        SELECT LEAST(o.settled_at, until) AS at
+        SELECT mailer._bounded(LEAST(o.settled_at, until)) AS at
         FROM mailer.message m JOIN mailer.outcome o ON o.message_id = m.message_id WHERE m.campaign_id = _svg_campaign.campaign_id
     ), span AS (
         SELECT b.from_at, GREATEST(b.to_at, b.from_at + interval '1 min') AS to_at, b.done
-        FROM (SELECT LEAST(since, min(s.at), until) AS from_at, GREATEST(until, slots[cardinality(slots)]) AS to_at, count(*) AS done FROM settled s) b
+        FROM (SELECT LEAST(mailer._bounded(since), min(s.at), until) AS from_at, GREATEST(until, slots[cardinality(slots)]) AS to_at, count(*) AS done FROM settled s) b
     ), place AS (  -- two hundred steps are as fine as a screen shows
         SELECT 'done' AS line, round(200 * extract(epoch FROM s.at - p.from_at)::numeric / extract(epoch FROM p.to_at - p.from_at)::numeric) / 2.0 AS x FROM settled s, span p
         UNION ALL

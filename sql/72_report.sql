@@ -54,7 +54,7 @@ BEGIN
             (4, 'Today', CASE WHEN c.state = 'r' THEN mailer._html_number(r.sent_today) || COALESCE(' of ' || mailer._html_number(r.max_per_day), '') END),
             (5, 'Pace', mailer._html(format('a mail every %s ± %s %%, %s, %s', mailer._span_words(c.gap), round(100 * c.jitter),
                 CASE WHEN c.window_start = c.window_end THEN 'round the clock' ELSE to_char(c.window_start, 'HH24:MI') || '–' || to_char(c.window_end, 'HH24:MI') END, c.timezone))),
-            (6, 'Missed', CASE WHEN r.missed_slots > 0 THEN mailer._html(format('%s slots, so about %s later than planned at first', r.missed_slots, mailer._span_words(r.missed_slots * c.gap))) END)
+            (6, 'Missed', CASE WHEN r.missed_slots > 0 THEN mailer._html(format('%s slots, so about %s later than planned at first', r.missed_slots, mailer._span_words(make_interval(secs => LEAST(r.missed_slots * LEAST(extract(epoch FROM c.gap), 3155760000), 3155760000)::double precision)))) END)
         ) d(place, term, said) WHERE d.said <> ''));
 END;
 $$;

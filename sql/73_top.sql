@@ -35,7 +35,7 @@ COMMENT ON FUNCTION _cell(text, integer, boolean) IS 'Text cut and padded to exa
 CREATE FUNCTION _top_time(at timestamptz) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT to_char(at, CASE WHEN at::date = mailer._now()::date THEN 'HH24:MI:SS' WHEN abs(extract(epoch FROM at - mailer._now())) < 6 * 86400 THEN 'Dy HH24:MI' ELSE 'FMDD Mon' END)
+    SELECT to_char(at, CASE WHEN at::date = mailer._now()::date THEN 'HH24:MI:SS' WHEN abs(extract(epoch FROM mailer._bounded(at) - mailer._now())) < 6 * 86400 THEN 'Dy HH24:MI' ELSE 'FMDD Mon' END)
 $$;
 COMMENT ON FUNCTION _top_time(timestamptz) IS 'A time in at most nine letters';
 

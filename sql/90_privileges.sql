@@ -20,7 +20,7 @@ AS $$
         'missed_slot', 'worker_status', 'oauth_status',
         'feedback_log',
         -- What the views call runs with the rights of whoever looks.
-        '_now', '_oauth_accounts', '_worker', '_held_because', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        '_now', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
@@ -29,7 +29,7 @@ AS $$
         'ingest',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
-        'purge', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_now']),
+        'purge', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])
 $$;
 COMMENT ON FUNCTION _privilege() IS 'Which functions, procedures and views each kind of role may use, by name';

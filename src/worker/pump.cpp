@@ -22,10 +22,22 @@ Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal
     : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {}
 
 void Pump::tick(Time now) {
+    if (now < last_tick_) set_back(now);
+    last_tick_ = now;
     listen(now);
     collect(now);
     if (has_business(now)) transact(now);
     hand_out(now);
+}
+
+// The clock was set back. The planner's time only runs forward, so it is filled again; what was to happen at an instant
+// of the time before happens now.
+void Pump::set_back(Time now) {
+    has_world_ = false;
+    is_swept_ = false;
+    answered_at_ = std::min(answered_at_, now);
+    retry_at_.reset();
+    if (fold_at_) fold_at_ = now;
 }
 
 // ── Outside the transaction ──────────────────────────────────────────────────────────────────────────────────────

@@ -64,6 +64,7 @@ public:
     const core::Planner& planner() const { return planner_; }
 
 private:
+    void set_back(Time now);
     void listen(Time now);
     void collect(Time now);
     bool has_business(Time now) const;
@@ -134,6 +135,7 @@ private:
     std::set<std::int64_t> dirty_lanes_, dirty_mailboxes_, finished_lanes_;
     std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days_, campaign_days_;
 
+    Time last_tick_ = Time::min();
     Time answered_at_{};  // of the first answer that waits to be settled
     std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_;
 };

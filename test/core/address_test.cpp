@@ -229,5 +229,10 @@ TEST(Address, NoNameAddsAnAddress) {
     EXPECT_EQ(address_with_name("", eve), "eve@example.com");
 }
 
+TEST(Address, LongNamesAndListsAreRefusedUnread) {
+    EXPECT_EQ(parse_address_list(std::string(70'000, 'a') + " <ada@example.com>").error().sqlstate, "54000");
+    EXPECT_EQ(parse_address_list(std::string(9 << 20, ',')).error().sqlstate, "54000");
+}
+
 }  // namespace
 }  // namespace mailer::core

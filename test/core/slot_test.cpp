@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "core/bounds.hpp"
 #include "core/scene.hpp"
 
 namespace mailer::core {
@@ -272,6 +273,48 @@ TEST(Slot, RefusalGivesBackTheCountAndStillRunsTheGaps) {
     EXPECT_EQ(text_of(lane.next_at), "2026-01-05 10:00:07");
     EXPECT_EQ(text_of(mailbox.next_at), "2026-01-05 10:00:22");
     EXPECT_EQ(mailbox.use.used_on(day("2026-01-05")), 0);
+}
+
+// S5
+TEST(Slot, AGapNeverHoldsForLongerThanItself) {
+    const Time tomorrow = kMondayMorning + hours{24};
+    MailboxFacts mailbox = mailbox_named(1, "sales");
+    mailbox.gap = seconds{20};
+    mailbox.next_at = tomorrow;
+    EXPECT_EQ(hold_gap(mailbox, kMondayMorning), tomorrow);
+    EXPECT_EQ(mailbox.next_at, kMondayMorning + seconds{20});
+    EXPECT_FALSE(hold_gap(mailbox, kMondayMorning));
+    LaneFacts batch = batch_with(7, {1}, seconds{5});
+    batch.next_at = tomorrow;
+    EXPECT_EQ(hold_gap(batch, kMondayMorning), tomorrow);
+    EXPECT_EQ(batch.next_at, kMondayMorning + seconds{5});
+}
+
+TEST(Slot, ASlotThatTheClockOfTomorrowPlacedIsPlacedAgain) {
+    LaneFacts lane = campaign_with(1, {1});
+    lane.gap_from = kMondayMorning + hours{24};
+    lane.next_slot_at = *lane.gap_from + seconds{90};
+    EXPECT_EQ(hold_gap(lane, kMondayMorning), kMondayMorning + hours{24} + seconds{90});
+    EXPECT_TRUE(replan_slot(lane, kMondayMorning));
+    EXPECT_EQ(lane.next_slot_at, kMondayMorning + seconds{90});
+    // A slot that the window moved to next week is no gap's doing.
+    lane.next_slot_at = kMondayMorning + hours{24 * 7};
+    EXPECT_FALSE(hold_gap(lane, kMondayMorning));
+}
+
+TEST(Slot, TheLongestGapEndsWhereTimeDoes) {
+    LaneFacts lane = campaign_with(1, {1});
+    lane.window = {0, 0, kEveryDay, {}};
+    lane.gap = longest_span;
+    lane.jitter_ppm = most_jitter_ppm;
+    MailboxFacts mailbox = mailbox_named(1, "sales");
+    Time now = kMondayMorning;
+    for (int i = 0; i < 200; ++i) {
+        (void)reserve(lane, mailbox, MessageFacts{.id = 1}, now);
+        ASSERT_GE(*lane.next_slot_at, now);
+        now = *lane.next_slot_at;
+    }
+    EXPECT_EQ(now, latest_time);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // Whatever a template or its variables try, the answer is text or an Error, soon and in bounded memory.
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "core/template_cases.hpp"
 
 namespace mailer::core::test {
@@ -151,6 +153,54 @@ TEST(TemplateRenderTo, AParsedTemplateMayBeMovedCopiedAndRenderedAgain) {
         ASSERT_TRUE(out.ok());
         EXPECT_EQ(*out, std::string("Hi ") + name);
     }
+}
+
+// Each turn reads ten megabytes; by tags alone it would be a hundred thousand steps.
+TEST(TemplateLimits, WorkIsChargedByWhatItReads) {
+    Value items = Value::array();
+    for (int i = 0; i < 20'000; ++i)
+        EXPECT_TRUE(items.append(Value::object()));
+    Value variables = Value::object();
+    EXPECT_TRUE(variables.set("items", std::move(items)));
+    EXPECT_TRUE(variables.set("big", Value::string(std::string(10 << 20, 'x'))));
+    PartialTable partials;
+    const auto began = std::chrono::steady_clock::now();
+    RenderOptions options;
+    options.partials = &partials;
+    EXPECT_EQ(render("{{#items}}{{>*big}}{{/items}}", variables, options).value(),
+              "");  // no template has such a name
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds{5});
+}
+
+TEST(TemplateLimits, ALongNumberIsTestedOnce) {
+    Value variables = Value::object();
+    EXPECT_TRUE(variables.set("items", long_list(100'000)));
+    EXPECT_TRUE(variables.set("zero", Value::number("0." + std::string(16'000, '0'))));
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(render("{{#items}}{{#zero}}x{{/zero}}{{/items}}", variables, {}).value(), "");
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds{5});
+}
+
+TEST(TemplateLimits, RenderingCanBeInterrupted) {
+    Value variables = Value::object();
+    EXPECT_TRUE(variables.set("items", long_list(1'000'000)));
+    RenderOptions options;
+    int asked = 0;
+    options.interrupted = [&asked]() -> Status {
+        if (++asked < 3) return {};
+        return Error{.sqlstate = "57014", .message = "enough"};
+    };
+    EXPECT_EQ(render("{{#items}}{{.}}{{/items}}", variables, options).error().sqlstate, "57014");
+    EXPECT_EQ(asked, 3);
+}
+
+TEST(TemplateLimits, NumbersAreAsLargeAsTheyAreWritten) {
+    ValueBuilder builder;
+    builder.begin_array();
+    for (int i = 0; i < 200; ++i)
+        builder.number("1" + std::string(131'071, '0'));
+    builder.end();
+    EXPECT_EQ(std::move(builder).finish().error().sqlstate, "54000");
 }
 
 }  // namespace

@@ -160,5 +160,13 @@ TEST_F(Recall, OtherSettingsCallNothingBack) {
     EXPECT_EQ(courier.in_hand.size(), 1u);
 }
 
+// Nothing waits for an instant of the time before.
+TEST_F(Recall, AClockThatIsSetBackIsNoticed) {
+    pump.tick(start + std::chrono::hours{24});
+    queue.pending = {5};
+    pump.tick(start);
+    EXPECT_EQ(courier.in_hand.size(), 1u);
+}
+
 }  // namespace
 }  // namespace mailer::worker

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "core/bounds.hpp"
 #include "core/mail/address.hpp"
 #include "core/mail/address_grammar.hpp"
 #include "core/mail/header_text.hpp"
@@ -270,7 +271,23 @@ Result<std::vector<Address>> AddressListParser::parse() {
 }  // namespace
 
 Result<std::vector<Address>> parse_address_list(std::string_view text, EmptyGroups groups) {
-    return AddressListParser(text, groups).parse();
+    if (text.size() > longest_addresses)
+        return Error{
+            "54000",
+            "the list of addresses is too long",
+            "It has " + std::to_string(text.size()) + " octets; " + std::to_string(longest_addresses) + " are allowed.",
+            {}};
+    Result<std::vector<Address>> list = AddressListParser(text, groups).parse();
+    if (!list) return list;
+    for (const Address& address : *list) {
+        if (address.name.size() > longest_display_name)
+            return Error{"54000",
+                         "a display name is too long",
+                         "It has " + std::to_string(address.name.size()) + " octets; " +
+                             std::to_string(longest_display_name) + " are allowed.",
+                         {}};
+    }
+    return list;
 }
 
 Result<Address> parse_address(std::string_view text) {

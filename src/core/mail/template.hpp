@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -87,8 +88,12 @@ struct RenderOptions {
     bool is_strict = false;       // a variable or partial that is missing is an Error; sections may still ask for it
     std::size_t max_depth = 256;  // sections and partials open at once
     std::size_t max_output = 25u << 20;  // bytes
-    std::size_t max_steps = 10'000'000;  // tags visited plus places looked into for names: bounds the time (about 1 s)
-    PartialSource* partials = nullptr;   // not owned; without it no partial exists
+    // Bounds the time (about 1 s): tags visited, places looked into for names, and what is read of values and names by
+    // its length.
+    std::size_t max_steps = 10'000'000;
+    PartialSource* partials = nullptr;  // not owned; without it no partial exists
+    // Asked every few milliseconds: an Error ends the rendering, and so does what it throws.
+    std::function<Status()> interrupted = {};
     std::vector<std::string>* missing = nullptr;  // not owned; gets the names of variables that are missing
 };
 

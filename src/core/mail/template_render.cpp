@@ -2,7 +2,8 @@
 //
 // A loop over the nodes with three stacks of its own: the contexts that names are looked up in, the sections that are
 // being repeated, the partials that are being expanded. Nothing here recurses, and everything that a template can
-// make large is charged for: output to max_output, open sections and partials to max_depth, work to max_steps.
+// make large is charged for: output to max_output, open sections and partials to max_depth, work to max_steps. Work is
+// octets too: a value of ten megabytes that is read at every turn of a loop is paid for at every turn.
 #include <algorithm>
 #include <array>
 
@@ -24,6 +25,11 @@ constexpr auto escapes = [] {
     table['\''] = "&#39;";
     return table;
 }();
+
+constexpr std::size_t steps_between_asking = 1 << 16;
+
+// A step takes about 100 ns. So long is a hundred octets' way.
+constexpr std::size_t steps_for(std::size_t octets) { return octets / 100; }
 
 class Renderer {
 public:
@@ -77,6 +83,7 @@ private:
     std::uint32_t line_ = 1;    // of the node that is being rendered
     const std::size_t limit_;
     std::size_t steps_ = 0;
+    std::size_t asked_at_ = steps_between_asking;  // from then on `interrupted` is asked again
     std::vector<const Value*> contexts_;
     std::vector<Loop> loops_;
     std::vector<Call> calls_;
@@ -136,6 +143,7 @@ bool Renderer::show_variable(const Node& node) {
         scratch_.clear();
         value->append_text(scratch_);
         text = scratch_;
+        if (!spend(steps_for(text.size()))) return false;
     }
     return options_.is_html && !node.is_raw ? append_escaped(text) : append(text);
 }
@@ -177,8 +185,10 @@ bool Renderer::enter_partial(const Node& node) {
     if (node.is_dynamic) {
         const Value* value = look_up(node);
         if (error_) return false;
+        // What is longer, and a list, can't be the name of a template.
         scratch_.clear();
-        if (value) value->append_text(scratch_);
+        if (value && value->scalar_text().size() <= Template::max_name_size) scratch_ = value->scalar_text();
+        if (!spend(steps_for(scratch_.size()))) return false;
         if (scratch_.empty() && options_.is_strict) {
             return fail("22023", "variable \"" + std::string(name) + "\" names no partial",
                         "Pass the name of a template in it.");
@@ -203,7 +213,7 @@ bool Renderer::enter_partial(const Node& node) {
     calls_.push_back({template_, at_, indent_begin_, indent_.size()});
     if (node.is_standalone) {
         const std::string_view own = template_->slice(node.indent);
-        if (!spend(own.size() / 16)) return false;
+        if (!spend(steps_for(own.size()))) return false;
         if (own.size() > options_.max_output - std::min(options_.max_output, indent_.size())) {
             return fail("54000", "indentation of partials is too large", "Does a partial include itself?");
         }
@@ -232,14 +242,17 @@ const Value* Renderer::look_up(const Node& node) {
     const auto* path = template_->paths().data() + node.path_begin;
     const std::string_view first = template_->slice(path[0]);
     const Value* value = nullptr;
-    std::size_t looked_into = 0;
-    for (auto context = contexts_.rbegin(); context != contexts_.rend() && !value; ++context, ++looked_into) {
+    std::size_t cost = 0;
+    for (auto context = contexts_.rbegin(); context != contexts_.rend() && !value; ++context) {
         value = (*context)->find(first);
+        cost += 1 + steps_for(first.size());
     }
-    for (std::uint32_t i = 1; i < node.path_size && value; ++i, ++looked_into) {
-        value = value->find(template_->slice(path[i]));
+    for (std::uint32_t i = 1; i < node.path_size && value; ++i) {
+        const std::string_view name = template_->slice(path[i]);
+        value = value->find(name);
+        cost += 1 + steps_for(name.size());
     }
-    return spend(looked_into) ? value : nullptr;
+    return spend(cost) ? value : nullptr;
 }
 
 bool Renderer::append(std::string_view text) {
@@ -287,7 +300,10 @@ bool Renderer::spend(std::size_t steps) {
             "At most " + std::to_string(options_.max_steps) + " are allowed. Are loops over long lists nested?");
     }
     steps_ += steps;
-    return true;
+    if (steps_ < asked_at_) return true;
+    asked_at_ = steps_ + steps_between_asking;
+    if (options_.interrupted) error_ = options_.interrupted();
+    return !error_;
 }
 
 bool Renderer::fail(const char* sqlstate, std::string message, std::string hint) {

@@ -85,7 +85,8 @@ Value Value::boolean(bool b) {
 
 Value Value::number(std::string text) {
     Value v;
-    v.state_.emplace<Number>(Number{std::move(text)});
+    const bool is_nothing = is_zero(text);
+    v.state_.emplace<Number>(Number{std::move(text), is_nothing});
     return v;
 }
 
@@ -122,7 +123,7 @@ bool Value::is_truthy() const noexcept {
         case Kind::boolean:
             return *std::get_if<bool>(&state_);
         case Kind::number:
-            return !is_zero(scalar_text());
+            return !std::get_if<Number>(&state_)->is_zero;
         case Kind::string:
             return !scalar_text().empty();
         case Kind::array:

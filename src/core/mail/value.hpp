@@ -69,6 +69,7 @@ public:
 private:
     struct Number {
         std::string text;
+        bool is_zero;  // found out once: a template may ask for it at every turn of a loop
         bool operator==(const Number&) const = default;
     };
     struct Array {
@@ -90,14 +91,22 @@ struct Value::Member {
 };
 
 // Builds one Value from a stream of tokens, in the manner of jsonb's iterator. The first thing that is wrong
-// (too deep, a value without a key, an end without a begin) is remembered and comes out of finish(); everything
-// after it is ignored.
+// (too deep, too large, a value without a key, an end without a begin) is remembered and comes out of finish();
+// everything after it is ignored.
 class ValueBuilder {
 public:
-    void null() { put(Value()); }
-    void boolean(bool b) { put(Value::boolean(b)); }
-    void number(std::string_view text) { put(Value::number(std::string(text))); }
-    void string(std::string_view text) { put(Value::string(std::string(text))); }
+    void null() {
+        if (has_room_for(0)) put(Value());
+    }
+    void boolean(bool b) {
+        if (has_room_for(0)) put(Value::boolean(b));
+    }
+    void number(std::string_view text) {
+        if (has_room_for(text.size())) put(Value::number(std::string(text)));
+    }
+    void string(std::string_view text) {
+        if (has_room_for(text.size())) put(Value::string(std::string(text)));
+    }
     void begin_array() { begin(Value::array()); }
     void begin_object() { begin(Value::object()); }
     void key(std::string_view name);  // of the value that comes next
@@ -115,7 +124,10 @@ private:
     void put(Value value);
     void fail(Error error);
 
+    bool has_room_for(std::size_t octets);
+
     std::vector<Open> open_;
+    std::size_t octets_ = 0;
     Value root_;
     bool has_root_ = false;
     Status error_;

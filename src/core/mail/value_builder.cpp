@@ -5,6 +5,8 @@
 // a crash.
 #include "core/mail/value.hpp"
 
+#include "core/bounds.hpp"
+
 namespace mailer::core {
 
 namespace {
@@ -21,8 +23,19 @@ void ValueBuilder::fail(Error error) {
     if (!error_) error_ = std::move(error);
 }
 
+// What is stored compactly may be large as text: a number such as 1e131071 has 131,072 digits.
+bool ValueBuilder::has_room_for(std::size_t octets) {
+    constexpr std::size_t overhead = 8;  // of every value and key
+    octets_ += octets + overhead;
+    if (octets_ <= most_variables) return true;
+    fail({.sqlstate = "54000",
+          .message = "variables are too large",
+          .detail = "They may have " + std::to_string(most_variables) + " octets in all."});
+    return false;
+}
+
 void ValueBuilder::key(std::string_view name) {
-    if (error_) return;
+    if (error_ || !has_room_for(name.size())) return;
     if (open_.empty() || open_.back().container.kind() != Value::Kind::object || open_.back().has_key) {
         return fail({.sqlstate = "XX000", .message = "key outside of an object"});
     }
@@ -32,6 +45,7 @@ void ValueBuilder::key(std::string_view name) {
 
 void ValueBuilder::begin(Value container) {
     if (error_) return;
+    if (!has_room_for(0)) return;
     // Checked on the way in: a hostile depth must not even be built.
     if (open_.size() >= Value::max_depth) return fail(too_deep());
     open_.push_back(Open{.container = std::move(container)});

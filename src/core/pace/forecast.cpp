@@ -1,6 +1,8 @@
 // The sender's loop without the sending: next, take a message, judge, reserve, finish. Only the clock is virtual.
 #include "core/pace/forecast.hpp"
 
+#include "core/bounds.hpp"
+
 #include <algorithm>
 #include <functional>
 #include <queue>
@@ -249,7 +251,8 @@ private:
     bool advance() {
         auto next = planner_.wake_at();
         if (!flights_.empty() && (!next || flights_.top().lands_at < *next)) next = flights_.top().lands_at;
-        if (!next || (options_.until && *next > *options_.until)) return false;
+        // Where time ends (core/bounds.hpp) there is no slot after the last one.
+        if (!next || *next >= latest_time || (options_.until && *next > *options_.until)) return false;
         now_ = std::max(*next, now_ + Duration{1});  // never stands still
         return true;
     }

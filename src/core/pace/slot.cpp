@@ -2,6 +2,9 @@
 #include "core/pace/slot.hpp"
 
 #include <algorithm>
+#include <utility>
+
+#include "core/bounds.hpp"
 
 namespace mailer::core {
 
@@ -114,16 +117,16 @@ void reserve_slot(LaneFacts& lane, Time now, std::optional<Gate> why_late, Reser
     const Duration step = jittered_gap(lane, lane.next_ordinal);
     const Duration least = lane.gap - Duration{swing_of(lane)} - slot_tolerance(lane.gap);
     const bool is_missed = now - slot.at > lane.gap;
-    const Time next = std::max((is_missed ? now : slot.at) + step, now + least);
+    const Time next = bounded(std::max((is_missed ? now : slot.at) + step, now + least));
     lane.gap_from = next - step;
-    lane.next_slot_at = placed_slot(lane, next);
+    lane.next_slot_at = bounded(placed_slot(lane, next));
     taken.gap_from = lane.gap_from;
     taken.next_slot_at = lane.next_slot_at;
     taken.next_ordinal = lane.next_ordinal;
 }
 
 void run_gap_from(std::optional<Time>& next_at, Duration gap, Time replied_at) {
-    if (gap > Duration{0}) next_at = std::max(next_at.value_or(Time::min()), replied_at + gap);
+    if (gap > Duration{0}) next_at = bounded(std::max(next_at.value_or(Time::min()), replied_at + gap));
 }
 
 void end_flight(LaneFacts& lane, MailboxFacts& mailbox, std::optional<Time> replied_at) {
@@ -193,6 +196,21 @@ bool replan_slot(LaneFacts& lane, Time now) {
     const bool is_moved = lane.next_slot_at != slot;
     lane.next_slot_at = slot;
     return is_moved;
+}
+
+std::optional<Time> hold_gap(MailboxFacts& mailbox, Time now) {
+    if (!mailbox.next_at || *mailbox.next_at <= now + mailbox.gap) return std::nullopt;
+    return std::exchange(mailbox.next_at, now + mailbox.gap);
+}
+
+std::optional<Time> hold_gap(LaneFacts& lane, Time now) {
+    if (lane.kind == LaneKind::batch) {
+        if (!lane.next_at || *lane.next_at <= now + lane.gap) return std::nullopt;
+        return std::exchange(lane.next_at, now + lane.gap);
+    }
+    if (lane.kind != LaneKind::campaign || !lane.gap_from || *lane.gap_from <= now) return std::nullopt;
+    lane.gap_from = now;
+    return std::exchange(lane.next_slot_at, std::nullopt).value_or(now);  // whoever takes the lane in places it again
 }
 
 std::string missed_reason_text(const std::optional<Gate>& reason) {

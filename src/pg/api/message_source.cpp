@@ -72,6 +72,10 @@ public:
         message_.date = sent_.first_at;
         options_.max_message_size = static_cast<std::size_t>(settings().max_message_size);
         options_.unsubscribe_url = settings().unsubscribe_url;
+        options_.interrupted = []() -> core::Status {
+            call([] { CHECK_FOR_INTERRUPTS(); });
+            return {};
+        };
     }
 
     std::string bytes() {

@@ -28,12 +28,18 @@ core::Value read_variables(const RawValue& variables) {
 // What the sender adds to the variables of a mail.
 bool is_given_when_sent(const std::string& name) { return name.starts_with("sender.") || name == "unsubscribe_url"; }
 
+core::Status check_for_interrupts() {
+    call([] { CHECK_FOR_INTERRUPTS(); });
+    return {};
+}
+
 std::string render_part(const core::Template& source, const core::Value& variables, TemplateCache& templates,
                         bool is_html, std::vector<std::string>* missing = nullptr) {
     core::RenderOptions options;
     options.is_html = is_html;
     options.partials = &templates.partials(is_html);
     options.missing = missing;
+    options.interrupted = check_for_interrupts;
     return expect(core::render(source, variables, options));
 }
 

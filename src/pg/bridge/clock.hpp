@@ -1,6 +1,7 @@
 // PostgreSQL's instants and days as the core's, and back.
 #pragma once
 
+#include "core/bounds.hpp"
 #include "core/pace/time.hpp"
 #include "core/pace/zone.hpp"
 #include "pg/bridge/spi.hpp"
@@ -9,7 +10,12 @@ namespace mailer::pg {
 
 constexpr int pg_epoch_offset_days = 10957;  // 1970-01-01 to 2000-01-01
 
-inline core::Time from_pg(std::int64_t pg_us) { return core::from_unix_us(pg_us + pg_epoch_offset_us); }
+// Whatever is out of bounds (core/bounds.hpp), infinities included, becomes the nearest instant within them.
+inline core::Time from_pg(std::int64_t pg_us) {
+    constexpr std::int64_t first = core::to_unix_us(core::earliest_time) - pg_epoch_offset_us;
+    constexpr std::int64_t last = core::to_unix_us(core::latest_time) - pg_epoch_offset_us;
+    return core::from_unix_us(std::clamp(pg_us, first, last) + pg_epoch_offset_us);
+}
 inline std::int64_t to_pg(core::Time t) { return core::to_unix_us(t) - pg_epoch_offset_us; }
 inline core::Time now() { return from_pg(GetCurrentTimestamp()); }
 inline core::Date day_from_pg(std::int64_t days) { return core::Date{std::chrono::days{days + pg_epoch_offset_days}}; }
@@ -17,13 +23,16 @@ inline std::int32_t day_to_pg(core::Date day) {
     return static_cast<std::int32_t>(day.time_since_epoch().count() - pg_epoch_offset_days);
 }
 
-// A timestamptz column; infinities are far enough away to be what they say.
+// A timestamptz column.
 inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, int column) {
     auto us = rows.maybe_bigint(row, column);
     if (!us) return std::nullopt;
-    constexpr std::int64_t far = 4'000'000'000'000'000;  // ± 126 years around 2000
-    return from_pg(std::clamp(*us, -far, far));
+    return from_pg(*us);
 }
+
+// An interval column as microseconds within the bounds (SQL text): 0 where it is negative, 100 years where it is longer
+// or infinite.
+#define MAILER_SPAN_US(column) "(greatest(0, least(extract(epoch FROM " column "), 3155760000)) * 1000000)::bigint"
 
 // "2026-11-22 09:00:00+00", for log lines.
 inline std::string utc_text(core::Time t) {

@@ -10,17 +10,42 @@ namespace {
 
 std::string text_or_empty(const char* text) { return text == nullptr ? std::string() : std::string(text); }
 
+// A cancel, a time-out or a shutdown comes from the place where the server looks for them. An error that somebody
+// raises with such a SQLSTATE doesn't.
+bool is_interrupt(const ErrorData& error) {
+    return error.funcname != nullptr && std::string_view(error.funcname) == "ProcessInterrupts";
+}
+
+// What is thrown on, as it was: an attempt around this one must know it for what it is. In the current memory context.
+ErrorData* kept(const ErrorData& error) {
+    return call([&error] {
+        auto* copy = static_cast<ErrorData*>(palloc(sizeof(ErrorData)));
+        *copy = error;
+        for (char** text : {&copy->message, &copy->detail, &copy->detail_log, &copy->hint, &copy->context,
+                            &copy->backtrace, &copy->schema_name, &copy->table_name, &copy->column_name,
+                            &copy->datatype_name, &copy->constraint_name, &copy->internalquery}) {
+            if (*text != nullptr) *text = pstrdup(*text);
+        }
+        copy->assoc_context = CurrentMemoryContext;
+        return copy;
+    });
+}
+
 Caught copy_of(const ErrorData& error) {
     return {unpack_sql_state(error.sqlerrcode), text_or_empty(error.message), text_or_empty(error.detail),
             text_or_empty(error.hint),          text_or_empty(error.context), text_or_empty(error.constraint_name)};
 }
 
 // Runs the work; an empty SQLSTATE says that it succeeded.
-Caught run(const std::function<void()>& work) {
+Caught run(const std::function<void()>& work, MemoryContext outside, ErrorData** interrupt) {
     try {
         work();
         return {};
     } catch (const PgError& error) {
+        if (is_interrupt(*error.data())) {
+            MemoryContextSwitchTo(outside);
+            *interrupt = kept(*error.data());
+        }
         return copy_of(*error.data());
     } catch (const Refusal& refusal) {
         const core::Error& error = refusal.error();
@@ -32,11 +57,6 @@ Caught run(const std::function<void()>& work) {
     }
 }
 
-bool must_pass(const Caught& caught) {
-    // query_canceled, and class 57P: shutdown, crash, a database that is dropped.
-    return caught.sqlstate == "57014" || caught.sqlstate.substr(0, 3) == "57P";
-}
-
 }  // namespace
 
 std::optional<Caught> attempt(const std::function<void()>& work) {
@@ -44,10 +64,13 @@ std::optional<Caught> attempt(const std::function<void()>& work) {
     const ResourceOwner owner = CurrentResourceOwner;
     call([] { BeginInternalSubTransaction(nullptr); });
     MemoryContextSwitchTo(context);
-    Caught caught = run([&] {
-        work();
-        call([] { ReleaseCurrentSubTransaction(); });
-    });
+    ErrorData* interrupt = nullptr;
+    Caught caught = run(
+        [&] {
+            work();
+            call([] { ReleaseCurrentSubTransaction(); });
+        },
+        context, &interrupt);
     const bool is_done = caught.sqlstate.empty();
     if (!is_done) {
         MemoryContextSwitchTo(context);
@@ -56,7 +79,7 @@ std::optional<Caught> attempt(const std::function<void()>& work) {
     MemoryContextSwitchTo(context);
     CurrentResourceOwner = owner;
     if (is_done) return std::nullopt;
-    if (must_pass(caught)) throw Refusal({caught.sqlstate, caught.message, caught.detail, caught.hint});
+    if (interrupt != nullptr) throw PgError(interrupt);
     return caught;
 }
 

@@ -1,7 +1,8 @@
 // A piece of work whose failure must not be the caller's: done in a subtransaction, rolled back when it fails.
 //
-// Whatever was connected, switched or set inside (SPI, the role, GUC levels) is as before afterwards. Being cancelled
-// or shut down is nobody's failure: those go on as a Refusal with their own SQLSTATE.
+// Whatever was connected, switched or set inside (SPI, the role, GUC levels) is as before afterwards. A statement that
+// is cancelled, or whose time is over, is nobody's failure: that is thrown on. An error that is merely raised with such
+// a SQLSTATE (RAISE … USING ERRCODE = '57014') is a failure like any other.
 #pragma once
 
 #include <functional>

@@ -5,6 +5,8 @@
 // is in the attempt log, so that message_source() can tell whether it shows what was sent.
 #pragma once
 
+#include <functional>
+
 #include "core/mail/mime.hpp"
 #include "core/mail/value.hpp"
 #include "pg/bridge/spi.hpp"
@@ -68,7 +70,8 @@ struct Sender {
 
 struct ContentOptions {
     std::size_t max_message_size = 25u << 20;
-    std::string unsubscribe_url;  // `{token}` stands for the token; empty: no header
+    std::string unsubscribe_url;                // `{token}` stands for the token; empty: no header
+    std::function<core::Status()> interrupted;  // whether rendering has to stop: core::RenderOptions
 };
 
 // Renders and composes. `variables` replaces the stored ones when a loader gave them.

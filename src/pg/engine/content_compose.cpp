@@ -1,6 +1,7 @@
 // From a stored message to the bytes of a mail; see content.hpp. Calls nothing of PostgreSQL's.
 #include <algorithm>
 
+#include "core/bounds.hpp"
 #include "core/mail/header.hpp"
 #include "core/mail/header_text.hpp"
 #include "core/mail/html_text.hpp"
@@ -26,8 +27,10 @@ core::Status put_addresses(const std::string& list, std::vector<core::Address>& 
 class Rendering {
 public:
     Rendering(const StoredMessage& message, const Sender& sender, TemplateCache& templates,
-              const core::Value& variables, const std::string& unsubscribe_url)
+              const core::Value& variables, const std::string& unsubscribe_url, const ContentOptions& limits)
         : message_(message),
+          limits_(limits),
+          room_(limits.max_message_size),
           sender_(sender),
           templates_(templates),
           variables_(variables),
@@ -93,7 +96,11 @@ private:
         options.is_html = is_html;
         options.is_strict = is_strict;
         options.partials = &templates_.partials(is_html);
-        return core::render_to(to, source, variables_for(is_html), options);
+        options.max_output = room_;
+        options.interrupted = limits_.interrupted;
+        if (auto bad = core::render_to(to, source, variables_for(is_html), options)) return bad;
+        room_ -= std::min(room_, to.size());
+        return std::nullopt;
     }
 
     // What comes from a variable stays on its line.
@@ -145,6 +152,8 @@ private:
     }
 
     const StoredMessage& message_;
+    const ContentOptions& limits_;
+    std::size_t room_;  // what all that is rendered may have together
     const Sender& sender_;
     TemplateCache& templates_;
     const core::Value& variables_;
@@ -226,8 +235,9 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
         mail.attachments.push_back({a.filename, a.content_type, a.content_id, *a.content, a.content, a.is_alternative});
     const Sender shown{mail.from.mailbox(), mail.from.name, {}, sender.signature_text, sender.signature_html};
     const std::string unsubscribe_url = unsubscribe_url_of(m, options);
-    Rendering rendering(m, shown, templates, variables ? *variables : m.variables, unsubscribe_url);
+    Rendering rendering(m, shown, templates, variables ? *variables : m.variables, unsubscribe_url, options);
     if (auto bad = rendering.run(mail)) return *bad;
+    if (mail.subject.size() > core::longest_subject) return core::Error{"54000", "the subject is too long"};
     if (mail.body_text.empty() && !mail.body_html.empty()) mail.body_text = core::text_of_html(mail.body_html);
     if (auto bad = put_addresses(m.header_to, mail.to)) return *bad;
     if (auto bad = put_addresses(m.header_cc, mail.cc)) return *bad;

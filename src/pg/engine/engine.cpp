@@ -94,7 +94,6 @@ private:
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
     core::Duration slept_{};
-    core::Time last_turn_ = core::Time::min();
     core::Time prepared_at_ = core::Time::min();
 };
 
@@ -138,8 +137,7 @@ bool Engine::turn() {
             reload();
         }
         const core::Time at = now();
-        if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
-        last_turn_ = at;
+        if (at + prepared_look < prepared_at_) prepared_at_ = at;  // the clock was set back
         look_for_prepared(at);
         keep_tokens(at);
         look_outside(at);

@@ -31,6 +31,10 @@ void PgMailRoom::configure(const Settings& settings) {
     content_.max_message_size = static_cast<std::size_t>(settings.max_message_size);
     content_.unsubscribe_url = settings.unsubscribe_url;
     if (preparers_ != nullptr) preparers_->configure(settings.max_preparers, settings.loader_timeout);
+    content_.interrupted = [this]() -> core::Status {
+        if (!context_.should_stop()) return {};
+        return core::Error{"57014", "the sender was asked to leave"};
+    };
 }
 
 void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
@@ -209,6 +213,7 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
                         account.signature_html};
     auto composed =
         compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables, content_);
+    if (!composed.ok() && context_.should_stop()) return fault(Prepared::Kind::interrupted, composed.error().text());
     if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
     prepared.sender = account.from_address;
     prepared.is_8bit = composed->is_8bit;

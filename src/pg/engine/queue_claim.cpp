@@ -43,6 +43,15 @@ void PgQueue::abort() noexcept {
     transactions_.abort();
 }
 
+namespace {
+
+std::string gap_cut_text(Time was, std::optional<Time> now_is) {
+    return "the next mail was planned for " + utc_text(was) + ", more than one gap ahead" +
+           (now_is ? ": it is " + utc_text(*now_is) + " now" : "");
+}
+
+}  // namespace
+
 // ── The world ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<const std::int64_t> lane_ids,
@@ -53,8 +62,14 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
     close_mended_breakers();
     accounts_.read();
     planner.set_system(read_system(settings_, arming_, prefetch_));
-    for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight}, now))
+    std::vector<HeldGap> held;
+    for (auto& mailbox : read_mailboxes(settings_, {prefetch_, &in_flight, &held}, now))
         planner.upsert_mailbox(mailbox);
+    for (const HeldGap& gap : held) {
+        const core::MailboxFacts* mailbox = planner.mailbox(gap.id);
+        store_mailboxes(std::span(&mailbox, 1));
+        log_event("gap_cut", {}, {}, gap.id, gap_cut_text(gap.was, mailbox->next_at));
+    }
     failures_.clear();
     Rows rows = failures.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
@@ -78,13 +93,21 @@ std::vector<std::int64_t> PgQueue::load_lanes(core::Planner& planner, std::span<
 
 void PgQueue::add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids,
                         const worker::InFlight& in_flight, Time now, std::vector<std::int64_t>& moved) {
-    for (auto& lane : read_lanes(lane_ids, {prefetch_, &in_flight}, now)) {
-        if (!planner.upsert_lane(lane, now)) continue;
+    std::vector<HeldGap> held;
+    for (auto& lane : read_lanes(lane_ids, {prefetch_, &in_flight, &held}, now)) {
+        const bool is_placed = planner.upsert_lane(lane, now);
+        const auto was = std::find_if(held.begin(), held.end(), [&](const HeldGap& gap) { return gap.id == lane.id; });
+        if (!is_placed && was == held.end()) continue;
         moved.push_back(lane.id);
-        const auto slot = planner.lane(lane.id)->next_slot_at;
-        if (lane.gap_from && slot)
-            log_event("slot_moved", {}, lane.campaign_id, {},
-                      "other settings: the next slot is now " + utc_text(*slot));
+        const core::LaneFacts& placed = *planner.lane(lane.id);
+        const auto slot = placed.kind == core::LaneKind::batch ? placed.next_at : placed.next_slot_at;
+        std::optional<std::int64_t> campaign;
+        if (placed.kind == core::LaneKind::campaign) campaign = placed.campaign_id;
+        if (was != held.end()) {
+            log_event("gap_cut", {}, campaign, {}, gap_cut_text(was->was, slot));
+        } else if (lane.gap_from && slot) {
+            log_event("slot_moved", {}, campaign, {}, "other settings: the next slot is now " + utc_text(*slot));
+        }
     }
 }
 

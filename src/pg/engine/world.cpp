@@ -29,6 +29,13 @@ std::map<std::int64_t, int> claimed_by(bool is_by_lane) {
     return counts;
 }
 
+// What the engine stores after a statement has begun is later than the statement's `now`, and right.
+template <class Facts>
+void hold(Facts& facts, const WorldOptions& options, core::Time now) {
+    const auto was = core::hold_gap(facts, std::max(now, pg::now()));
+    if (was && options.held != nullptr) options.held->push_back({facts.id, *was});
+}
+
 int count_of(const std::map<std::int64_t, int>& counts, std::int64_t id) {
     auto it = counts.find(id);
     return it == counts.end() ? 0 : it->second;
@@ -188,7 +195,7 @@ std::vector<std::int64_t> default_pool() {
 std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now) {
     static Statement mailboxes(
         "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
-        "       (extract(epoch FROM m.gap) * 1000000)::bigint, m.max_connections, m.timezone, s.next_at, "
+        "       " MAILER_SPAN_US("m.gap") ", m.max_connections, m.timezone, s.next_at, "
         "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason,"
         "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
@@ -216,6 +223,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         if (rows.boolean(i, 18) && settings.delivery == Delivery::smtp) hold_without_token(facts.back(), now);
         facts.back().use.days = std::move(use[facts.back().id]);
         facts.back().in_flight = count_of(in_flight, facts.back().id);
+        hold(facts.back(), options, now);
     }
     return facts;
 }
@@ -223,11 +231,11 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
 std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
                                         core::Time now) {
     static Statement lanes(
-        "SELECT l.lane_id, l.kind, l.pool, (extract(epoch FROM l.gap) * 1000000)::bigint, s.next_at, s.gap_from, "
+        "SELECT l.lane_id, l.kind, l.pool, " MAILER_SPAN_US("l.gap") ", s.next_at, s.gap_from, "
         "s.next_ordinal,"
         "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
-        "       c.allowed_days, (extract(epoch FROM c.gap) * 1000000)::bigint, (c.jitter * 1000000)::integer, "
+        "       c.allowed_days, " MAILER_SPAN_US("c.gap") ", (greatest(0, least(c.jitter, 0.9)) * 1000000)::integer, "
         "c.max_per_day,"
         "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
@@ -246,6 +254,7 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         facts.push_back(lane_of(rows, i, members));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
+        hold(facts.back(), options, now);
         if (facts.back().kind == core::LaneKind::campaign) campaigns.push_back(facts.back().campaign_id);
     }
     if (campaigns.empty()) return facts;

@@ -14,9 +14,16 @@ namespace mailer::pg {
 // one connection or a gap have no use for it: there a claim is made when its mail may really go.
 constexpr int claims_ahead = 5;
 
+// What was stored as the next mail of a mailbox, campaign or batch, and was further ahead than a gap (slot.hpp, S5).
+struct HeldGap {
+    std::int64_t id = 0;  // of the mailbox, or of the lane
+    core::Time was = {};
+};
+
 struct WorldOptions {
     int prefetch = 1;                             // claims a connection
     const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
+    std::vector<HeldGap>* held = nullptr;         // gaps that were brought back, for whoever wants to know
 };
 
 // All of these require a transaction and an Spi, and throw PgError or Refusal.

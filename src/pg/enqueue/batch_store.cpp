@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/bounds.hpp"
 #include "core/key_set.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
@@ -190,6 +191,17 @@ void BatchStore::finish() {
 
 }  // namespace
 
+// What extract(epoch FROM …) takes for a month is a twelfth of 365.25 days.
+static bool is_span(const Interval& span) {
+    const std::int64_t days = std::int64_t{span.month} * 36525 / 1200 + span.day;
+    constexpr std::int64_t most_days = 36525;
+    if (days < -most_days || days > most_days) return false;
+    constexpr std::int64_t most_us = core::longest_span.count();
+    if (span.time < -most_us || span.time > most_us) return false;
+    const std::int64_t us = days * std::int64_t{86'400'000'000} + span.time;
+    return us >= 0 && us <= most_us;
+}
+
 RawValue checked_gap(const RawValue& gap) {
     if (!gap) return gap;
     Interval zero;
@@ -197,6 +209,8 @@ RawValue checked_gap(const RawValue& gap) {
     const int order =
         call([&] { return DatumGetInt32(DirectFunctionCall2(interval_cmp, gap.datum, IntervalPGetDatum(&zero))); });
     if (order < 0) refuse("gap must not be negative");
+    if (const Interval span = *DatumGetIntervalP(gap.datum); !is_span(span))
+        refuse("gap must not be longer than 100 years");
     return order == 0 ? RawValue{} : gap;
 }
 
@@ -209,6 +223,11 @@ void check_items(const std::vector<BatchItem>& items) {
         const JsonbFacts facts = inspect_jsonb(item.variables.datum);
         if (facts.shape != JsonbShape::object)
             refuse(name + " must be a JSON object", {}, "Write '{\"name\": \"Ada\"}', or NULL for none.");
+        if (facts.size > core::most_variables)
+            refuse(name + " are too large",
+                   "They have " + std::to_string(facts.size) + " octets; " + std::to_string(core::most_variables) +
+                       " are allowed.",
+                   {}, "54000");
         if (facts.depth > core::Value::max_depth)
             refuse(name + " are nested too deeply",
                    "Arrays and objects may be nested " + std::to_string(core::Value::max_depth) + " levels deep.", {},

@@ -2,6 +2,7 @@
 // where the caller can do something.
 #include "pg/enqueue/request.hpp"
 
+#include "core/bounds.hpp"
 #include "core/mail/header.hpp"
 #include "core/mail/template.hpp"
 #include "pg/bridge/jsonb_value.hpp"
@@ -29,7 +30,7 @@ void check_key(const char* parameter, const TextValue& key) {
 
 namespace {
 
-constexpr std::size_t most_headers = 100;
+constexpr std::size_t most_header_fields = 100;
 
 std::vector<core::Address> read_addresses(const char* parameter, const TextValue& list) {
     if (!list || list.view.empty()) return {};
@@ -68,19 +69,18 @@ void check_object(const char* parameter, RawValue& jsonb, std::size_t limit) {
                "54000");
     if (facts.size > limit)
         refuse(std::string(parameter) + " is too large",
-               "It has " + std::to_string(facts.size) + " octets; mailer.max_message_size is " + std::to_string(limit) +
-                   ".",
-               {}, "54000");
+               "It has " + std::to_string(facts.size) + " octets; " + std::to_string(limit) + " are allowed.", {},
+               "54000");
     if (facts.is_empty) jsonb = {};
 }
 
 void check_headers(RawValue& headers, bool are_templates) {
-    check_object("headers", headers, message_size_limit());
+    check_object("headers", headers, core::most_headers);
     if (!headers) return;
     const core::Value value = read_jsonb(headers.datum);
-    if (value.members().size() > most_headers)
+    if (value.members().size() > most_header_fields)
         refuse("too many headers", "There are " + std::to_string(value.members().size()) + "; " +
-                                       std::to_string(most_headers) + " are allowed.");
+                                       std::to_string(most_header_fields) + " are allowed.");
     for (const core::Value::Member& header : value.members()) {
         if (header.value.kind() != core::Value::Kind::string)
             refuse("header \"" + header.key + "\" must be a string", {},
@@ -125,11 +125,18 @@ void check_content(const Request& request, bool has_more_variables, std::size_t 
                "Pass subject and body_text or body_html, or name a template.");
     if (!request.body_text && !request.body_html)
         refuse("a mail needs a body or a template", {}, "Pass body_text (it may be empty), body_html or both.");
+    if (request.subject.view.size() > core::longest_subject)
+        refuse("the subject is too long",
+               "It has " + std::to_string(request.subject.view.size()) + " octets; " +
+                   std::to_string(core::longest_subject) + " are allowed.",
+               {}, "54000");
     if (core::Status error = core::check_subject(request.subject.view)) throw Refusal(*error);
-    const std::size_t size = request.body_text.view.size() + request.body_html.view.size();
+    std::size_t size = request.body_text.view.size() + request.body_html.view.size();
+    for (const AttachmentRow& attachment : request.attachments)
+        size += attachment.content.view.size() / 3 * 4;  // as it is sent
     if (size > limit)
         refuse(
-            "the bodies are too large",
+            "bodies and attachments are too large",
             "They have " + std::to_string(size) + " octets; mailer.max_message_size is " + std::to_string(limit) + ".",
             {}, "54000");
     if (!request.variables && !request.loader && !has_more_variables) return;
@@ -138,13 +145,19 @@ void check_content(const Request& request, bool has_more_variables, std::size_t 
     check_inline_template("body_html", request.body_html);
 }
 
+void check_time(const char* parameter, const std::optional<std::int64_t>& at, const char* hint) {
+    constexpr std::int64_t first = core::to_unix_us(core::earliest_time) - pg_epoch_offset_us;
+    constexpr std::int64_t last = core::to_unix_us(core::latest_time) - pg_epoch_offset_us;
+    if (at && (*at < first || *at > last))
+        refuse(std::string(parameter) + " must be a time from 1970 to 9999", {}, hint);
+}
+
 }  // namespace
 
 void check_times(Request& request) {
     const std::int64_t now = request.now = transaction_now();
-    if (request.send_at && TIMESTAMP_NOT_FINITE(*request.send_at)) refuse("send_at must be finite");
-    if (request.expires_at && TIMESTAMP_NOT_FINITE(*request.expires_at))
-        refuse("expires_at must be finite", {}, "Leave it out for a mail that doesn't expire.");
+    check_time("send_at", request.send_at, "Leave it out for a mail that goes at once.");
+    check_time("expires_at", request.expires_at, "Leave it out for a mail that doesn't expire.");
     request.due_at = std::max(request.send_at.value_or(now), now);
     if (request.expires_at && *request.expires_at <= request.due_at)
         refuse(request.send_at && *request.send_at > now ? "expires_at must be after send_at" : "expires_at has passed",
@@ -203,7 +216,7 @@ Request read_request(FunctionCallInfo fcinfo, const RawValue& options, bool has_
     if (const TextValue send_if = arguments.text()) request.send_if = resolve_late_bound("send_if", send_if, BOOLOID);
 
     const std::size_t limit = message_size_limit();
-    check_object("variables", request.variables, limit);
+    check_object("variables", request.variables, core::most_variables);
     const bool is_template =
         request.template_name || request.variables || request.loader || has_more_variables;  // not literal
     check_headers(request.headers, is_template);

@@ -17,6 +17,8 @@ extern "C" {
 #include "utils/varlena.h"
 }
 
+#include "core/bounds.hpp"
+
 namespace mailer::pg {
 namespace {
 
@@ -189,7 +191,13 @@ std::string render_label(const std::string& source, const ChangedRow& row) {
         if (*part && !variables.set(name, read_jsonb(part->datum)))
             refuse("the row is nested too deeply", {}, {}, "54000");
     }
-    return expect(core::render(std::string_view(source), variables));
+    core::RenderOptions options;
+    options.max_output = core::longest_subject;
+    options.interrupted = []() -> core::Status {
+        call([] { CHECK_FOR_INTERRUPTS(); });
+        return {};
+    };
+    return expect(core::render(std::string_view(source), variables, options));
 }
 
 Actor sender_of_trigger(const TriggerData& trigger) {

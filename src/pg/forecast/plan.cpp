@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pg/bridge/clock.hpp"
+#include "pg/bridge/jsonb_value.hpp"
 #include "pg/bridge/zone.hpp"
 #include "pg/forecast/plan_queue.hpp"
 
@@ -50,12 +51,14 @@ void apply(core::LaneFacts& lane, Datum overrides) {
         "SELECT (extract(epoch FROM n.window_start) / 60)::integer, (extract(epoch FROM n.window_end) / 60)::integer,"
         "       CASE WHEN $2 ? 'allowed_days' THEN mailer._weekdays(mailer._text_array($2, 'allowed_days')) ELSE "
         "n.allowed_days END,"
-        "       (extract(epoch FROM n.gap) * 1000000)::bigint, (n.jitter * 1000000)::integer, n.max_per_day,"
-        "       mailer._zone_or_default(n.timezone), n.starts_at,"
+        "       " MAILER_SPAN_US("mailer._check_span('gap', n.gap)") ","
+        "       (mailer._check_jitter(n.jitter) * 1000000)::integer, n.max_per_day,"
+        "       mailer._zone_or_default(n.timezone), mailer._check_time('starts_at', n.starts_at),"
         "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END, $2 ? 'mailboxes'"
-        "  FROM mailer.campaign c CROSS JOIN LATERAL jsonb_populate_record(c, $2 - 'mailboxes' - 'allowed_days') n"
+        "  FROM mailer.campaign c CROSS JOIN LATERAL mailer._campaign_with(c, $2) n"
         " WHERE c.campaign_id = $1",
         {INT8OID, JSONBOID});
+    if (inspect_jsonb(overrides).is_empty) return;
     Rows rows = statement.run({p_bigint(lane.campaign_id), p_datum(JSONBOID, overrides)});
     if (rows.empty()) return;
     const std::int64_t before = plan_key(lane);
@@ -71,12 +74,7 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool() : rows.bigints(0, 9);
     std::sort(lane.pool.begin(), lane.pool.end());
     if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed anew, as the engine would
-    const bool is_sane = lane.gap >= core::Duration::zero() && lane.jitter_ppm >= 0 && lane.jitter_ppm < 1000000 &&
-                         (!lane.max_per_day || *lane.max_per_day > 0);
-    if (!is_sane) {
-        throw Refusal({"22023", "the overrides are out of range",
-                       "gap must not be negative, jitter at least 0 and below 1, max_per_day positive.", ""});
-    }
+    if (lane.max_per_day && *lane.max_per_day < 1) throw Refusal({"22023", "max_per_day must be at least 1"});
 }
 
 void check_overrides(Datum overrides) {
