@@ -54,9 +54,15 @@ COMMENT ON FUNCTION _check_pace(text, time, time, interval, numeric, integer, ti
 CREATE FUNCTION _campaign_with(old mailer.campaign, settings jsonb) RETURNS mailer.campaign
 LANGUAGE plpgsql STABLE
 AS $$
+DECLARE
+    new_row mailer.campaign;
 BEGIN
-    RETURN jsonb_populate_record(old, settings - 'mailboxes' - 'allowed_days');
-EXCEPTION WHEN data_exception THEN
+    new_row := jsonb_populate_record(old, settings - 'mailboxes' - 'allowed_days');
+    IF new_row.list IS NOT NULL THEN
+        PERFORM mailer._check_name('list', new_row.list);
+    END IF;
+    RETURN new_row;
+EXCEPTION WHEN invalid_text_representation OR numeric_value_out_of_range OR invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
     PERFORM mailer._refuse('a setting has a value of another type', detail => left(SQLERRM, 200));
 END;
 $$;

@@ -250,6 +250,7 @@ BEGIN
     END IF;
     -- Port 465 speaks TLS from the first octet (RFC 8314): with STARTTLS both sides would wait for the other.
     box.tls := COALESCE(box.tls, CASE WHEN box.port = 465 THEN 'implicit' ELSE 'starttls' END);
+    PERFORM mailer._need(k, COALESCE(settings -> k = 'null', false)) FROM unnest(ARRAY['pipelining', 'login_mechanism']) k;
     PERFORM mailer._check_mailbox_bounds(box);
     PERFORM mailer._check_host(box.host, box.port);
     PERFORM mailer._check_listening(box);

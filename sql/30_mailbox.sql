@@ -227,7 +227,7 @@ COMMENT ON FUNCTION mailbox_set_password(text, text) IS
 but the statement''s text may reach the server''s log (log_statement) like any other: send it as a parameter, or use password_file.
 Errors: 42704 no such mailbox.';
 
-CREATE FUNCTION mailbox_pause(name text, reason text) RETURNS void
+CREATE FUNCTION mailbox_pause(name text, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column

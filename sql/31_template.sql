@@ -22,7 +22,7 @@ AS $$
 DECLARE
     was_there boolean;
 BEGIN
-    PERFORM mailer._check_name('name', template_set.name) WHERE template_set.name IS NOT NULL;
+    PERFORM mailer._check_name('name', template_set.name);
     PERFORM mailer._check_text('subject', template_set.subject, 65536);
     IF num_nulls(template_set.name, template_set.subject) > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a template needs a name and a subject';

@@ -84,7 +84,7 @@ COMMENT ON FUNCTION _campaign_to_change(bigint, "char"[], text) IS 'A campaign, 
 
 CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAULT NULL, window_start time DEFAULT '09:00',
     window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
-    jitter numeric DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
+    jitter double precision DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
     starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -94,8 +94,11 @@ DECLARE
     new_lane bigint;
 BEGIN
     PERFORM mailer._check_campaign(campaign_create.template, campaign_create.headers);
+    IF campaign_create.list IS NOT NULL THEN
+        PERFORM mailer._check_name('list', campaign_create.list);
+    END IF;
     PERFORM mailer._check_pace(campaign_create.name, campaign_create.window_start, campaign_create.window_end, campaign_create.gap,
-        campaign_create.jitter, campaign_create.max_per_day, campaign_create.starts_at);
+        campaign_create.jitter::numeric, campaign_create.max_per_day, campaign_create.starts_at);
     INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
     RETURNING lane_id INTO new_lane;
     INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
@@ -103,7 +106,7 @@ BEGIN
     OVERRIDING SYSTEM VALUE
     VALUES (new_id, new_lane, campaign_create.name, campaign_create.template, campaign_create.window_start,
         campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
-        campaign_create.jitter, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
+        campaign_create.jitter::numeric, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
         campaign_create.list, mailer._now(), mailer._caller_name())
     ON CONFLICT (name) WHERE state <> 'x' DO NOTHING;
@@ -118,7 +121,7 @@ BEGIN
     RETURN new_id;
 END;
 $$;
-COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, numeric, integer, text, timestamptz, text, jsonb, text) IS
+COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text) IS
 'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
 name: free once a campaign of that name is cancelled. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
@@ -235,12 +238,38 @@ END;
 $$;
 COMMENT ON FUNCTION _change_campaign(campaign, "char", text, text) IS 'Writes a new state, the event of it, and tells the engine';
 
+-- Blanks in real mail: told before they are sent. The first ten thousand leads are enough to know.
+CREATE FUNCTION _warn_of_gaps(campaign_id bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    found record;
+BEGIN
+    SELECT count(*) AS leads, count(*) FILTER (WHERE cardinality(p.missing) > 0) AS lacking,
+           (SELECT array_agg(DISTINCT n) FROM unnest(string_to_array(string_agg(array_to_string(p.missing, ','), ',') FILTER (WHERE cardinality(p.missing) > 0), ',')) n) AS names
+    INTO found
+    FROM (SELECT m.template, COALESCE(m.variables, '{}') AS variables FROM mailer.message m
+          WHERE m.campaign_id = _warn_of_gaps.campaign_id AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.message_id = m.message_id) LIMIT 10000) l
+    CROSS JOIN LATERAL mailer.template_preview(l.template, l.variables) p;
+    IF found.lacking > 0 THEN
+        RAISE WARNING USING MESSAGE = format('%s of %s leads lack variables that the template names', found.lacking, found.leads),
+            DETAIL = 'Missing: ' || left(array_to_string(found.names, ', '), 200) || '. They are left blank.',
+            HINT = 'mailer.template_preview(name, variables) shows a mail and what it misses; {{#name}}…{{/name}} guards a variable.';
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING USING MESSAGE = 'the mails of this campaign could not be tried', DETAIL = SQLERRM;
+END;
+$$;
+COMMENT ON FUNCTION _warn_of_gaps(bigint) IS 'A WARNING with a count when leads lack variables that the template names';
+
 CREATE FUNCTION campaign_start(campaign_id bigint) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_start.campaign_id, '{d}', 'started'),
         'r', NULL, 'campaign_started');
+    PERFORM mailer._warn_of_gaps(campaign_start.campaign_id);
     IF COALESCE(current_setting('mailer.unsubscribe_url', true), '') = '' THEN
         RAISE WARNING USING
             MESSAGE = 'the mails of this campaign carry no way to unsubscribe',
@@ -253,7 +282,7 @@ COMMENT ON FUNCTION campaign_start(bigint) IS
 'Sets a draft campaign running: it sends from the first slot that its window, days and caps allow. Without leads it stays running and waits for some.
 Errors: 42704 no such campaign, 55000 it is not a draft.';
 
-CREATE FUNCTION campaign_pause(campaign_id bigint, reason text) RETURNS void
+CREATE FUNCTION campaign_pause(campaign_id bigint, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
@@ -276,7 +305,7 @@ $$;
 COMMENT ON FUNCTION campaign_resume(bigint) IS
 'Lets a paused campaign go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
 
-CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text) RETURNS void
+CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column

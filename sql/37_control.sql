@@ -3,7 +3,7 @@
 -- The clone guard: every queue row carries an epoch, and only rows of epochs that table arming has adopted are claimed, on
 -- the cluster and database that arming is bound to. arm() is the one statement that adopts and binds; a person says it.
 
-CREATE FUNCTION pause(reason text) RETURNS void
+CREATE FUNCTION pause(reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE

@@ -152,6 +152,35 @@ AS $$
 $$;
 COMMENT ON FUNCTION _held_because() IS 'Why the clone guard holds this database; NULL: it doesn''t';
 
+CREATE VIEW worker_status AS
+SELECT CASE
+           WHEN w.pid IS NOT NULL THEN format('%s running (pid %s)', w.kind, w.pid) || COALESCE(': ' || NULLIF(w.state, ''), '')
+           WHEN pg_is_in_recovery() THEN 'not running: this server is a standby'
+           WHEN NOT w.is_preloaded THEN 'not running: mailer is not in shared_preload_libraries; CALL mailer.run() sends'
+           WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
+           WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
+           ELSE 'not running' END
+       || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
+       w.pid IS NOT NULL AS is_running,
+       w.kind,
+       w.pid,
+       w.state,
+       w.started_at,
+       w.heartbeat_at,
+       w.tick_count,
+       w.start_count,
+       w.is_preloaded,
+       w.launcher_pid,
+       w.is_told_to_stay_away,
+       w.next_start_at,
+       w.last_error_at,
+       w.last_error
+FROM mailer._worker() w;
+COMMENT ON VIEW worker_status IS 'Who sends in this database, since when, and how it is: one row';
+COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
+COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
+COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last came round; older than a minute means that it hangs';
+
 CREATE VIEW queue AS
 SELECT q.message_id,
        CASE l.kind
@@ -173,6 +202,7 @@ SELECT q.message_id,
            WHEN c.state = 'p' THEN 'campaign paused: ' || c.state_reason
            WHEN c.state = 'x' THEN 'nothing: its campaign is cancelled'
            WHEN b.pause_reason IS NOT NULL THEN 'mailbox paused: ' || b.pause_reason
+           WHEN NOT w.is_running THEN 'a sender: ' || w.worker
            WHEN q.due_at > mailer._now() THEN
                'due at ' || to_char(q.due_at AT TIME ZONE COALESCE(mailer._known_zone(c.timezone), current_setting('TimeZone')), 'YYYY-MM-DD HH24:MI:SS')
                          || ' ' || COALESCE(c.timezone, current_setting('TimeZone'))
@@ -189,6 +219,7 @@ LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
 LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1]
 LEFT JOIN mailer.mailbox_state t ON t.mailbox_id = b.mailbox_id
 CROSS JOIN (SELECT mailer._held_because() AS why) h
+CROSS JOIN (SELECT s.is_running, s.worker FROM mailer.worker_status s) w
 LEFT JOIN mailer.control z ON true
 LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted)
 LEFT JOIN mailer.promotion d ON d.is_held AND q.epoch = ANY (d.held_epochs);
@@ -252,32 +283,3 @@ COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on
 COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
 COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refreshing, provider_unreachable, refused or consent_needed; see oauth_status';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
-
-CREATE VIEW worker_status AS
-SELECT CASE
-           WHEN w.pid IS NOT NULL THEN format('%s running (pid %s)', w.kind, w.pid) || COALESCE(': ' || NULLIF(w.state, ''), '')
-           WHEN pg_is_in_recovery() THEN 'not running: this server is a standby'
-           WHEN NOT w.is_preloaded THEN 'not running: mailer is not in shared_preload_libraries; CALL mailer.run() sends'
-           WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
-           WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
-           ELSE 'not running' END
-       || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
-       w.pid IS NOT NULL AS is_running,
-       w.kind,
-       w.pid,
-       w.state,
-       w.started_at,
-       w.heartbeat_at,
-       w.tick_count,
-       w.start_count,
-       w.is_preloaded,
-       w.launcher_pid,
-       w.is_told_to_stay_away,
-       w.next_start_at,
-       w.last_error_at,
-       w.last_error
-FROM mailer._worker() w;
-COMMENT ON VIEW worker_status IS 'Who sends in this database, since when, and how it is: one row';
-COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
-COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
-COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last came round; older than a minute means that it hangs';

@@ -83,6 +83,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION status(bigint) IS 'Where this message stands: its row of message_status; no row when there is no such message';
 
+CREATE FUNCTION sent_to(address text, max_rows integer DEFAULT 100) RETURNS SETOF mailer.message_status
+LANGUAGE plpgsql STABLE ROWS 100 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    key text := mailer._address_key(mailer._bare_address(COALESCE(sent_to.address, ''), 'address'));
+BEGIN
+    RETURN QUERY SELECT s.* FROM (SELECT m.message_id FROM mailer.message m WHERE m.address_key = key ORDER BY m.message_id DESC LIMIT GREATEST(sent_to.max_rows, 0)) m
+        JOIN mailer.message_status s ON s.message_id = m.message_id ORDER BY s.message_id DESC;
+END;
+$$;
+COMMENT ON FUNCTION sent_to(text, integer) IS
+'What was queued for an address, newest first: its rows of message_status, by index however many messages there are. The address is the first
+recipient''s; upper and lower case don''t matter. Errors: 22023 a bad address.';
+
 -- Hops from lane to lane and priority to priority through the index: a lane's length doesn't matter.
 CREATE FUNCTION _next_due_at() RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -112,7 +126,8 @@ CREATE FUNCTION status() RETURNS TABLE (pending bigint, sending bigint, sent big
 LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT COALESCE(c.queued, 0) - s.sending, s.sending, COALESCE(c.sent, 0), COALESCE(c.failed, 0), COALESCE(c.cancelled, 0),
-           COALESCE(c.unconfirmed, 0), mailer._next_due_at(), (SELECT w.worker FROM mailer.worker_status w)
+           COALESCE(c.unconfirmed, 0), mailer._next_due_at(),
+           (SELECT COALESCE('paused: ' || z.pause_reason || ' (' || w.worker || ')', w.worker) FROM mailer.worker_status w LEFT JOIN mailer.control z ON true)
     FROM (SELECT mailer._sending('a', 0) AS sending) s LEFT JOIN mailer._counts('a', 0) c ON true
 $$;
 COMMENT ON FUNCTION status() IS 'All messages of the database by state, when the next is due, and whether anybody sends';
@@ -237,11 +252,11 @@ BEGIN
             SELECT bool_and(e.is_open) FILTER (WHERE e.gate = 'window_open') AS is_window_open,
                    (array_agg(e.detail ORDER BY e.place) FILTER (WHERE NOT e.is_open))[1] AS blocked_by,
                    max(e.opens_at) FILTER (WHERE NOT e.is_open) AS opens_at,
-                   COALESCE(bool_or(NOT e.is_open AND e.opens_at IS NULL), false) AS is_held
+                   COALESCE(bool_or(NOT e.is_open AND e.opens_at IS NULL AND e.gate <> 'sender_running'), false) AS is_held
             INTO gates
             FROM mailer.campaign_explain(c.campaign_id) WITH ORDINALITY
                  e(gate, is_open, limit_value, used, opens_at, detail, place)
-            WHERE e.gate NOT LIKE '%:%';  -- lines of single mailboxes of a pool block nothing
+            WHERE e.gate NOT LIKE '%:%' AND (e.gate <> 'sender_running' OR NOT e.is_open);  -- lines of single mailboxes of a pool block nothing
             answer.is_window_open := gates.is_window_open;
             answer.blocked_by := gates.blocked_by;
             IF answer.pending > 0 AND NOT gates.is_held THEN
@@ -282,7 +297,7 @@ SELECT r.campaign_id, r.name, r.state, r.total, r.pending, r.sending, r.sent, r.
        r.sent_today, r.max_per_day, r.is_window_open, r.missed_slots, r.blocked_by, r.progress,
        r.replied, r.bounced, r.complained, r.unsubscribed,
        repeat('█', s.done) || repeat('░', 20 - s.done) AS bar,
-       CASE WHEN c.state = 'r' AND r.pending > 0 THEN mailer._campaign_finishes_at(c.campaign_id) END AS finishes_at,
+       CASE WHEN c.state = 'r' AND r.pending BETWEEN 1 AND 200 THEN mailer._campaign_finishes_at(c.campaign_id) END AS finishes_at,
        c.state_reason,
        c.template,
        c.window_start,
@@ -304,5 +319,5 @@ LEFT JOIN mailer.lane l ON l.lane_id = c.lane_id
 CROSS JOIN LATERAL (SELECT COALESCE(20 * (r.total - r.pending - r.sending) / NULLIF(r.total, 0), 0)::integer AS done) s;
 COMMENT ON VIEW campaign_progress IS 'Every campaign: what campaign_status tells, a progress bar, when it will be done, and its settings';
 COMMENT ON COLUMN campaign_progress.bar IS 'Part of all leads that is settled';
-COMMENT ON COLUMN campaign_progress.finishes_at IS 'Last slot of the forecast from now; NULL unless it runs. Only worked out when this column is asked for (about a second for 100,000 leads)';
+COMMENT ON COLUMN campaign_progress.finishes_at IS 'Last slot of the forecast from now; NULL unless it runs and 200 mails at most are left: SELECT max(slot_at) FROM mailer.campaign_forecast(campaign_id) works it out for any number';
 COMMENT ON COLUMN campaign_progress.mailboxes IS 'The mailboxes that serve it, the default ones where it names none';

@@ -4,6 +4,18 @@
 -- trouble by itself: what waits for a window, a gap or a cap is campaign_explain()'s to tell. Thresholds are written
 -- down once, at the top of each function. A table that somebody has locked doesn't stop it: it says so, and tells the rest.
 
+-- What the worker goes by: the database's own setting, which a session that began before doesn't know, else the server's.
+CREATE FUNCTION _worker_setting(setting text) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT COALESCE(
+        (SELECT substr(c.value, length(setting) + 2) FROM pg_db_role_setting r CROSS JOIN LATERAL unnest(r.setconfig) c(value)
+         WHERE r.setrole = 0 AND r.setdatabase = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND starts_with(c.value, setting || '=')),
+        (SELECT s.setting FROM pg_settings s WHERE s.name = _worker_setting.setting AND s.source NOT IN ('database', 'user', 'database user', 'session', 'client')),
+        (SELECT s.boot_val FROM pg_settings s WHERE s.name = _worker_setting.setting))
+$$;
+COMMENT ON FUNCTION _worker_setting(text) IS 'A setting as a worker of this database has it, whatever this session has';
+
 CREATE FUNCTION _health_worker() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -39,12 +51,12 @@ BEGIN
     IF current_setting('mailer.enabled', true) = 'off' THEN
         RETURN QUERY SELECT 'warning', 'sending', 'mailer.enabled is off', NULL::timestamptz, 'Set it on and reload.';
     END IF;
-    IF current_setting('mailer.delivery', true) = 'capture' THEN
+    IF mailer._worker_setting('mailer.delivery') = 'capture' THEN
         RETURN QUERY SELECT 'info', 'sending', 'mails are captured, not sent (mailer.delivery)', NULL::timestamptz,
             'ALTER DATABASE … SET mailer.delivery = smtp.';
     END IF;
-    IF current_setting('mailer.redirect_to', true) <> '' THEN
-        RETURN QUERY SELECT 'info', 'sending', 'all mail goes to ' || current_setting('mailer.redirect_to') || ' (mailer.redirect_to)',
+    IF mailer._worker_setting('mailer.redirect_to') <> '' THEN
+        RETURN QUERY SELECT 'info', 'sending', 'all mail goes to ' || mailer._worker_setting('mailer.redirect_to') || ' (mailer.redirect_to)',
             NULL::timestamptz, 'ALTER DATABASE … RESET mailer.redirect_to.';
     END IF;
 END;

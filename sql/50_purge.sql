@@ -58,17 +58,22 @@ END;
 $$;
 COMMENT ON FUNCTION _purge_events(timestamptz, integer) IS 'One batch of mailer.purge(): deletes the oldest events, if they are older than the cutoff';
 
-CREATE FUNCTION _purge_cutoff(older_than interval) RETURNS timestamptz
+CREATE FUNCTION _purge_cutoff(older_than interval, force boolean) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
     IF older_than IS NULL THEN
         PERFORM mailer._refuse('older_than must not be NULL', 'For example CALL mailer.purge(''90 days'').');
     END IF;
-    RETURN mailer._now() - mailer._check_span('older_than', older_than);
+    PERFORM mailer._check_span('older_than', older_than);
+    -- A bare number is seconds: '30' clears all that was settled until half a minute ago.
+    IF older_than < interval '1 day' AND NOT COALESCE(force, false) THEN
+        PERFORM mailer._refuse(format('older_than is %s, less than a day', older_than), 'Give a unit: ''30 days''. Or pass force => true.');
+    END IF;
+    RETURN mailer._now() - older_than;
 END;
 $$;
-COMMENT ON FUNCTION _purge_cutoff(interval) IS 'What was settled before this time is old enough for a purge; error 22023 for an interval that can''t be meant';
+COMMENT ON FUNCTION _purge_cutoff(interval, boolean) IS 'What was settled before this time is old enough for a purge; error 22023 for an interval that can''t be meant';
 
 CREATE FUNCTION _purge_done(older_than interval, messages bigint, notifications bigint, events bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -79,7 +84,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _purge_done(interval, bigint, bigint, bigint) IS 'Writes down what a purge did';
 
-CREATE PROCEDURE purge(older_than interval)
+CREATE PROCEDURE purge(older_than interval, force boolean DEFAULT false, ledger boolean DEFAULT false)
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -91,14 +96,24 @@ DECLARE
     messages bigint := 0::bigint;
     notifications bigint := 0::bigint;
     events bigint := 0::bigint;
+    rows_gone bigint := 0::bigint;
 BEGIN
-    cutoff := mailer._purge_cutoff(older_than);
+    cutoff := mailer._purge_cutoff(older_than, force);
     LOOP
         SELECT p.last_id, p.purged INTO message_id, in_batch FROM mailer._purge_messages(cutoff, message_id, batch_size) p;
         COMMIT;
         EXIT WHEN message_id IS NULL;
         messages := messages OPERATOR(pg_catalog.+) in_batch;
     END LOOP;
+    IF ledger THEN
+        message_id := 0::bigint;
+        LOOP
+            SELECT p.last_id, p.deleted INTO message_id, in_batch FROM mailer._purge_ledger(cutoff, message_id, batch_size) p;
+            COMMIT;
+            EXIT WHEN message_id IS NULL;
+            rows_gone := rows_gone OPERATOR(pg_catalog.+) in_batch;
+        END LOOP;
+    END IF;
     item_id := 0::bigint;
     LOOP
         SELECT p.last_id, p.purged INTO item_id, in_batch FROM mailer._purge_notifications(cutoff, item_id, batch_size) p;
@@ -115,11 +130,15 @@ BEGIN
     PERFORM mailer._purge_done(older_than, messages, notifications, events);
     COMMIT;
     RAISE NOTICE 'purged the content of % messages, % notifications and % events', messages, notifications, events;
+    IF ledger THEN
+        RAISE NOTICE 'deleted the ledger of % messages', rows_gone;
+    END IF;
 END;
 $$;
-COMMENT ON PROCEDURE purge(interval) IS
+COMMENT ON PROCEDURE purge(interval, boolean, boolean) IS
 'Clears the content, attachments, attempts and captured copies of messages that were settled longer ago than this, and deletes events
 as old, and notifications that were read and mailed before.
-The ledger stays: who was to get what, keys, outcome and result of each recipient. What waits or is unconfirmed is never touched.
+The ledger stays: who was to get what, keys, outcome and result of each recipient. ledger => true deletes it too, of mails that are of no
+campaign (those go with mailer.campaign_delete()) and whose idempotency key is older than mailer.key_retention. What waits or is unconfirmed is never touched.
 Commits as it goes, so call it outside a transaction block (error 2D000 otherwise); stopping it loses nothing.
-Errors: 22023 older_than is NULL or negative.';
+Less than a day needs force => true. Errors: 22023 older_than is NULL, negative, or less than a day without force.';

@@ -15,9 +15,6 @@
 CREATE FUNCTION notify(user_id text, category text, template text, variables jsonb DEFAULT '{}', actor_id text DEFAULT NULL,
     collapse_key text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_text';
-CREATE FUNCTION notify(user_id integer, category text, template text, variables jsonb DEFAULT '{}', actor_id integer DEFAULT NULL,
-    collapse_key text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_integer';
 CREATE FUNCTION notify(user_id bigint, category text, template text, variables jsonb DEFAULT '{}', actor_id bigint DEFAULT NULL,
     collapse_key text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_bigint';

@@ -35,8 +35,9 @@ COMMENT ON FUNCTION _html_time(timestamptz) IS 'A time as HTML, in the session''
 CREATE FUNCTION _span_words(span interval) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT COALESCE(NULLIF(concat_ws(' ', NULLIF(t.s / 86400, 0) || ' d', NULLIF(t.s % 86400 / 3600, 0) || ' h', NULLIF(t.s % 3600 / 60, 0) || ' min', NULLIF(t.s % 60, 0) || ' s'), ''), '0 s')
-    FROM (SELECT extract(epoch FROM span)::bigint AS s) t
+    SELECT COALESCE(NULLIF(concat_ws(' ', NULLIF(t.s / 86400, 0) || ' d', NULLIF(t.s % 86400 / 3600, 0) || ' h', NULLIF(t.s % 3600 / 60, 0) || ' min', NULLIF(t.s % 60 + t.part, 0) || ' s'), ''), '0 s')
+    FROM (SELECT trunc(x.s)::bigint AS s, CASE WHEN x.s < 60 THEN trim_scale(round(x.s - trunc(x.s), 3)) ELSE 0 END AS part
+          FROM (SELECT extract(epoch FROM span)::numeric AS s) x) t
 $$;
 COMMENT ON FUNCTION _span_words(interval) IS 'A span as people write it: 1 h 3 min';
 
@@ -196,7 +197,7 @@ AS $$
   --sent: #4fb88a; --failed: #ec7268; --unconfirmed: #e2ab4b; --retry: #7d8a9c; --warmup: #b09be6; --area: #4fb88a33; --none: #2a323d;
   --critical: #ff9d95; --critical-page: #3b1d1c; --warning: #f1c36d; --warning-page: #362a12; --info: #9cc4f7; --info-page: #1a2a3f; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
+body { margin: 0; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
 main, header, footer { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 1.75rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0; letter-spacing: -.01em; }

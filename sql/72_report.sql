@@ -48,7 +48,8 @@ BEGIN
         CASE WHEN is_drawn AND r.total > r.pending + r.sending OR cardinality(slots) > 0
              THEN mailer._svg_campaign(r.campaign_id, COALESCE(c.started_at, mailer._now()), COALESCE(c.completed_at, mailer._now()), r.total, slots) ELSE '' END,
         (SELECT string_agg(format('<dt>%s</dt><dd>%s</dd>', d.term, d.said), '' ORDER BY d.place) FROM (VALUES
-            (1, 'Waits for', mailer._html(CASE WHEN c.state IN ('r', 'p', 'd') THEN r.blocked_by END)),
+            -- Without the gate's own time, which is on the campaign's clock: Next mail has it on the page's.
+            (1, 'Waits for', mailer._html(CASE WHEN c.state IN ('r', 'p', 'd') THEN regexp_replace(r.blocked_by, ' (until|at) (Mon|Tue|Wed|Thu|Fri|Sat|Sun) .*$', '') END)),
             (2, 'Next mail', mailer._html_time(r.next_at)),
             (3, 'Will be done', finish),
             (4, 'Today', CASE WHEN c.state = 'r' THEN mailer._html_number(r.sent_today) || COALESCE(' of ' || mailer._html_number(r.max_per_day), '') END),

@@ -59,12 +59,22 @@ BEGIN
     SELECT * INTO s FROM mailer.status();
     RETURN QUERY SELECT bold || mailer._cell(format('mailer in %s, %s', current_database(), to_char(mailer._now(), 'FMDD Mon HH24:MI:SS')), wide / 2) || plain
         || mailer._cell(s.worker, wide - wide / 2, true);
-    RETURN QUERY SELECT mailer._cell(format('sent %s   waiting %s   on their way %s   failed %s   cancelled %s   unconfirmed %s', s.sent, s.pending, s.sending, s.failed, s.cancelled, s.unconfirmed), wide);
+    RETURN QUERY SELECT mailer._cell(format('unconfirmed %s   failed %s   waiting %s   on their way %s   sent %s   cancelled %s', s.unconfirmed, s.failed, s.pending, s.sending, s.sent, s.cancelled), wide);
     RETURN QUERY SELECT mailer._cell(format('last minute: %s   last 5 minutes: %s%s',
             string_agg(a.recent || ' ' || a.outcome, ' ' ORDER BY a.place) FILTER (WHERE a."window" = '1m' AND (a.recent > 0 OR a.place = 1)),
             to_char(sum(a.recent) FILTER (WHERE a."window" = '5m' AND a.outcome = 'sent') / 5.0, 'FM999990.0') || ' sent a minute',
             COALESCE('   next due ' || mailer._top_time(s.next_due_at), '')), wide)
         FROM (SELECT m.*, array_position('{sent,failed,retry,requeued,unconfirmed}', m.outcome) AS place FROM mailer._metric_attempts() m) a;
+
+    -- What needs a person comes before what goes well: a terminal of 24 lines shows the top.
+    FOR r IN SELECT h.*, row_number() OVER () AS n FROM mailer.health() h LIMIT 6 LOOP
+        IF r.n = 1 THEN
+            RETURN QUERY SELECT ''::text;
+        END IF;
+        line := CASE r.severity WHEN 'critical' THEN red WHEN 'warning' THEN yellow ELSE dim END || mailer._cell(r.severity, 8) || plain || ' '
+            || mailer._cell(r.subject || ': ' || r.problem, wide - 9);
+        RETURN NEXT;
+    END LOOP;
 
     RETURN QUERY SELECT ''::text;
     RETURN QUERY SELECT dim || mailer._cell('CAMPAIGN', name_wide) || ' ' || mailer._cell('STATE', 9) || ' ' || mailer._cell('PROGRESS', 21) || ' '
@@ -95,14 +105,6 @@ BEGIN
         RETURN NEXT;
     END LOOP;
 
-    FOR r IN SELECT h.*, row_number() OVER () AS n FROM mailer.health() h LIMIT 10 LOOP
-        IF r.n = 1 THEN
-            RETURN QUERY SELECT ''::text;
-        END IF;
-        line := CASE r.severity WHEN 'critical' THEN red WHEN 'warning' THEN yellow ELSE dim END || mailer._cell(r.severity, 8) || plain || ' '
-            || mailer._cell(r.subject || ': ' || r.problem, wide - 9);
-        RETURN NEXT;
-    END LOOP;
 END;
 $$;
 COMMENT ON FUNCTION top(integer, boolean) IS

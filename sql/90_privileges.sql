@@ -13,12 +13,13 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
-        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_set', 'preference_set']),
+        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
         'feedback_log',
+        'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_now', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
@@ -29,7 +30,7 @@ AS $$
         'ingest',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
-        'purge', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
+        'purge', 'mailbox_delete', 'template_delete', 'campaign_delete', 'category_delete', 'forget', '_purge_ledger', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])
 $$;
 COMMENT ON FUNCTION _privilege() IS 'Which functions, procedures and views each kind of role may use, by name';

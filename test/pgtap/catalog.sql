@@ -80,7 +80,7 @@ INSERT INTO promised VALUES
 ('mailbox_resume', 'name text'),
 ('template_set', 'name text, subject text, body_text text DEFAULT NULL::text, body_html text DEFAULT NULL::text, attachments mailer.attachment[] DEFAULT ''{}''::mailer.attachment[], is_strict boolean DEFAULT false'),
 ('address', 'name text, address text'),
-('campaign_create', 'name text, template text, mailboxes text[] DEFAULT NULL::text[], window_start time without time zone DEFAULT ''09:00:00''::time without time zone, window_end time without time zone DEFAULT ''17:00:00''::time without time zone, allowed_days text[] DEFAULT ''{MON,TUE,WED,THU,FRI}''::text[], gap interval DEFAULT ''00:01:30''::interval, jitter numeric DEFAULT 0.2, max_per_day integer DEFAULT NULL::integer, timezone text DEFAULT NULL::text, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, reply_to text DEFAULT NULL::text, headers jsonb DEFAULT ''{}''::jsonb, list text DEFAULT NULL::text'),
+('campaign_create', 'name text, template text, mailboxes text[] DEFAULT NULL::text[], window_start time without time zone DEFAULT ''09:00:00''::time without time zone, window_end time without time zone DEFAULT ''17:00:00''::time without time zone, allowed_days text[] DEFAULT ''{MON,TUE,WED,THU,FRI}''::text[], gap interval DEFAULT ''00:01:30''::interval, jitter double precision DEFAULT 0.2, max_per_day integer DEFAULT NULL::integer, timezone text DEFAULT NULL::text, starts_at timestamp with time zone DEFAULT NULL::timestamp with time zone, reply_to text DEFAULT NULL::text, headers jsonb DEFAULT ''{}''::jsonb, list text DEFAULT NULL::text'),
 ('campaign_add', 'campaign_id bigint, recipient text, variables jsonb DEFAULT ''{}''::jsonb, external_id text DEFAULT NULL::text'),
 ('campaign_add_many', 'campaign_id bigint, recipients text[], variables jsonb[] DEFAULT NULL::jsonb[], external_ids text[] DEFAULT NULL::text[]'),
 ('campaign_start', 'campaign_id bigint'),
@@ -112,7 +112,7 @@ SELECT is_empty($$
       AND NOT EXISTS (SELECT FROM pg_proc f WHERE f.pronamespace = 'mailer'::regnamespace AND f.proname = p.name
                       AND pg_get_function_identity_arguments(f.oid) = p.arguments)$$,
     'functions have the promised names, parameters and defaults');
-SELECT has_function('mailer', 'purge', ARRAY['interval'], 'purge(interval) is there');
+SELECT has_function('mailer', 'purge', ARRAY['interval', 'boolean', 'boolean'], 'purge(interval, …) is there');
 
 CREATE TEMPORARY TABLE promised_column (relation text, names text);
 INSERT INTO promised_column VALUES
