@@ -75,7 +75,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s is not a TCP port', box.imap_port);
     END IF;
     IF box.imap_host IS NOT NULL THEN
-        PERFORM mailer._check_host(box.imap_host, COALESCE(box.imap_port, CASE box.imap_tls WHEN 'implicit' THEN 993 ELSE 143 END));
+        PERFORM mailer._check_host(box.imap_host, COALESCE(box.imap_port, CASE COALESCE(box.imap_tls, 'implicit') WHEN 'implicit' THEN 993 ELSE 143 END));
     END IF;
 END;
 $$;
@@ -253,6 +253,9 @@ BEGIN
     PERFORM mailer._need(k, COALESCE(settings -> k = 'null', false)) FROM unnest(ARRAY['pipelining', 'login_mechanism']) k;
     PERFORM mailer._check_mailbox_bounds(box);
     PERFORM mailer._check_host(box.host, box.port);
+    IF settings ->> 'imap_host' IS NOT NULL THEN
+        box.imap_host := mailer._host_name(box.imap_host, 'imap_host');
+    END IF;
     PERFORM mailer._check_listening(box);
     IF settings ? 'from_address' AND box.from_address IS NOT NULL THEN
         SELECT p.display_name INTO from_name_given FROM mailer._parse_address(box.from_address) p;

@@ -5,3 +5,10 @@ COMMENT ON PROCEDURE run(integer, interval) IS 'Sends what is due from this sess
 
 CREATE PROCEDURE mailbox_test(name text) LANGUAGE c AS 'MODULE_PATHNAME', 'mailer_mailbox_test';
 COMMENT ON PROCEDURE mailbox_test(text) IS 'Tries a mailbox without sending anything: connects, secures and logs in, with a NOTICE for each step. Errors: 08006 what failed, with the server''s words, 42704 no such mailbox, 42501 its host is not in mailer.allowed_hosts, 25001 inside a transaction block';
+
+CREATE PROCEDURE listen(max_time interval DEFAULT NULL)
+LANGUAGE c AS 'MODULE_PATHNAME', 'mailer_listen';
+COMMENT ON PROCEDURE listen(interval) IS
+'Reads the mailboxes that have an imap_host from this session, as the listener does in the background: bounces, complaints, replies.
+max_time: how long to listen; NULL reads what there is and returns. It commits, so it can''t run in a transaction block; with a live listener it says so and does
+nothing. Errors: 25001 in a transaction block, 22023 a bad max_time.';

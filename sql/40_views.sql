@@ -260,6 +260,10 @@ SELECT b.name AS mailbox,
        EXISTS (SELECT FROM mailer.mailbox_secret x WHERE x.mailbox_id = b.mailbox_id) OR b.password_file IS NOT NULL AS has_password,
        COALESCE(o.token_state, 'none') AS token_state,
        o.token_expires_at,
+       i.listen_state,
+       i.listen_error,
+       i.listening_since,
+       i.last_heard_at,
        b.from_address,
        b.from_name,
        b.daily_limit,
@@ -276,10 +280,13 @@ CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, CASE WHEN b.ramp_start IS NOT NU
     + CASE WHEN isfinite(b.ramp_from) THEN GREATEST(z.today - b.ramp_from, 0) ELSE 0 END::bigint * b.ramp_step) END)::integer AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
-LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id;
+LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id
+LEFT JOIN mailer._listening() i ON i.mailbox_id = b.mailbox_id;
 COMMENT ON VIEW mailbox_status IS 'Every mailbox: what state it is in and why, what it has used of today''s limit, and its settings';
 COMMENT ON COLUMN mailbox_status.state IS 'ready, waiting for its gap, day''s limit reached, in trouble (its server or login fails) or paused';
 COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on their way and warm-up included';
 COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
 COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refreshing, provider_unreachable, refused or consent_needed; see oauth_status';
+COMMENT ON COLUMN mailbox_status.listen_state IS 'off, connecting, listening or in trouble (see listen_error)';
+COMMENT ON COLUMN mailbox_status.last_heard_at IS 'When all folders were last known to be read';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';

@@ -256,6 +256,7 @@ BEGIN
     BEGIN
         RETURN QUERY SELECT * FROM mailer._health_mailboxes();
         RETURN QUERY SELECT * FROM mailer._health_oauth();
+        RETURN QUERY SELECT * FROM mailer._health_listening();
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT * FROM mailer._health_unseen('mailboxes', SQLERRM);
     END;

@@ -110,6 +110,7 @@ BEGIN
     UPDATE mailer.lane l SET pool = array_remove(l.pool, box_id) WHERE box_id = ANY (l.pool) AND cardinality(l.pool) > 1 AND l.kind <> 's';
     DELETE FROM mailer.lane_state s USING mailer.lane l WHERE s.lane_id = l.lane_id AND l.kind = 's' AND box_id = ANY (l.pool);
     DELETE FROM mailer.lane l WHERE l.kind = 's' AND box_id = ANY (l.pool);
+    PERFORM mailer._oauth_drop_own_app(box_id);
     -- Whatever is kept of a mailbox beside it; what was sent from it keeps its id.
     FOR t IN
         SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid

@@ -21,6 +21,7 @@ AS $$
         'feedback_log',
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
+        '_listening',
         '_now', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
@@ -29,6 +30,7 @@ AS $$
         'template_set', 'retry', 'resolve', 'resolve_held', 'message_source', 'category_set', 'suppress', 'unsuppress',
         'ingest',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
+        'listen',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
         'purge', 'mailbox_delete', 'template_delete', 'campaign_delete', 'category_delete', 'forget', '_purge_ledger', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])

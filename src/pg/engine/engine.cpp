@@ -12,6 +12,7 @@
 #include "pg/engine/mail_room.hpp"
 #include "pg/engine/queue.hpp"
 #include "pg/engine/token_keeper.hpp"
+#include "pg/listen/starter.hpp"
 #include "pg/server/journal_file.hpp"
 #include "pg/server/shared.hpp"
 #include "worker/pump.hpp"
@@ -55,6 +56,7 @@ public:
           queue_(transactions_, accounts_, claims_ahead),
           tokens_(transactions_, accounts_),
           fence_(transactions_),
+          listener_(transactions_),
           late_bound_(context),
           preparers_(is_session_ ? nullptr : std::make_unique<Preparers>()),
           mail_room_(context, transactions_, accounts_, late_bound_, preparers_.get()) {}
@@ -83,6 +85,7 @@ private:
     PgQueue queue_;
     TokenKeeper tokens_;
     Fence fence_;
+    ListenerStarter listener_;
     LateBound late_bound_;
     std::unique_ptr<Preparers> preparers_;  // none in a session
     PgMailRoom mail_room_;
@@ -141,6 +144,7 @@ bool Engine::turn() {
         look_for_prepared(at);
         keep_tokens(at);
         look_outside(at);
+        if (!is_session_ && !context_.should_stop()) listener_.look(at);
         pump_->tick(at);
         journal_->note_lsn(flushed_lsn());
         journal_->note_epoch(queue_.arming().epoch);
@@ -201,6 +205,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
+    if (!is_session_) consider(listener_.next_look());
     std::uint64_t seen = 0;
     if (may_have_prepared_mail(&seen)) consider(prepared_at_);
     if (is_session_) {
@@ -230,6 +235,7 @@ void Engine::wait() {
 // No new claim, no new dot; what has its dot on the wire gets the grace to be answered. Then everything is settled.
 void Engine::leave() {
     report_state("leaving");
+    listener_.ask_to_stop();
     pump_->stop_claiming();
     pump_->hand_back_all(now());
     courier_->transport().stop_new_dots(now());
@@ -256,6 +262,7 @@ std::int64_t Engine::run() {
         wait();
     }
     leave();
+    listener_.wait_until_stopped();
     return pump_->settled_count();
 }
 
