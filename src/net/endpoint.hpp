@@ -51,7 +51,17 @@ struct Endpoint {
     std::optional<std::string> oauth_bearer;  // XOAUTH2 or OAUTHBEARER instead of the password
     std::optional<RenewedToken> token;        // the same, of OAuth2 that renews itself; empty text: there is none now
 
-    std::string helo_name;             // empty: libcurl's choice, the machine's name
+    std::string login_mechanism = "auto";     // plain, login, cram-md5, xoauth2, oauthbearer, external
+    std::optional<std::string> secret_fault;  // why the secret can't be used; then nothing logs in
+    bool allow_cleartext_login = false;       // without TLS, to a host that isn't loopback
+
+    std::optional<std::string> client_cert_file;  // PEM
+    std::optional<std::string> client_key_file;
+    std::string min_tls = "1.2";
+    std::string source_address;    // empty: the system's choice
+    std::string pinned_addresses;  // of the host, with commas, in place of the name lookup; empty: look it up
+
+    std::string helo_name;             // empty: the machine's name if it is qualified, else its address
     std::optional<std::string> proxy;  // as CURLOPT_PROXY; the environment's proxies are never used
 
     int max_connections = 1;

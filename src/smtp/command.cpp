@@ -19,41 +19,51 @@ bool is_safe_path(const std::string& path) {
     });
 }
 
-bool needs_smtputf8(const Delivery& delivery) {
-    return delivery.needs_smtputf8 || !is_ascii(delivery.sender) ||
-           !std::all_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
+// Of the mail itself: header and sender.
+bool needs_smtputf8(const Delivery& delivery) { return delivery.needs_smtputf8 || !is_ascii(delivery.sender); }
+
+bool has_utf8_recipient(const Delivery& delivery) {
+    return !std::all_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
 }
+
+bool has_ascii_recipient(const Delivery& delivery) {
+    return std::any_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
+}
+
+// No server said it: it has no code.
+core::Reply not_sent(const char* enhanced, std::string why) { return {0, enhanced, "not sent: " + std::move(why)}; }
 
 }  // namespace
 
 std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilities& capabilities) {
-    if (!is_safe_path(delivery.sender)) return core::Reply{501, "5.1.7", "not sent: the sender's address is not valid"};
+    if (!is_safe_path(delivery.sender)) return not_sent("5.1.7", "the sender's address is not valid");
     for (const std::string& recipient : delivery.recipients) {
-        if (recipient.empty() || !is_safe_path(recipient)) {
-            return core::Reply{501, "5.1.3", "not sent: a recipient's address is not valid"};
-        }
+        if (recipient.empty() || !is_safe_path(recipient))
+            return not_sent("5.1.3", "a recipient's address is not valid");
     }
-    if (delivery.recipients.empty()) return core::Reply{554, "5.5.1", "not sent: there is no recipient"};
-    if (needs_smtputf8(delivery) && !capabilities.has_smtputf8) {
-        return core::Reply{553, "5.6.7", "not sent: the server does not offer SMTPUTF8, and an address needs it"};
-    }
-    if (delivery.is_8bit && !capabilities.has_8bitmime) {
-        return core::Reply{554, "5.6.3", "not sent: the server does not offer 8BITMIME, and the message needs it"};
-    }
+    if (delivery.recipients.empty()) return not_sent("5.5.1", "there is no recipient");
+    if (!capabilities.has_smtputf8 && (needs_smtputf8(delivery) || !has_ascii_recipient(delivery)))
+        return not_sent("5.6.7", "the server does not offer SMTPUTF8, and an address needs it");
+    if (delivery.is_8bit && !capabilities.has_8bitmime)
+        return not_sent("5.6.3", "the server does not offer 8BITMIME, and the message needs it");
     const std::size_t size = delivery.body ? delivery.body->size() : 0;
-    if (capabilities.has_size && capabilities.size_limit > 0 && size > capabilities.size_limit) {
-        return core::Reply{552, "5.3.4",
-                           "not sent: the message has " + std::to_string(size) +
-                               " bytes, and the server takes at most " + std::to_string(capabilities.size_limit)};
-    }
+    if (capabilities.has_size && capabilities.size_limit > 0 && size > capabilities.size_limit)
+        return not_sent("5.3.4", "the message has " + std::to_string(size) + " bytes, and the server takes at most " +
+                                     std::to_string(capabilities.size_limit));
     return std::nullopt;
+}
+
+std::optional<core::Reply> find_recipient_misfit(const std::string& recipient, const Capabilities& capabilities) {
+    if (capabilities.has_smtputf8 || is_ascii(recipient)) return std::nullopt;
+    return not_sent("5.6.7", "the server does not offer SMTPUTF8, and this address needs it");
 }
 
 std::string mail_command(const Delivery& delivery, const Capabilities& capabilities) {
     std::string line = "MAIL FROM:<" + delivery.sender + ">";
     if (capabilities.has_size) line += " SIZE=" + std::to_string(delivery.body ? delivery.body->size() : 0);
     if (delivery.is_8bit) line += " BODY=8BITMIME";
-    if (needs_smtputf8(delivery)) line += " SMTPUTF8";
+    const bool is_utf8 = needs_smtputf8(delivery) || has_utf8_recipient(delivery);
+    if (is_utf8 && capabilities.has_smtputf8) line += " SMTPUTF8";
     return line + "\r\n";
 }
 

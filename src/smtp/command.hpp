@@ -13,8 +13,12 @@
 
 namespace mailer::smtp {
 
-// Why this server can't be given this message, in the shape of the reply that it would give; empty when it can.
+// Why this server can't be given this message, in words, with an enhanced code and without a code: no server said it.
+// Empty when it can.
 std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilities& capabilities);
+
+// The same of one recipient, who alone doesn't get the message then.
+std::optional<core::Reply> find_recipient_misfit(const std::string& recipient, const Capabilities& capabilities);
 
 // Requires that find_misfit found nothing. With CRLF.
 std::string mail_command(const Delivery& delivery, const Capabilities& capabilities);

@@ -33,10 +33,31 @@ void Dialogue::begin(const Delivery& delivery, bool is_reused, Time started_at, 
         return finish(Ending::unfit, now);
     }
     delivery_ = &delivery;
+    askable_.clear();
+    for (int i = 0; i < report_.recipient_count; ++i) {
+        if (auto reply = find_recipient_misfit(delivery.recipients[static_cast<std::size_t>(i)], capabilities_))
+            report_.recipients.push_back({i, std::move(*reply), true});
+        else
+            askable_.push_back(i);
+    }
     is_dot_allowed_ = body_started_ = is_mail_refused_ = false;
     asked_ = answered_ = 0;
     accepted_ = 0;
     enter(Phase::envelope, timeouts_.mail, now);
+}
+
+void Dialogue::check_sender(const std::string& sender, Time now) {
+    assert(is_idle());
+    Delivery delivery;
+    delivery.sender = sender;
+    delivery.recipients = {"postmaster@localhost"};  // for find_misfit: nobody is asked
+    if (auto misfit = find_misfit(delivery, capabilities_)) {
+        sender_reply_ = std::move(*misfit);
+        return;
+    }
+    out_ = "MAIL FROM:<" + sender + ">\r\n";
+    out_at_ = 0;
+    enter(Phase::checking, timeouts_.mail, now);
 }
 
 void Dialogue::quit(Time now) {
@@ -89,6 +110,7 @@ std::string_view Dialogue::output() {
                 if (has_to_write_) out_ = "QUIT\r\n";
                 break;
             case Phase::idle:
+            case Phase::checking:
             case Phase::dot:
             case Phase::dead:
                 break;
@@ -100,12 +122,12 @@ std::string_view Dialogue::output() {
 
 // Pipelined: everything at once, DATA last (RFC 2920 3.1). Otherwise each command when the one before was answered.
 void Dialogue::write_envelope() {
-    const std::size_t count = delivery_->recipients.size();
+    const std::size_t count = askable_.size();
     while (asked_ < count + 2 && (may_pipeline_ || asked_ == answered_)) {
         if (asked_ == 0) {
             out_ += mail_command(*delivery_, capabilities_);
         } else if (asked_ <= count) {
-            out_ += rcpt_command(delivery_->recipients[asked_ - 1]);
+            out_ += rcpt_command(delivery_->recipients[static_cast<std::size_t>(askable_[asked_ - 1])]);
         } else {
             out_ += "DATA\r\n";
         }
@@ -145,6 +167,15 @@ void Dialogue::abandon(std::string_view why, Time now, Ending ending) { die(endi
 
 void Dialogue::on_reply(Reply reply, Time now) {
     switch (phase_) {
+        case Phase::checking:
+            sender_reply_ = std::move(reply);
+            if (!sender_reply_->is_positive()) {
+                phase_ = Phase::idle;
+                return;
+            }
+            enter(Phase::reset, timeouts_.rset, now);
+            has_to_write_ = true;
+            return;
         case Phase::envelope:
             return on_envelope_reply(reply, now);
         case Phase::body:
@@ -174,7 +205,7 @@ void Dialogue::on_envelope_reply(Reply& reply, Time now) {
     }
     const std::size_t question = answered_++;
     if (question == 0) return on_mail_reply(reply, now);
-    if (question <= delivery_->recipients.size()) return on_rcpt_reply(reply, now);
+    if (question <= askable_.size()) return on_rcpt_reply(reply, now);
     return on_data_reply(reply, now);
 }
 
@@ -192,9 +223,9 @@ void Dialogue::on_mail_reply(Reply& reply, Time now) {
 
 void Dialogue::on_rcpt_reply(Reply& reply, Time now) {
     if (reply.is_intermediate()) return die(Ending::garbled, "a 3xx reply to RCPT", now);
-    const std::size_t count = delivery_->recipients.size();
+    const std::size_t count = askable_.size();
     if (reply.is_positive()) accepted_++;
-    if (!is_mail_refused_) report_.recipients.push_back({static_cast<int>(answered_) - 2, std::move(reply)});
+    if (!is_mail_refused_) report_.recipients.push_back({askable_[answered_ - 2], std::move(reply)});
     deadline_ = now + timeouts_.rcpt;
     if (answered_ <= count) return;
 

@@ -38,6 +38,11 @@ public:
     // doesn't fit the server (SIZE, SMTPUTF8, 8BITMIME) the report is there at once and nothing is said.
     void begin(const Delivery& delivery, bool is_reused, core::Time started_at, core::Time now);
 
+    // Asks whether this sender is welcome, and forgets about it (MAIL, RSET). Requires is_idle(); idle or dead when
+    // over.
+    void check_sender(const std::string& sender, core::Time now);
+    const std::optional<core::Reply>& sender_reply() const { return sender_reply_; }
+
     // Says goodbye. Requires is_idle(); dead once the server answered, closed, or took too long.
     void quit(core::Time now);
 
@@ -65,7 +70,7 @@ public:
     std::optional<core::Report> take_report();
 
 private:
-    enum class Phase { idle, envelope, body, dot, lone_dot, reset, quitting, dead };
+    enum class Phase { idle, checking, envelope, body, dot, lone_dot, reset, quitting, dead };
 
     void write_envelope();
     void on_reply(core::Reply reply, core::Time now);
@@ -95,6 +100,7 @@ private:
     std::size_t dot_begins_ = std::string::npos;  // in out_, when the dot is in it
 
     const Delivery* delivery_ = nullptr;
+    std::vector<int> askable_;  // recipients that RCPT is sent for, by index
     DotStuffer stuffer_;
     bool is_dot_allowed_ = false;
     bool body_started_ = false;
@@ -104,6 +110,8 @@ private:
     std::size_t answered_ = 0;
     int accepted_ = 0;  // recipients
     bool is_mail_refused_ = false;
+
+    std::optional<core::Reply> sender_reply_;  // of check_sender()
 
     core::Report report_;
     bool report_is_ready_ = false;

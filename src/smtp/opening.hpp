@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -36,7 +37,7 @@ public:
     core::Time started_at() const { return started_at_; }
 
     // libcurl finished; or our own deadline passed. Either makes it over.
-    void on_done(CURLcode code);
+    void on_done(CURLcode code, core::Time now);
     void expire(core::Time now);
     core::Time deadline() const;  // requires !is_over()
 
@@ -62,8 +63,16 @@ private:
     static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) noexcept;
     static int on_debug(CURL* easy, curl_infotype type, char* data, std::size_t size, void* self) noexcept;
 
+    static curl_socket_t on_open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
+
+    std::string refusal();
     bool set_options();
+    void set_login_options();
     void set_security_options();
+    bool goes_on_elsewhere(CURLcode code, core::Time now);
+    bool restart(core::Time now);
+    void note_token_fault(const core::Reply& reply);
+    std::string explain(CURLcode code, std::string_view text) const;
     void note_command(std::string_view line);
     bool note_reply_line(std::string_view line);
     void note_reply(core::Reply reply);
@@ -72,11 +81,20 @@ private:
     CurlLoop& loop_;
     std::shared_ptr<const Endpoint> endpoint_;
     core::Time started_at_;
+    core::Time try_started_at_;
     std::array<char, CURL_ERROR_SIZE> error_buffer_{};
     CurlEasy easy_;
+    curl_slist* pinned_ = nullptr;
     bool is_in_loop_ = false;
     bool is_over_ = false;
     bool has_failed_ = false;
+
+    // Each address of the host is tried in turn (RFC 5321 5.1), whatever fails before MAIL.
+    std::set<std::string> failed_addresses_;
+    std::set<std::string> tried_addresses_;     // by the try that runs
+    std::optional<core::Report> last_failure_;  // of the try before
+    bool offers_digests_ = false;               // now: the server has neither PLAIN nor LOGIN
+    bool is_clear_ = false;                     // opportunistic TLS failed
 
     // What the callbacks noted.
     core::Stage said_ = core::Stage::connect;  // by the last command, or greeting once the server spoke
@@ -89,6 +107,7 @@ private:
     std::optional<core::Reply> greeting_;
     std::optional<core::Reply> login_reply_;
     std::optional<core::Reply> last_reply_;
+    std::string token_fault_;  // what a server says of a token, decoded
 
     core::Ending ending_ = core::Ending::failed;
     std::string error_text_;

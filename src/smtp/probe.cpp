@@ -34,15 +34,16 @@ std::string describe(const Capabilities& capabilities) {
 
 class Probe::Impl {
 public:
-    Impl(std::shared_ptr<const Endpoint> endpoint, Time now) : loop_(1), opening_(loop_, endpoint, now) {}
+    Impl(std::shared_ptr<const Endpoint> endpoint, std::string sender, Time now)
+        : sender_(std::move(sender)), loop_(1), opening_(loop_, std::move(endpoint), now) {}
 
     bool turn(Time now, const std::function<void(const ProbeStep&)>& on_step) {
         std::vector<CurlLoop::Ready> ready;
         std::vector<CurlLoop::Done> done;
         loop_.poll(now, ready, done);
-        if (connection_) return say_goodbye(now);
+        if (connection_) return go_on(now, on_step);
 
-        if (!done.empty()) opening_.on_done(done.front().code);
+        if (!done.empty()) opening_.on_done(done.front().code, now);
         opening_.expire(now);
         tell_progress(on_step);
         if (!opening_.is_over()) return false;
@@ -54,11 +55,10 @@ public:
         }
         tell(on_step, Stage::ehlo, describe(opening_.capabilities()));
         if (const auto& reply = opening_.login_reply()) tell(on_step, Stage::auth, core::to_line(*reply));
-        tell(on_step, Stage::done, "ready to send");
         const Capabilities capabilities = opening_.capabilities();
         connection_.emplace(loop_, this, opening_.take_easy(), opening_.endpoint(), capabilities, false);
-        if (!connection_->dialogue().is_dead()) connection_->dialogue().quit(now);
-        return say_goodbye(now);
+        if (!connection_->dialogue().is_dead()) connection_->dialogue().check_sender(sender_, now);
+        return go_on(now, on_step);
     }
 
     std::optional<core::Duration> next_timeout(Time now) const {
@@ -90,22 +90,46 @@ private:
         on_step({stage, true, std::move(text)});
     }
 
-    bool say_goodbye(Time now) {
+    // MAIL and RSET, then QUIT. True when it is over.
+    bool go_on(Time now, const std::function<void(const ProbeStep&)>& on_step) {
+        Dialogue& dialogue = connection_->dialogue();
         std::size_t allowance = 1024;
         connection_->read(now);
         connection_->write(now, allowance);
-        connection_->dialogue().expire(now);
-        return connection_->dialogue().is_dead();
+        dialogue.expire(now);
+        if (!is_leaving_ && (dialogue.is_idle() || dialogue.is_dead())) {
+            is_leaving_ = true;
+            judge_sender(dialogue, on_step);
+            if (dialogue.is_dead()) return true;
+            dialogue.quit(now);
+            connection_->write(now, allowance);
+        }
+        return dialogue.is_dead();
     }
 
+    void judge_sender(const Dialogue& dialogue, const std::function<void(const ProbeStep&)>& on_step) {
+        const auto& reply = dialogue.sender_reply();
+        const bool is_ok = reply && reply->is_positive();
+        if (is_ok) {
+            tell(on_step, Stage::mail, core::to_line(*reply));
+            return tell(on_step, Stage::done, "ready to send");
+        }
+        const std::string text = !reply             ? "the server didn't answer MAIL"
+                                 : reply->code != 0 ? core::to_line(*reply)
+                                                    : reply->text;
+        on_step({Stage::mail, false, text});
+    }
+
+    std::string sender_;
+    bool is_leaving_ = false;
     CurlLoop loop_;
     Opening opening_;
     std::optional<Connection> connection_;
     std::array<bool, static_cast<std::size_t>(Stage::done) + 1> is_told_{};
 };
 
-Probe::Probe(std::shared_ptr<const Endpoint> endpoint, Time now)
-    : impl_(std::make_unique<Impl>(std::move(endpoint), now)) {}
+Probe::Probe(std::shared_ptr<const Endpoint> endpoint, std::string sender, Time now)
+    : impl_(std::make_unique<Impl>(std::move(endpoint), std::move(sender), now)) {}
 
 Probe::~Probe() = default;
 

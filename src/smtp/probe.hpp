@@ -1,4 +1,5 @@
-// Tries a mailbox's server without sending anything: connects, secures, logs in, says QUIT. For mailer.mailbox_test.
+// Tries a mailbox's server without sending anything: connects, secures, logs in, names the sender (MAIL, RSET), says
+// QUIT. For mailer.mailbox_test.
 //
 // Like the Transport it never blocks: the caller waits on poll_fd(), checks its interrupts, and calls turn() until it
 // returns true. Each step that succeeded or failed is told once, in order, in words that hold no secret.
@@ -17,14 +18,14 @@
 namespace mailer::smtp {
 
 struct ProbeStep {
-    core::Stage stage = core::Stage::connect;  // connect, tls, greeting, ehlo, auth, done
+    core::Stage stage = core::Stage::connect;  // connect, tls, greeting, ehlo, auth, mail, done
     bool is_ok = false;
     std::string text;  // "connected to 192.0.2.1 port 587", "TLSv1.3", "535 5.7.8 bad password" …
 };
 
 class Probe {
 public:
-    Probe(std::shared_ptr<const Endpoint> endpoint, core::Time now);
+    Probe(std::shared_ptr<const Endpoint> endpoint, std::string sender, core::Time now);
     ~Probe();
     Probe(const Probe&) = delete;
     Probe& operator=(const Probe&) = delete;

@@ -81,11 +81,12 @@ std::size_t ReplyParser::feed(std::string_view bytes) {
     while (state_ == State::incomplete && used < bytes.size()) {
         const std::size_t end = bytes.find('\n', used);
         const std::size_t length = (end == std::string_view::npos ? bytes.size() : end + 1) - used;
-        if (line_.size() + length > max_line) {
+        line_size_ += length;
+        if (line_size_ > max_line) {
             breaks("a reply line is too long");
             break;
         }
-        line_.append(bytes, used, length);
+        line_.append(bytes, used, std::min(length, kept_line - std::min(kept_line, line_.size())));
         used += length;
         if (end != std::string_view::npos) end_line();
     }
@@ -107,6 +108,7 @@ void ReplyParser::end_line() {
     if (lines_ > 1 && reply_.text.size() < core::max_reply_text) reply_.text += '\n';
     append_sanitised(reply_.text, text);
     line_.clear();
+    line_size_ = 0;
     if (line.is_last) state_ = State::complete;
 }
 

@@ -16,8 +16,9 @@ namespace mailer::smtp {
 
 class ReplyParser {
 public:
-    static constexpr std::size_t max_line = 4096;  // RFC 5321 4.5.3.1.5 says 512; real servers write more
-    static constexpr std::size_t max_lines = 200;
+    static constexpr std::size_t kept_line = 4096;      // RFC 5321 4.5.3.1.5 says 512; what is beyond is cut
+    static constexpr std::size_t max_line = 64 * 1024;  // beyond this it is no reply
+    static constexpr std::size_t max_lines = 1000;      // banners have hundreds
 
     enum class State { incomplete, complete, broken };
 
@@ -26,7 +27,7 @@ public:
     std::size_t feed(std::string_view bytes);
 
     State state() const { return state_; }
-    bool is_between_replies() const { return state_ == State::incomplete && lines_ == 0 && line_.empty(); }
+    bool is_between_replies() const { return state_ == State::incomplete && lines_ == 0 && line_size_ == 0; }
     const char* problem() const { return problem_; }  // why it is broken; "" otherwise
 
     // Requires State::complete.
@@ -38,7 +39,8 @@ private:
 
     State state_ = State::incomplete;
     const char* problem_ = "";
-    std::string line_;
+    std::string line_;           // its first octets
+    std::size_t line_size_ = 0;  // all of them
     std::size_t lines_ = 0;
     core::Reply reply_;
 };

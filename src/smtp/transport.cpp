@@ -163,8 +163,8 @@ public:
     void on_connected(const CurlLoop::Done& done) {
         for (const auto& line : lines_) {
             if (!line->opening || line->is_dead || line->opening->easy() != done.easy) continue;
-            line->opening->on_done(done.code);
-            on_opening_over(*line);
+            line->opening->on_done(done.code, now_);
+            if (line->opening->is_over()) on_opening_over(*line);
             return;
         }
     }

@@ -44,12 +44,14 @@ struct Ticket {
     std::uint64_t token = 0;
     Candidate row;
     core::Reservation reservation;
-    std::vector<int> envelope;    // recipient numbers (from 1) in the order of the delivery's recipients
-    std::vector<int> suppressed;  // recipients left out of it
-    std::size_t body_size = 0;    // of what the courier carries
-    std::optional<std::uint64_t> fingerprint = {};  // of the same
-    std::string loaded_variables = {};              // what the loader gave, as jsonb text
-    std::uint64_t committed_at = 0;                 // the claim's place in the log
+    std::vector<int> envelope;      // recipient numbers (from 1) in the order of the delivery's recipients
+    std::vector<int> suppressed;    // recipients left out of it
+    std::vector<int> untried = {};  // recipients for whom it had no room
+    std::vector<std::uint64_t> recipient_keys = {};  // of the envelope
+    std::size_t body_size = 0;                       // of what the courier carries
+    std::optional<std::uint64_t> fingerprint = {};   // of the same
+    std::string loaded_variables = {};               // what the loader gave, as jsonb text
+    std::uint64_t committed_at = 0;                  // the claim's place in the log
     bool is_aside = false;  // its functions take long: it doesn't count as in flight for its mailbox
 };
 
@@ -208,8 +210,10 @@ struct Prepared {
     std::optional<Time> until;                      // of postponed
     std::string sender;                             // envelope
     std::vector<std::string> recipients;
-    std::vector<int> envelope;    // their numbers in the message, from 1
-    std::vector<int> suppressed;  // numbers left out because they are suppressed
+    std::vector<int> envelope;                       // their numbers in the message, from 1
+    std::vector<int> suppressed;                     // numbers left out because they are suppressed
+    std::vector<int> untried = {};                   // numbers left out because the server takes no more at a time
+    std::vector<std::uint64_t> recipient_keys = {};  // of the envelope: the same for the same address
     std::shared_ptr<const std::string> body;
     bool is_8bit = false;
     bool needs_smtputf8 = false;
@@ -236,6 +240,8 @@ public:
     // Of these: gives up those that it asks for. What they answer is for nobody.
     virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>&) { return {}; }
     virtual void forget(std::int64_t message_id) = 0;
+    // The mailbox's server takes no more recipients than that in one transaction.
+    virtual void limit_recipients(std::int64_t /*mailbox_id*/, int /*most*/) {}
 };
 
 class Courier {

@@ -177,6 +177,8 @@ void Pump::prepare(Ticket& ticket, Time now) {
     journal_.mark(ticket.token, Phase::ready);
     ticket.envelope = prepared.envelope;
     ticket.suppressed = prepared.suppressed;
+    ticket.untried = prepared.untried;
+    ticket.recipient_keys = std::move(prepared.recipient_keys);
     ticket.fingerprint = prepared.fingerprint;
     ticket.loaded_variables = std::move(prepared.loaded_variables);
     if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {

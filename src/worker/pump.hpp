@@ -94,11 +94,11 @@ private:
     void take_back_outdated(Time now);
     void apply_fences();
 
-    Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now) const;
+    Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now);
     Settlement unsent(const Ticket& ticket, Time now) const;
     Settlement of_prepared(const Ticket& ticket, Prepared prepared, Time now) const;
     Settlement of_orphan(Ticket& ticket, const std::string& unconfirmed_reason, Time now);
-    Settlement of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now) const;
+    Settlement of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now);
     void count_days(const core::Reservation& reservation, int sign);
     InFlight in_flight() const;
 
@@ -113,7 +113,8 @@ private:
     bool has_world_ = false;
     bool is_claiming_ = true;
     bool is_swept_ = false;
-    bool has_shut_ = false;  // a breaker opened in this transaction
+    std::map<std::int64_t, core::Refusal> refusals_;  // the last of each mailbox, until somebody is accepted
+    bool has_shut_ = false;                           // a breaker opened in this transaction
     std::uint64_t generation_ = 0;
     std::uint64_t next_token_;
     std::optional<std::int64_t> claims_left_;

@@ -99,6 +99,8 @@ core::History history_of(const Ticket& ticket) {
     history.accepted_before = ticket.row.accepted_before;
     history.refused_before = ticket.row.refused_before;
     history.seed = static_cast<std::uint64_t>(ticket.row.facts.id);
+    history.untried = static_cast<int>(ticket.untried.size());
+    history.recipient_keys = ticket.recipient_keys;
     return history;
 }
 
@@ -148,6 +150,8 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
     }
     for (int n : ticket.suppressed)
         s.recipients.push_back({n, 'c', {0, "", "suppressed"}, false});
+    for (int n : ticket.untried)
+        s.recipients.push_back({n, 'p', {}, false});
     s.trouble = verdict.trouble;
     s.is_trouble_lasting = verdict.is_trouble_lasting;
     s.proves_mailbox = verdict.proves_mailbox;
@@ -164,8 +168,15 @@ Settlement settlement_of_return(const Ticket& ticket, Time now) {
 
 // ── The pump's own ───────────────────────────────────────────────────────────────────────────────────────────────
 
-Settlement Pump::settlement_of(const Ticket& ticket, const core::Report& report, Time now) const {
-    return settlement_of_verdict(ticket, report, core::judge(report, settings_.retry, history_of(ticket), now), now);
+Settlement Pump::settlement_of(const Ticket& ticket, const core::Report& report, Time now) {
+    const std::int64_t mailbox_id = ticket.reservation.mailbox_id;
+    core::History history = history_of(ticket);
+    if (const auto last = refusals_.find(mailbox_id); last != refusals_.end()) history.last_refusal = last->second;
+    const core::Verdict verdict = core::judge(report, settings_.retry, history, now);
+    if (verdict.accepts_somebody) refusals_.erase(mailbox_id);
+    if (verdict.refusal && !verdict.accepts_somebody) refusals_[mailbox_id] = *verdict.refusal;
+    if (verdict.most_recipients > 0) mail_room_.limit_recipients(mailbox_id, verdict.most_recipients);
+    return settlement_of_verdict(ticket, report, verdict, now);
 }
 
 Settlement Pump::unsent(const Ticket& ticket, Time now) const { return settlement_of_return(ticket, now); }
@@ -222,7 +233,7 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
             attempt.outcome = "retry";
             core::Duration delay =
                 core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
-            if (ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
+            if (settings_.retry.max_attempts > 0 && ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
                 end(s, core::Cause::attempts_exhausted);
                 attempt.outcome = "failed";
             } else if (now + delay > ticket.row.age_from + settings_.retry.max_age) {
@@ -271,7 +282,7 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
         static_cast<int>(recorded->envelope.size()) == recorded->report->recipient_count) {
         for (int n : std::exchange(ticket.envelope, recorded->envelope)) {
             if (std::find(ticket.envelope.begin(), ticket.envelope.end(), n) == ticket.envelope.end())
-                ticket.suppressed.push_back(n);
+                ticket.untried.push_back(n);  // or it was suppressed, which the next try finds out
         }
         if (recorded->phase == Phase::reply) return settlement_of(ticket, *recorded->report, now);
         return of_dot(ticket, std::move(*recorded->report), unconfirmed_reason, now);
@@ -297,8 +308,7 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
 }
 
 // The dot may have left, and the reply is lost with the sender: as if the connection had died, and nobody's fault.
-Settlement Pump::of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason,
-                        Time now) const {
+Settlement Pump::of_dot(const Ticket& ticket, core::Report report, const std::string& unconfirmed_reason, Time now) {
     report.dot_sent = true;
     report.stage = core::Stage::dot;
     report.ending = core::Ending::abandoned;

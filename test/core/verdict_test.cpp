@@ -120,16 +120,16 @@ TEST(Verdict, TemporaryReplyToTheDotIsARetryOfAllButTheRefused) {
     EXPECT_EQ(v.recipients[0].reply.code, 451);
 }
 
-TEST(Verdict, FourTwentyOneToTheDotIsARetryAndABusyServer) {
+TEST(Verdict, FourTwentyOneToTheDotIsABusyServerAndNoAttempt) {
     const Verdict v = judged(dotted({ok}, bye));
-    EXPECT_EQ(v.next, Next::retry);
+    EXPECT_EQ(v.next, Next::requeue);
     EXPECT_EQ(v.trouble, Trouble::busy);
     EXPECT_FALSE(v.is_trouble_lasting);
 }
 
 TEST(Verdict, ADailyQuotaWaitsAndRestsTheMailbox) {
     const Verdict v = judged(dotted({ok}, {550, "5.4.5", "daily quota exceeded"}));
-    EXPECT_EQ(v.next, Next::retry);
+    EXPECT_EQ(v.next, Next::requeue);
     EXPECT_EQ(v.trouble, Trouble::busy);
     EXPECT_TRUE(v.is_trouble_lasting);
 }
@@ -146,8 +146,9 @@ TEST(Verdict, ARefusalInTheMiddleOfTheBodyIsDefinite) {
 TEST(Verdict, ARetryHoldsOnlyTheRecipientThatWaits) {  // rule 4
     const Verdict v = judged(dotted({ok, later, no_user}, ok));
     EXPECT_EQ(fates(v), (std::vector{Fate::sent, Fate::waiting, Fate::rejected}));
-    EXPECT_EQ(v.next, Next::retry);
-    EXPECT_TRUE(v.consumes_attempt());
+    EXPECT_EQ(v.next, Next::requeue);
+    EXPECT_GE(v.delay, 10s);
+    EXPECT_FALSE(v.consumes_attempt());  // rule 3: somebody got it
 }
 
 TEST(Verdict, SentCountsTheRefusedOfAllTries) {
@@ -186,12 +187,14 @@ TEST(Verdict, AFullEnvelopeWithNobodyInItIsAnAttempt) {  // rule 5: or it would 
     EXPECT_EQ(judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {full})).next, Next::retry);
 }
 
-TEST(Verdict, AFullEnvelopeNextToAnotherReasonToWaitIsAnAttempt) {
-    EXPECT_EQ(judged(dotted({ok, full, later}, ok)).next, Next::retry);
+TEST(Verdict, AFullEnvelopeNextToAnotherReasonToWaitWaits) {
+    EXPECT_GE(judged(dotted({ok, full, later}, ok)).delay, 10s);
+    EXPECT_EQ(judged(dotted({ok, full}, ok)).delay, 0s);
 }
 
 TEST(Verdict, AFullMailboxOfARecipientIsNoFullEnvelope) {
-    EXPECT_EQ(judged(dotted({ok, {452, "4.2.2", "mailbox full"}}, ok)).next, Next::retry);
+    EXPECT_GE(judged(dotted({ok, {452, "4.2.2", "mailbox full"}}, ok)).delay, 10s);
+    EXPECT_EQ(judged(dotted({{452, "4.2.2", "over quota"}}, ok)).trouble, Trouble::none);
 }
 
 TEST(Verdict, HardBounceIsToldByWordsAndThenByCodes) {
@@ -364,7 +367,10 @@ TEST(Verdict, RetriesGrowAndEndWithAttempts) {  // rule 5
         EXPECT_GT(v.delay, before * 2);
         before = v.delay;
     }
-    const Verdict last = judged(report, {7, now, 0, 0, 42});
+    EXPECT_EQ(judged(report, {70, now, 0, 0, 42}).next, Next::retry);  // no limit by default
+    RetryPolicy eight;
+    eight.max_attempts = 8;
+    const Verdict last = judge(report, eight, {7, now, 0, 0, 42}, now);
     EXPECT_EQ(last.next, Next::settle_failed);
     EXPECT_EQ(last.reason, "attempts_exhausted");
     EXPECT_EQ(fates(last), std::vector{Fate::rejected});
@@ -374,17 +380,100 @@ TEST(Verdict, RetriesGrowAndEndWithAttempts) {  // rule 5
 
 TEST(Verdict, ARetryBeyondTheMaximumAgeIsNotWaitedFor) {
     const Report report = dotted({ok}, {451, "", ""});
-    EXPECT_EQ(judged(report, {0, now - 48h + 13s, 0, 0, 0}).next, Next::retry);
-    const Verdict v = judged(report, {0, now - 48h + 9s, 0, 0, 0});
+    EXPECT_EQ(judged(report, {0, now - 120h + 13s, 0, 0, 0}).next, Next::retry);
+    const Verdict v = judged(report, {0, now - 120h + 9s, 0, 0, 0});
     EXPECT_EQ(v.next, Next::settle_failed);
     EXPECT_EQ(v.reason, "too_old");
 }
 
 TEST(Verdict, GivingUpOnOneKeepsTheOthersSent) {
-    const Verdict v = judged(dotted({ok, later}, ok), {7, now, 0, 0, 0});
+    const Verdict v = judged(dotted({ok, later}, ok), {7, now - 120h, 0, 0, 0});
     EXPECT_EQ(v.next, Next::settle_sent);
     EXPECT_EQ(v.reason, "1 of 2 refused");
     EXPECT_EQ(fates(v), (std::vector{Fate::sent, Fate::rejected}));
+}
+
+// ---- whose fault it is -------------------------------------------------------------------------------------------
+
+TEST(Verdict, WhatIsTheMailboxsWaitsWhereverItIsSaid) {
+    const std::vector<std::pair<Reply, Trouble>> replies{
+        {{504, "5.5.2", "<localhost>: Helo command rejected: need fully-qualified hostname"}, Trouble::sender_refused},
+        {{554, "5.7.1", "<ada@x.example>: Relay access denied"}, Trouble::sender_refused},
+        {{553, "5.7.1", "<a@x.example>: Sender address rejected: not owned by user ada"}, Trouble::sender_refused},
+        {{554, "5.7.1", "Service unavailable; Client host [192.0.2.1] blocked using x"}, Trouble::sender_refused},
+        {{550, "5.7.60", "SMTP; Client does not have permissions to send as this sender"}, Trouble::sender_refused},
+        {{554, "5.2.252", "SendAsDenied; a not allowed to send as b"}, Trouble::sender_refused},
+        {{554, "", "Message rejected: Email address is not verified."}, Trouble::sender_refused},
+        {{454, "4.7.0", "Throttling failure: Maximum sending rate exceeded."}, Trouble::busy},
+        {{421, "4.7.0", "try later"}, Trouble::busy},
+        {{432, "4.3.2", "Concurrent connections limit exceeded"}, Trouble::busy},
+        {{550, "5.4.5", "Daily user sending quota exceeded"}, Trouble::busy},
+        {{450, "4.7.1", "Error: too much mail from 192.0.2.1"}, Trouble::busy},
+        {{451, "4.3.0", "quota exceeded"}, Trouble::busy},
+        {{530, "5.7.0", "Authentication required"}, Trouble::login},
+    };
+    for (const auto& [reply, trouble] : replies) {
+        for (const Report& report : {with_rcpt(tried(Stage::rcpt, Ending::answered), {reply}), dotted({ok}, reply)}) {
+            const Verdict v = judged(report);
+            EXPECT_EQ(v.next, Next::requeue) << reply.text;
+            EXPECT_EQ(v.trouble, trouble) << reply.text;
+            EXPECT_EQ(fates(v), std::vector{Fate::waiting}) << reply.text;
+        }
+    }
+}
+
+TEST(Verdict, WhatIsTheRecipientsStaysTheRecipients) {
+    for (const Reply& reply : {Reply{450, "4.7.1", "Greylisted"}, Reply{452, "4.2.2", "over quota"},
+                               Reply{450, "4.2.1", "receiving mail at a rate that prevents additional messages"},
+                               Reply{451, "4.3.0", "try again"}}) {
+        const Verdict v = judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {reply}));
+        EXPECT_EQ(v.next, Next::retry) << reply.text;
+        EXPECT_EQ(v.trouble, Trouble::none) << reply.text;
+    }
+    EXPECT_EQ(judged(dotted({ok}, {550, "5.7.1", "looks like spam"})).next, Next::settle_failed);
+    EXPECT_EQ(judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {{550, "5.1.1", "no such user"}})).next,
+              Next::settle_failed);
+}
+
+TEST(Verdict, TheSameTemporaryRefusalOfTwoRecipientsInARowIsTheMailboxs) {
+    const Report refused = with_rcpt(tried(Stage::rcpt, Ending::answered), {{451, "4.3.0", "try again"}});
+    History first;
+    first.age_from = now;
+    first.recipient_keys = {1};
+    const Verdict one = judge(refused, {}, first, now);
+    EXPECT_EQ(one.next, Next::retry);
+    ASSERT_TRUE(one.refusal.has_value());
+    History second = first;
+    second.last_refusal = one.refusal;
+    EXPECT_EQ(judge(refused, {}, second, now).next, Next::retry);  // the same recipient again
+    second.recipient_keys = {2};
+    const Verdict two = judge(refused, {}, second, now);
+    EXPECT_EQ(two.next, Next::requeue);
+    EXPECT_EQ(two.trouble, Trouble::busy);
+    const Report greylisted = with_rcpt(tried(Stage::rcpt, Ending::answered), {{451, "4.3.0", "Greylisted"}});
+    EXPECT_EQ(judge(greylisted, {}, second, now).next, Next::retry);
+    EXPECT_TRUE(judge(dotted({ok}, ok), {}, second, now).accepts_somebody);
+}
+
+TEST(Verdict, TooManyRecipientsAtTheDotAreHalvedNextTime) {
+    for (const Reply& reply : {Reply{554, "", "Transaction failed: Recipient count exceeds 50"},
+                               Reply{451, "4.5.3", "too many recipients"}, Reply{550, "5.5.3", "too many"}}) {
+        const Verdict v = judged(dotted({ok, ok, ok, ok}, reply));
+        EXPECT_EQ(v.next, Next::requeue) << reply.text;
+        EXPECT_EQ(v.most_recipients, 2) << reply.text;
+        EXPECT_EQ(v.trouble, Trouble::none) << reply.text;
+    }
+    EXPECT_EQ(fates(judged(dotted({ok, {550, "5.5.3", "too many"}}, ok))), (std::vector{Fate::sent, Fate::waiting}));
+}
+
+TEST(Verdict, WhoFoundNoRoomInTheEnvelopeIsNext) {
+    History history;
+    history.age_from = now;
+    history.untried = 3;
+    EXPECT_EQ(judge(dotted({ok}, ok), {}, history, now).next, Next::requeue);
+    EXPECT_EQ(judge(dotted({no_user}, ok), {}, history, now).next, Next::requeue);
+    history.untried = 0;
+    EXPECT_EQ(judge(dotted({ok}, ok), {}, history, now).next, Next::settle_sent);
 }
 
 TEST(Verdict, TheSameTryIsJudgedTheSameEveryTime) {

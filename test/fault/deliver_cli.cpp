@@ -87,10 +87,14 @@ std::string describe(const core::Report& report, const core::Verdict& verdict, c
     if (verdict.trouble != core::Trouble::none) out += ", mailbox " + text(verdict.trouble);
     if (verdict.is_trouble_lasting) out += " lasting";
     if (verdict.proves_mailbox) out += ", mailbox works";
+    if (verdict.most_recipients > 0) out += ", at most " + std::to_string(verdict.most_recipients);
+    if (report.ending == core::Ending::failed && report.stage == core::Stage::auth && !report.session_reply)
+        out += "\n  why: " + report.error_text;
     out += "\n";
     for (const core::RecipientVerdict& r : verdict.recipients) {
         out += "  " + mail.recipients[static_cast<std::size_t>(r.index)] + ": " + text(r.fate);
         if (r.reply.code != 0) out += " by " + flat(core::to_line(r.reply));
+        if (r.reply.code == 0 && !r.reply.text.empty()) out += " by us: " + r.reply.enhanced + ' ' + r.reply.text;
         if (r.is_hard_bounce) out += ", hard bounce";
         out += "\n";
     }
@@ -179,7 +183,7 @@ private:
 };
 
 void probe(const Options& options) {
-    smtp::Probe probe{options.endpoint, now()};
+    smtp::Probe probe{options.endpoint, options.sender, now()};
     const auto print_step = [](const smtp::ProbeStep& step) {
         const std::string stage{core::to_text(step.stage)};
         // Addresses, ports and ciphers differ from run to run; that they are there is what counts.
@@ -225,6 +229,11 @@ bool parse(int argc, char** argv, Options& o) {
         {"--ca", [&](const char* v) { e.ca_file = v; }},
         {"--user", [&](const char* v) { e.username = v; }},
         {"--password", [&](const char* v) { e.password = v; }},
+        {"--mechanism", [&](const char* v) { e.login_mechanism = v; }},
+        {"--addresses", [&](const char* v) { e.pinned_addresses = v; }},
+        {"--helo", [&](const char* v) { e.helo_name = std::string(v) == "none" ? "" : v; }},
+        {"--certificate", [&](const char* v) { e.client_cert_file = v; }},
+        {"--key", [&](const char* v) { e.client_key_file = v; }},
         {"--bearer", [&](const char* v) { e.oauth_bearer = v; }},
         {"--sender", [&](const char* v) { o.sender = v; }},
         {"--rcpt", [&](const char* v) { o.recipients.emplace_back(v); }},

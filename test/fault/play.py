@@ -224,7 +224,7 @@ def play(path, cli, certificates, accept):
     listener = socket.socket()
     if {"SLOW", "PART"} & {verb for script in scripts for verb, _ in script}:  # or a whole message fits into the window
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("0.0.0.0", 0))  # all of 127.0.0.0/8: a host may have several addresses
     listener.listen(16)
     port = listener.getsockname()[1]
     problems, threads = [], []

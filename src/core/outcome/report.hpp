@@ -36,6 +36,7 @@ enum class Ending {
 struct RecipientResult {
     int index = 0;  // into Delivery::recipients
     Reply reply;
+    bool is_unfit = false;  // never asked: the server can't take this address; the reply has code 0 and says why
 };
 
 struct Report {

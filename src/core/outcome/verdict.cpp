@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "core/feedback/fault.hpp"
-
 #include "core/outcome/ending.hpp"
+#include "core/outcome/mailbox_fault.hpp"
 
 namespace mailer::core {
 
@@ -21,22 +21,13 @@ struct Envelope {
     int accepted = 0;
 };
 
-// 503 (bad sequence of commands) says that client and server lost step, nothing about the mail; 5.4.5 (congestion) is
-// how large providers say "daily sending quota exceeded". Both pass; every other 5xx is for good.
+// 503 (bad sequence of commands) says that client and server lost step, nothing about the mail. What is the mailbox's
+// waits with it; every other 5xx is for good.
 bool is_refusal_for_good(const Reply& reply) {
-    return reply.is_permanent() && reply.code != 503 && reply.enhanced != "5.4.5";
+    return reply.is_permanent() && reply.code != 503 && !mailbox_fault_of(reply);
 }
 
-// RFC 4954: the server wants a login, or one that is better than ours. It says nothing about the message.
-bool is_login_refusal(const Reply& reply) {
-    return reply.code == 530 || reply.code == 534 || reply.code == 535 || reply.code == 538;
-}
-
-// RFC 5321 4.5.3.1.10, and the 552 of its predecessor.
-bool is_envelope_full(const Reply& reply) {
-    if (reply.code == 452) return reply.enhanced == "4.5.3" || reply.enhanced.empty();
-    return reply.code == 552 && reply.enhanced == "5.5.3";
-}
+bool is_login_refusal(const Reply& reply) { return mailbox_fault_of(reply) == MailboxFault::login; }
 
 // The address itself is dead: the same judgement as of a bounce that comes later.
 bool is_hard_bounce(const Reply& reply) {
@@ -57,15 +48,22 @@ void blame(Verdict& verdict, Trouble trouble, bool is_lasting) {
     verdict.is_trouble_lasting = is_lasting;
 }
 
-// A reply that speaks of the session, at whatever stage it comes. True when it left nothing to say about the message.
-bool blame_session_for(Verdict& verdict, const Reply& reply) {
-    if (is_login_refusal(reply)) {
-        blame(verdict, Trouble::login, true);
-        return true;
+// A reply that speaks of the session or the account, at whatever stage it comes: it says nothing about the message.
+bool blame_mailbox_for(Verdict& verdict, const Reply& reply) {
+    const std::optional<MailboxFault> fault = mailbox_fault_of(reply);
+    if (!fault) return false;
+    switch (*fault) {
+        case MailboxFault::busy:
+            if (verdict.trouble == Trouble::none) blame(verdict, Trouble::busy, reply.is_permanent());
+            break;
+        case MailboxFault::sender:
+            blame(verdict, Trouble::sender_refused, reply.is_permanent());
+            break;
+        case MailboxFault::login:
+            blame(verdict, Trouble::login, true);
+            break;
     }
-    if (reply.code == 421) blame(verdict, Trouble::busy, false);
-    if (reply.enhanced == "5.4.5") blame(verdict, Trouble::busy, true);
-    return false;
+    return true;
 }
 
 Envelope weigh_recipients(const Report& report, Verdict& verdict) {
@@ -83,9 +81,11 @@ Envelope weigh_recipients(const Report& report, Verdict& verdict) {
         if (result.reply.is_positive()) {
             if (!envelope.is_accepted[i]) envelope.accepted++;
             envelope.is_accepted[i] = true;
+        } else if (result.is_unfit) {
+            recipient.fate = Fate::rejected;
         } else if (is_envelope_full(result.reply)) {
             envelope.is_surplus[i] = true;
-        } else if (is_refusal_for_good(result.reply) && !is_login_refusal(result.reply)) {
+        } else if (is_refusal_for_good(result.reply)) {
             recipient.fate = Fate::rejected;
             recipient.is_hard_bounce = is_hard_bounce(result.reply);
         }
@@ -122,8 +122,8 @@ Reply decisive_reply(const Report& report, const Verdict& verdict) {
     if (report.session_reply && !report.session_reply->is_positive()) return *report.session_reply;
     for (const Fate fate : {Fate::waiting, Fate::rejected}) {
         for (const RecipientVerdict& recipient : verdict.recipients) {
-            if (recipient.fate == fate && recipient.reply.code != 0 && !recipient.reply.is_positive())
-                return recipient.reply;
+            const bool says_something = recipient.reply.code != 0 || !recipient.reply.text.empty();
+            if (recipient.fate == fate && says_something && !recipient.reply.is_positive()) return recipient.reply;
         }
     }
     return {};
@@ -131,6 +131,7 @@ Reply decisive_reply(const Report& report, const Verdict& verdict) {
 
 std::string describe(const Report& report, const Verdict& verdict) {
     if (verdict.reply.code != 0) return to_line(verdict.reply);
+    if (!verdict.reply.text.empty()) return verdict.reply.text;
     std::string text = std::string{to_text(report.ending)} + " at " + std::string{to_text(report.stage)};
     if (!report.error_text.empty()) text += ": " + report.error_text;
     return text;
@@ -138,10 +139,10 @@ std::string describe(const Report& report, const Verdict& verdict) {
 
 // The message ends here: whoever still waits gets no other try.
 void end(Verdict& verdict, const History& history, Cause cause) {
-    const Outcome outcome =
-        end_of({history.accepted_before + count(verdict, Fate::sent),
-                history.refused_before + count(verdict, Fate::rejected), count(verdict, Fate::waiting)},
-               cause);
+    const Outcome outcome = end_of(
+        {history.accepted_before + count(verdict, Fate::sent), history.refused_before + count(verdict, Fate::rejected),
+         history.untried + count(verdict, Fate::waiting)},
+        cause);
     for (RecipientVerdict& recipient : verdict.recipients) {
         if (recipient.fate == Fate::waiting) recipient.fate = Fate::rejected;
     }
@@ -149,23 +150,29 @@ void end(Verdict& verdict, const History& history, Cause cause) {
     verdict.reason = outcome.reason;
 }
 
+// An attempt that got somebody through is none that counts; whoever was told to wait does so.
 void settle(Verdict& verdict, bool is_attempt, const RetryPolicy& policy, const History& history, Time now) {
-    if (count(verdict, Fate::waiting) == 0) return end(verdict, history, Cause::answered);
-    if (!is_attempt) {
+    const int waiting = count(verdict, Fate::waiting);
+    if (waiting == 0 && history.untried == 0) return end(verdict, history, Cause::answered);
+    if (!is_attempt || waiting == 0) {
         verdict.next = Next::requeue;
         return;
     }
     const int attempts = history.attempts_before + 1;
-    if (attempts >= policy.max_attempts) return end(verdict, history, Cause::attempts_exhausted);
+    const bool counts = !verdict.accepts_somebody;
+    if (counts && policy.max_attempts > 0 && attempts >= policy.max_attempts)
+        return end(verdict, history, Cause::attempts_exhausted);
     const Duration delay = retry_delay(policy.delays, attempts, history.seed);
     if (now + delay > history.age_from + policy.max_age) return end(verdict, history, Cause::too_old);
-    verdict.next = Next::retry;
+    verdict.next = counts ? Next::retry : Next::requeue;
     verdict.delay = delay;
 }
 
-// Rule 1. True when the try was an attempt: somebody still waits for another reason than a full envelope.
+// Rule 1. True when somebody still waits for another reason than a full envelope, or the mailbox.
 bool judge_accepted(const Report& report, const Envelope& envelope, Verdict& verdict) {
     decide_accepted(verdict, envelope, Fate::sent, *report.final_reply);
+    for (const RecipientResult& result : report.recipients)
+        if (blame_mailbox_for(verdict, result.reply)) return false;
     return std::any_of(verdict.recipients.begin(), verdict.recipients.end(), [&](const RecipientVerdict& r) {
         return r.fate == Fate::waiting && !envelope.is_surplus[static_cast<std::size_t>(r.index)];
     });
@@ -198,7 +205,7 @@ bool judge_sender(const Report& report, Verdict& verdict) {
         return false;
     }
     const Reply& reply = *report.session_reply;
-    if (blame_session_for(verdict, reply) || reply.code == 421) return false;
+    if (blame_mailbox_for(verdict, reply)) return false;
     if (is_about_the_message(reply)) {
         if (reply.is_permanent()) decide_all(verdict, Fate::rejected, reply);
         return true;
@@ -207,27 +214,57 @@ bool judge_sender(const Report& report, Verdict& verdict) {
     return false;
 }
 
+// Two different recipients in a row, and nobody accepted in between, got the same temporary refusal: it is hardly about
+// either of them.
+bool is_repeated(const Reply& reply, int index, const History& history) {
+    if (!history.last_refusal || !reply.is_temporary() || is_of_one_recipient(reply)) return false;
+    const auto i = static_cast<std::size_t>(index);
+    return history.last_refusal->code == reply.code && history.last_refusal->enhanced == reply.enhanced &&
+           i < history.recipient_keys.size() && history.recipient_keys[i] != history.last_refusal->recipient_key;
+}
+
+// Keeps the temporary refusal that this try ended with, for the next; true when it repeats the last.
+bool note_refusal(Verdict& verdict, const Envelope& envelope, const History& history) {
+    bool is_same = false;
+    for (const RecipientVerdict& recipient : verdict.recipients) {
+        const auto i = static_cast<std::size_t>(recipient.index);
+        if (recipient.fate != Fate::waiting || !recipient.reply.is_temporary() || envelope.is_surplus[i]) continue;
+        is_same |= is_repeated(recipient.reply, recipient.index, history);
+        if (i < history.recipient_keys.size())
+            verdict.refusal = {recipient.reply.code, recipient.reply.enhanced, history.recipient_keys[i]};
+    }
+    return is_same;
+}
+
 // MAIL was accepted, the dot was not sent, or it was refused. True when it was an attempt.
-bool judge_envelope(const Report& report, const Envelope& envelope, Verdict& verdict) {
-    bool is_session_fault = false;
+bool judge_envelope(const Report& report, const Envelope& envelope, const History& history, Verdict& verdict) {
+    bool is_mailbox_fault = false;
     for (const RecipientResult& result : report.recipients)
-        is_session_fault |= blame_session_for(verdict, result.reply);
+        is_mailbox_fault |= blame_mailbox_for(verdict, result.reply);
 
     const std::optional<Reply>& reply = report.final_reply ? report.final_reply : report.session_reply;
     if (reply && !reply->is_positive()) {
-        is_session_fault |= blame_session_for(verdict, *reply);
-        const bool is_for_good = is_refusal_for_good(*reply) && !is_login_refusal(*reply);
-        decide_accepted(verdict, envelope, is_for_good ? Fate::rejected : Fate::waiting, *reply);
+        if (envelope.accepted > 1 && is_envelope_full(*reply)) {
+            decide_accepted(verdict, envelope, Fate::waiting, *reply);
+            verdict.most_recipients = envelope.accepted / 2;
+            return false;
+        }
+        is_mailbox_fault |= blame_mailbox_for(verdict, *reply);
+        decide_accepted(verdict, envelope, is_refusal_for_good(*reply) ? Fate::rejected : Fate::waiting, *reply);
     } else {
         decide_accepted(verdict, envelope, Fate::waiting, {});
     }
     if (report.ending != Ending::answered && verdict.trouble == Trouble::none)
         blame(verdict, Trouble::unreachable, false);
-    return !is_session_fault;
+    if (note_refusal(verdict, envelope, history) && !is_mailbox_fault) {
+        blame(verdict, Trouble::busy, false);
+        return false;
+    }
+    return !is_mailbox_fault;
 }
 
 // True when the try was an attempt of the message's.
-bool judge_undelivered(const Report& report, const Envelope& envelope, Verdict& verdict) {
+bool judge_undelivered(const Report& report, const Envelope& envelope, const History& history, Verdict& verdict) {
     if (is_ours(report.ending) || is_stale_connection(report)) {
         decide_accepted(verdict, envelope, Fate::waiting, {});
         return false;
@@ -241,7 +278,7 @@ bool judge_undelivered(const Report& report, const Envelope& envelope, Verdict& 
         return false;
     }
     if (report.stage == Stage::mail) return judge_sender(report, verdict);
-    return judge_envelope(report, envelope, verdict);
+    return judge_envelope(report, envelope, history, verdict);
 }
 
 }  // namespace
@@ -264,10 +301,11 @@ Verdict judge(const Report& report, const RetryPolicy& policy, const History& hi
 
     const bool is_taken = report.dot_sent && report.final_reply->is_positive() && envelope.accepted > 0;
     const bool is_attempt =
-        is_taken ? judge_accepted(report, envelope, verdict) : judge_undelivered(report, envelope, verdict);
+        is_taken ? judge_accepted(report, envelope, verdict) : judge_undelivered(report, envelope, history, verdict);
     verdict.reply = decisive_reply(report, verdict);
     verdict.detail = describe(report, verdict);
     verdict.proves_mailbox = verdict.trouble == Trouble::none && report.stage > Stage::mail;
+    verdict.accepts_somebody = is_taken;
     settle(verdict, is_attempt, policy, history, now);
     // A journal that can't be written now can't be written a moment later either.
     if (report.ending == Ending::unrecorded) verdict.delay = retry_delay(policy.delays, 1, history.seed);

@@ -7,14 +7,16 @@
 //
 //  1. A complete 2xx to the dot makes every recipient that was accepted `sent`, whatever happens to the connection.
 //  2. The dot sent and no complete reply is `unconfirmed`, never retried by itself.
-//  3. Nothing is consumed (no attempt) when the mailbox was at fault, when a reused connection turned out dead before
-//  any
-//     recipient was accepted, or when only "too many recipients" (452 4.5.3) kept some waiting.
+//  3. Nothing is consumed (no attempt) when the mailbox was at fault (also where its server says so at RCPT or at the
+//     dot, and where two different recipients in a row get the same temporary refusal), when a reused connection turned
+//     out dead before any recipient was accepted, when the try got somebody through, or when only "too many recipients"
+//     (x.5.3) kept some waiting.
 //  4. A recipient waits only for a temporary reason; a refused one never comes back.
 //  5. A message never waits for ever by its own fault: what consumes an attempt is bounded by attempts and age.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,8 +29,17 @@ namespace mailer::core {
 
 struct RetryPolicy {
     std::vector<Duration> delays = default_retry_delays();
-    int max_attempts = 8;
-    Duration max_age = std::chrono::hours{48};
+    int max_attempts = 0;                        // 0: no limit
+    Duration max_age = std::chrono::hours{120};  // RFC 5321 4.5.4.1: at least 4 to 5 days
+};
+
+// A temporary refusal of one recipient, remembered for each mailbox until somebody is accepted.
+struct Refusal {
+    int code = 0;
+    std::string enhanced;
+    std::uint64_t recipient_key = 0;
+
+    bool operator==(const Refusal&) const = default;
 };
 
 // What was known of the message before this try.
@@ -38,6 +49,9 @@ struct History {
     int accepted_before = 0;  // recipients of earlier tries
     int refused_before = 0;   // recipients of earlier tries, and those that were never tried (invalid address)
     std::uint64_t seed = 0;   // for the jitter; the message id will do
+    int untried = 0;          // recipients that wait for the next envelope: this one was full
+    std::vector<std::uint64_t> recipient_keys = {};      // of the envelope, by index: who is who
+    std::optional<Refusal> last_refusal = std::nullopt;  // of the mailbox
 };
 
 enum class Fate {
@@ -79,8 +93,12 @@ struct Verdict {
     std::string detail;  // one line for people: the reply, or what failed
     std::vector<RecipientVerdict> recipients;  // one per recipient of the envelope, by index
 
-    Trouble trouble = Trouble::none;  // not none: open the mailbox's breaker for core::breaker_delay
-    bool is_trouble_lasting = false;  // nothing gets better by itself; tell somebody
+    Trouble trouble = Trouble::none;                // not none: open the mailbox's breaker for core::breaker_delay
+    bool is_trouble_lasting = false;                // nothing gets better by itself; tell somebody
+    std::optional<Refusal> refusal = std::nullopt;  // that this try ended with: the mailbox's last_refusal from now on
+    bool accepts_somebody = false;                  // there is no last_refusal any more
+    int most_recipients = 0;  // not 0: more in one envelope are too many for this mailbox's server
+
     bool proves_mailbox = false;  // connected, logged in and a MAIL FROM accepted: close the breaker, its count is 0
 
     bool consumes_attempt() const { return next != Next::requeue; }

@@ -23,8 +23,9 @@ bool enabled = true;
 int max_connections = 50;
 char* timezone_name = nullptr;
 char* retry_delays = nullptr;
-int max_attempts = 8;
-int max_age = 172800;
+bool allow_cleartext_login = false;
+int max_attempts = 0;
+int max_age = 432000;
 int sweep_interval = 60000;
 int loader_timeout = 5000;
 int max_preparers = 4;
@@ -187,11 +188,12 @@ void define_limits() {
     DefineCustomIntVariable("mailer.max_connections",
                             "Most connections to mail servers at a time, over all mailboxes of a database.", nullptr,
                             &max_connections, 50, 1, 10000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
-    DefineCustomIntVariable("mailer.max_attempts", "Tries of a message before temporary refusals fail it for good.",
-                            nullptr, &max_attempts, 8, 1, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_attempts",
+                            "Tries of a message before temporary refusals fail it; 0 is no limit.", nullptr,
+                            &max_attempts, 0, 0, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_age",
                             "Time after which a message that is still refused for now fails for good.", nullptr,
-                            &max_age, 172800, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
+                            &max_age, 432000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(
         "mailer.retry_delays",
         "Waiting times between the tries of a message; after the last, three times the one before.",
@@ -221,6 +223,9 @@ void define_limits() {
 }
 
 void define_policy() {
+    DefineCustomBoolVariable("mailer.allow_cleartext_login",
+                             "Lets mailboxes log in without TLS at hosts that aren't loopback.", nullptr,
+                             &allow_cleartext_login, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("mailer.enabled", "Sends mail; when off, mail waits in the queue.", nullptr, &enabled,
                              true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(
@@ -292,6 +297,8 @@ const char* default_timezone() noexcept {
 }
 
 const char* identity_setting() noexcept { return identity == nullptr ? "" : identity; }
+
+bool allows_cleartext_login() noexcept { return allow_cleartext_login; }
 
 core::Duration shutdown_grace() noexcept { return std::chrono::milliseconds{shutdown_grace_ms}; }
 

@@ -60,6 +60,9 @@ const char* default_timezone() noexcept;
 // mailer.identity; empty: none.
 const char* identity_setting() noexcept;
 
+// mailer.allow_cleartext_login: whether a password may cross a network without TLS.
+bool allows_cleartext_login() noexcept;
+
 // mailer.shutdown_grace alone: it is asked every turn while leaving, and copying all settings allocates.
 core::Duration shutdown_grace() noexcept;
 

@@ -14,15 +14,39 @@ smtp::Tls tls_of(const std::string& text) {
     return smtp::Tls::starttls;
 }
 
-// First line of a file that only the server's user needs to read. An unreadable file gives an empty secret: the login
-// then fails with the server's own words, and the mailbox's breaker tells the operator.
-std::string first_line_of(const std::string& path) {
+// First line of a file that only the server's user needs to read, without a byte order mark. What can't be a secret is
+// said before anybody logs in with it: the mailbox's breaker tells the operator.
+std::string first_line_of(const std::string& path, std::optional<std::string>& fault) {
+    constexpr std::string_view mark = "\xEF\xBB\xBF";
     std::ifstream file(path);
     std::string line;
+    if (!file) {
+        fault = "password_file " + path + " can't be read";
+        return {};
+    }
     std::getline(file, line);
+    if (line.starts_with(mark)) line.erase(0, mark.size());
     while (!line.empty() && (line.back() == '\r' || line.back() == '\n'))
         line.pop_back();
-    return line;
+    if (line.empty()) fault = "the first line of password_file " + path + " is empty";
+    if (line.find('\0') != std::string::npos) fault = "password_file " + path + " holds a NUL: it is no text";
+    return fault ? std::string() : line;
+}
+
+// How it connects: columns 25 to 32.
+void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
+    e.login_mechanism = rows.text(i, 25);
+    e.client_cert_file = rows.maybe_text(i, 26);
+    e.client_key_file = rows.maybe_text(i, 27);
+    if (auto oldest = rows.maybe_text(i, 28)) e.min_tls = *oldest;
+    e.source_address = rows.text(i, 29);
+    e.proxy = rows.maybe_text(i, 30);
+    e.allow_pipelining = rows.boolean(i, 31);
+    if (const auto ms = rows.maybe_bigint(i, 32)) {
+        e.timeouts.connect = std::chrono::milliseconds(*ms);
+        e.timeouts.session = e.timeouts.connect;
+    }
+    e.allow_cleartext_login = allows_cleartext_login();
 }
 
 smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
@@ -33,7 +57,7 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
     e.ca_file = rows.maybe_text(i, 6);
     e.username = rows.text(i, 7);
     std::string secret = rows.text(i, 8);
-    if (auto file = rows.maybe_text(i, 9)) secret = first_line_of(*file);
+    if (auto file = rows.maybe_text(i, 9)) secret = first_line_of(*file, e.secret_fault);
     if (rows.boolean(i, 18)) {
         e.token = smtp::RenewedToken{rows.text(i, 19)};
         if (e.username.empty()) e.username = rows.text(i, 20);
@@ -46,6 +70,7 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
     e.max_connections = static_cast<int>(rows.bigint(i, 12));
     e.max_messages_per_connection = static_cast<int>(rows.bigint(i, 13));
     e.idle = std::chrono::seconds(rows.bigint(i, 14));
+    read_connection(rows, i, e);
     return e;
 }
 
@@ -56,9 +81,13 @@ void Accounts::read() {
         "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,"
         "       CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,"
         "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,"
-        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
+        "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0 AND NOT "
+        "mailer._may_read_files(m.files_by),"
         "       a.mailbox_id IS NOT NULL, t.access_token, coalesce(a.login, m.from_address),"
-        "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients"
+        "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients,"
+        "       m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls, m.source_address, m.proxy, "
+        "m.pipelining,"
+        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"

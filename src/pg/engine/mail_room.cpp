@@ -1,6 +1,8 @@
 // Preparing one message for the wire; see mail_room.hpp. A fault of the message is an answer here, never an exception.
 #include "pg/engine/mail_room.hpp"
 
+#include <algorithm>
+
 #include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/engine/queue.hpp"
@@ -206,7 +208,7 @@ bool PgMailRoom::fetch_attachments(Fetched& fetched) {
 
 Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {
     Prepared prepared;
-    address(fetched, prepared);
+    address(fetched, account, prepared);
     if (prepared.recipients.empty())
         return fault(Prepared::Kind::cancelled, "every recipient is suppressed", core::Cause::suppressed);
     const Sender sender{account.from_address, account.from_name, account.allowed_from, account.signature_text,
@@ -230,8 +232,24 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
     return prepared;
 }
 
+// One transaction takes no more: as the mailbox is set, and as its server has said. What is captured or redirected goes
+// nowhere.
+int PgMailRoom::most_recipients(const Account& account) const {
+    constexpr int no_limit = 1000;
+    if (settings_.delivery == Delivery::capture || !settings_.redirect_to.empty()) return no_limit;
+    const auto said = most_recipients_.find(account.id);
+    return std::min(account.max_recipients.value_or(no_limit),
+                    said == most_recipients_.end() ? no_limit : said->second);
+}
+
+void PgMailRoom::limit_recipients(std::int64_t mailbox_id, int most) {
+    auto [known, is_new] = most_recipients_.try_emplace(mailbox_id, most);
+    if (!is_new) known->second = std::min(known->second, most);
+}
+
 // The envelope: who has no answer yet and isn't suppressed.
-void PgMailRoom::address(const Fetched& fetched, Prepared& prepared) const {
+void PgMailRoom::address(const Fetched& fetched, const Account& account, Prepared& prepared) const {
+    const auto most = static_cast<std::size_t>(most_recipients(account));
     const auto& all = fetched.message.addresses;
     for (int n = 1; n <= static_cast<int>(all.size()); ++n) {
         if (fetched.settled.contains(n)) continue;
@@ -239,8 +257,16 @@ void PgMailRoom::address(const Fetched& fetched, Prepared& prepared) const {
             prepared.suppressed.push_back(n);
             continue;
         }
+        if (prepared.recipients.size() >= most) {
+            prepared.untried.push_back(n);
+            continue;
+        }
         prepared.recipients.push_back(all[static_cast<std::size_t>(n) - 1]);
         prepared.envelope.push_back(n);
+        std::string key = prepared.recipients.back();
+        for (char& c : key)
+            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+        prepared.recipient_keys.push_back(core::fingerprint_of(key));
     }
 }
 

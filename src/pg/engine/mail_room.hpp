@@ -32,6 +32,7 @@ public:
     std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
     std::optional<core::Time> wake_at() const;  // turn() must be called then
     void forget(std::int64_t message_id) override { fetched_.erase(message_id); }
+    void limit_recipients(std::int64_t mailbox_id, int most) override;
 
 private:
     struct Fetched {
@@ -48,7 +49,8 @@ private:
     void date_messages(std::span<const worker::Ticket> tickets);
     void fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now);
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
-    void address(const Fetched& fetched, worker::Prepared& prepared) const;
+    void address(const Fetched& fetched, const Account& account, worker::Prepared& prepared) const;
+    int most_recipients(const Account& account) const;
 
     EngineContext& context_;
     Transactions& transactions_;
@@ -61,6 +63,7 @@ private:
     ContentOptions content_;
     TemplateCache templates_;
     std::map<std::int64_t, Fetched> fetched_;
+    std::map<std::int64_t, int> most_recipients_;  // of a mailbox, as its server said since this process began
 };
 
 }  // namespace mailer::pg
