@@ -28,6 +28,7 @@ CREATE TABLE feedback (
 );
 CREATE INDEX feedback_campaign ON feedback (campaign_id, feedback_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX feedback_address ON feedback (address_key, feedback_id);
+CREATE INDEX feedback_hard ON feedback (mailbox_id, at) WHERE is_hard;
 CREATE INDEX feedback_time ON feedback USING brin (at) WITH (autosummarize = on);
 COMMENT ON TABLE feedback IS 'Bounces, complaints, replies and automatic answers to messages, one row a report and recipient';
 COMMENT ON COLUMN feedback.feedback_id IS 'Drawn from event_id_seq: the order of event_log';

@@ -197,7 +197,9 @@ Settings: name, host, port, tls, username, auth (password, xoauth2), password_fi
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
 max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, provider, secret_expires_at
-(of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders.
+(of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders,
+shield (the share of refused and bounced mails at which it stops until it is resumed), return_path (the envelope sender; {token} in it names the mail),
+dsn (failure; failure,delay; never: which reports the server is asked for where it offers them; null: none is asked for).
 Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value,
 42501 the host is not allowed, or a file (password_file, ca_file, client_cert_file, client_key_file) without membership in pg_read_server_files.';
 
@@ -252,7 +254,7 @@ DECLARE
     box_id bigint := mailer._mailbox_id(mailbox_resume.name);
 BEGIN
     UPDATE mailer.mailbox b SET paused_at = NULL, pause_reason = NULL WHERE b.mailbox_id = box_id AND b.paused_at IS NOT NULL;
-    IF FOUND THEN
+    IF FOUND OR mailer._shield_open('m', box_id) THEN
         PERFORM mailer._log_event('mailbox_resumed', mailbox_id => box_id);
     END IF;
     UPDATE mailer.mailbox b SET mended_at = clock_timestamp() WHERE b.mailbox_id = box_id;
@@ -260,4 +262,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_resume(text) IS
-'Lets a paused mailbox send again, and one whose server or login failed try again at once. Errors: 42704 no such mailbox.';
+'Lets a paused mailbox send again, one whose shield is shut too, and one whose server or login failed try again at once. Errors: 42704 no such mailbox.';

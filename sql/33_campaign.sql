@@ -85,7 +85,8 @@ COMMENT ON FUNCTION _campaign_to_change(bigint, "char"[], text) IS 'A campaign, 
 CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAULT NULL, window_start time DEFAULT '09:00',
     window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
     jitter double precision DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
-    starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL) RETURNS bigint
+    starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL,
+    shield numeric DEFAULT 0.05) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -102,13 +103,13 @@ BEGIN
     INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
     RETURNING lane_id INTO new_lane;
     INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
-        max_per_day, timezone, starts_at, reply_to, headers, list, created_at, created_by)
+        max_per_day, timezone, starts_at, reply_to, headers, list, shield, created_at, created_by)
     OVERRIDING SYSTEM VALUE
     VALUES (new_id, new_lane, campaign_create.name, campaign_create.template, campaign_create.window_start,
         campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
         campaign_create.jitter::numeric, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
-        campaign_create.list, mailer._now(), mailer._caller_name())
+        campaign_create.list, campaign_create.shield, mailer._now(), mailer._caller_name())
     ON CONFLICT (name) WHERE state <> 'x' DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -121,13 +122,14 @@ BEGIN
     RETURN new_id;
 END;
 $$;
-COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text) IS
+COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text, numeric) IS
 'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
 name: free once a campaign of that name is cancelled. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
 allowed_days: weekdays of the window''s start. gap: between two mails, varied by ± jitter (a fraction). max_per_day: most mails a day of the window.
 timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
 list: the mailing list that the link in its mails unsubscribes from; NULL: from all campaigns. Mails see the link as {{unsubscribe_url}} too.
+shield: share of hard bounces and permanent refusals at which it stops until mailer.campaign_resume(); NULL: never.
 Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value or one out of range.';
 
 CREATE FUNCTION _check_campaign(template text, headers jsonb) RETURNS void
@@ -151,7 +153,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     known constant text[] := ARRAY['name', 'template', 'mailboxes', 'window_start', 'window_end', 'allowed_days', 'gap',
-        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers', 'list'];
+        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers', 'list', 'shield'];
     old mailer.campaign;
     new_row mailer.campaign;
     strange text;
@@ -182,7 +184,7 @@ BEGIN
             window_end = new_row.window_end, allowed_days = new_row.allowed_days, gap = new_row.gap, jitter = new_row.jitter,
             max_per_day = new_row.max_per_day, timezone = mailer._zone_or_default(new_row.timezone),
             starts_at = new_row.starts_at, reply_to = mailer._bare_address(new_row.reply_to, 'reply_to'),
-            headers = new_row.headers, list = new_row.list
+            headers = new_row.headers, list = new_row.list, shield = new_row.shield
         WHERE c.campaign_id = old.campaign_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('campaign "%s" already exists', new_row.name);
@@ -203,7 +205,7 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_alter(bigint, jsonb) IS
 'Changes settings of a campaign from its next slot on: a JSON object of parameter names of mailer.campaign_create() and values.
-Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list.
+Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list, shield.
 Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 55000 it is cancelled.';
 
 CREATE FUNCTION _text_array(settings jsonb, key text) RETURNS text[]
@@ -298,12 +300,19 @@ CREATE FUNCTION campaign_resume(campaign_id bigint) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
+    IF mailer._shield_open('c', campaign_resume.campaign_id) THEN
+        PERFORM mailer._log_event('shield_opened', campaign_id => campaign_resume.campaign_id);
+        PERFORM mailer._changed();
+        IF EXISTS (SELECT FROM mailer.campaign c WHERE c.campaign_id = campaign_resume.campaign_id AND c.state = 'r') THEN
+            RETURN;
+        END IF;
+    END IF;
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_resume.campaign_id, '{p}', 'resumed'),
         'r', NULL, 'campaign_resumed');
 END;
 $$;
 COMMENT ON FUNCTION campaign_resume(bigint) IS
-'Lets a paused campaign go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
+'Lets a campaign that was paused, or whose shield is shut, go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
 
 CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

@@ -257,6 +257,7 @@ BEGIN
         RETURN QUERY SELECT * FROM mailer._health_mailboxes();
         RETURN QUERY SELECT * FROM mailer._health_oauth();
         RETURN QUERY SELECT * FROM mailer._health_listening();
+        RETURN QUERY SELECT * FROM mailer._health_shield();
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT * FROM mailer._health_unseen('mailboxes', SQLERRM);
     END;

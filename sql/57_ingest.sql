@@ -101,6 +101,10 @@ BEGIN
     IF may.stops THEN
         PERFORM mailer._feedback_stops(entry, COALESCE(f.has_left, false));
     END IF;
+    IF entry.is_counted AND NOT entry.is_guess AND (entry.is_hard OR entry.kind = 'complaint') THEN
+        PERFORM mailer._shield_feedback('c', entry.campaign_id, entry.message_id, entry.kind),
+                mailer._shield_feedback('m', entry.mailbox_id, entry.message_id, entry.kind);
+    END IF;
     PERFORM mailer._log_feedback_event(entry);
     RETURN entry.feedback_id;
 END;

@@ -18,7 +18,7 @@ AS $$
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
-        'feedback_log',
+        'feedback_log', '_shield_text', '_bounce_rate',
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
@@ -28,7 +28,7 @@ AS $$
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
         'template_set', 'retry', 'resolve', 'resolve_held', 'message_source', 'category_set', 'suppress', 'unsuppress',
-        'ingest',
+        'ingest', 'ingest_webhook', 'webhook_set_secret',
         'campaign_create', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'listen',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',

@@ -27,6 +27,7 @@ void Capabilities::add(std::string_view line) {
     if (keyword == "8BITMIME") has_8bitmime = true;
     if (keyword == "SMTPUTF8") has_smtputf8 = true;
     if (keyword == "STARTTLS") has_starttls = true;
+    if (keyword == "DSN") has_dsn = true;
     if (keyword == "AUTH" && auth.empty()) append_sanitised(auth, rest);
     if (keyword == "SIZE") {
         has_size = true;

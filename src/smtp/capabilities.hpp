@@ -14,6 +14,7 @@ struct Capabilities {
     bool has_8bitmime = false;     // RFC 6152
     bool has_smtputf8 = false;     // RFC 6531
     bool has_starttls = false;     // RFC 3207
+    bool has_dsn = false;          // RFC 3461
     std::string auth;              // RFC 4954: the mechanisms, as listed
 
     // Takes one line of the EHLO reply, without its code: "SIZE 35882577". Unknown keywords are ignored.

@@ -33,6 +33,23 @@ bool has_ascii_recipient(const Delivery& delivery) {
 // No server said it: it has no code.
 core::Reply not_sent(const char* enhanced, std::string why) { return {0, enhanced, "not sent: " + std::move(why)}; }
 
+// RFC 3461 4: what isn't printable ASCII, + and = as + and two digits.
+std::string xtext(const std::string& text) {
+    constexpr char digits[] = "0123456789ABCDEF";
+    std::string out;
+    for (const char c : text) {
+        const auto u = static_cast<unsigned char>(c);
+        if (u > 0x20 && u < 0x7F && c != '+' && c != '=') {
+            out += c;
+        } else {
+            out += '+';
+            out += digits[u >> 4];
+            out += digits[u & 15];
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilities& capabilities) {
@@ -64,9 +81,21 @@ std::string mail_command(const Delivery& delivery, const Capabilities& capabilit
     if (delivery.is_8bit) line += " BODY=8BITMIME";
     const bool is_utf8 = needs_smtputf8(delivery) || has_utf8_recipient(delivery);
     if (is_utf8 && capabilities.has_smtputf8) line += " SMTPUTF8";
+    if (capabilities.has_dsn && !delivery.notify.empty()) {
+        line += " RET=HDRS";
+        if (!delivery.envelope_id.empty()) line += " ENVID=" + xtext(delivery.envelope_id);
+    }
     return line + "\r\n";
 }
 
-std::string rcpt_command(const std::string& recipient) { return "RCPT TO:<" + recipient + ">\r\n"; }
+std::string rcpt_command(const Delivery& delivery, std::size_t recipient, const Capabilities& capabilities) {
+    const std::string& address = delivery.recipients[recipient];
+    std::string line = "RCPT TO:<" + address + ">";
+    if (capabilities.has_dsn && !delivery.notify.empty()) {
+        line += " NOTIFY=" + delivery.notify;
+        if (is_ascii(address)) line += " ORCPT=rfc822;" + xtext(address);
+    }
+    return line + "\r\n";
+}
 
 }  // namespace mailer::smtp

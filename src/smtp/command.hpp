@@ -22,6 +22,6 @@ std::optional<core::Reply> find_recipient_misfit(const std::string& recipient, c
 
 // Requires that find_misfit found nothing. With CRLF.
 std::string mail_command(const Delivery& delivery, const Capabilities& capabilities);
-std::string rcpt_command(const std::string& recipient);
+std::string rcpt_command(const Delivery& delivery, std::size_t recipient, const Capabilities& capabilities);
 
 }  // namespace mailer::smtp

@@ -127,7 +127,7 @@ void Dialogue::write_envelope() {
         if (asked_ == 0) {
             out_ += mail_command(*delivery_, capabilities_);
         } else if (asked_ <= count) {
-            out_ += rcpt_command(delivery_->recipients[static_cast<std::size_t>(askable_[asked_ - 1])]);
+            out_ += rcpt_command(*delivery_, static_cast<std::size_t>(askable_[asked_ - 1]), capabilities_);
         } else {
             out_ += "DATA\r\n";
         }

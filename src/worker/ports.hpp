@@ -171,6 +171,13 @@ public:
     virtual std::vector<Candidate> pick_expired(int limit, Time now) = 0;
 
     virtual void claim(std::span<const Ticket> tickets, Time now) = 0;
+    // Shields that the settlements just written have shut: a campaign's main lane, or a mailbox. Each is told once.
+    struct ShutShield {
+        std::optional<std::int64_t> lane_id;
+        std::optional<std::int64_t> mailbox_id;
+        std::string reason;
+    };
+    virtual std::vector<ShutShield> take_shut_shields() { return {}; }
     // Writes those whose token still fits (all of them, as a rule); tells which.
     virtual std::vector<bool> settle(std::span<const Settlement> settlements, Time now) = 0;
 
@@ -209,6 +216,8 @@ struct Prepared {
     std::string detail;                             // for people
     std::optional<Time> until;                      // of postponed
     std::string sender;                             // envelope
+    std::string envelope_id = {};                   // as in smtp::Delivery
+    std::string notify = {};
     std::vector<std::string> recipients;
     std::vector<int> envelope;                       // their numbers in the message, from 1
     std::vector<int> suppressed;                     // numbers left out because they are suppressed

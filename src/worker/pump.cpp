@@ -309,6 +309,7 @@ void Pump::settle(Time now) {
         if (!written[i])
             queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
     }
+    shut_shields(now);
 }
 
 // Brings the planner and the day counters in line with one settlement, before it is written.

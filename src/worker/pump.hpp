@@ -74,6 +74,7 @@ private:
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
     void apply(Settlement& settlement, Time now);
+    void shut_shields(Time now);
     void note_trouble(const Settlement& settlement, Time now);
     void expire(Time now);
     void claim(Time now);

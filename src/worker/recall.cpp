@@ -20,7 +20,9 @@ bool is_switch(core::Gate gate) {
         case core::Gate::standbys:
         case core::Gate::lease:
         case core::Gate::campaign_running:
+        case core::Gate::campaign_shield:
         case core::Gate::mailbox_enabled:
+        case core::Gate::mailbox_shield:
         case core::Gate::mailbox_breaker:
             return true;
         default:
@@ -38,6 +40,23 @@ bool is_switched_off(const core::MailboxFacts& mailbox, Time now) {
 }
 
 }  // namespace
+
+// At once, so that nothing is claimed in the same transaction that a refusal has just stopped.
+void Pump::shut_shields(Time now) {
+    for (const Queue::ShutShield& shield : queue_.take_shut_shields()) {
+        if (shield.lane_id && planner_.lane(*shield.lane_id) != nullptr) {
+            core::LaneFacts lane = *planner_.lane(*shield.lane_id);
+            lane.shield_reason = shield.reason;
+            if (planner_.upsert_lane(lane, now)) dirty_lanes_.insert(lane.id);
+        }
+        if (shield.mailbox_id && planner_.mailbox(*shield.mailbox_id) != nullptr) {
+            core::MailboxFacts mailbox = *planner_.mailbox(*shield.mailbox_id);
+            mailbox.shield_reason = shield.reason;
+            planner_.upsert_mailbox(mailbox);
+        }
+        has_shut_ = true;
+    }
+}
 
 // Takes back what the courier hasn't begun and what wasn't given to it yet.
 void Pump::take_back(const std::set<std::uint64_t>& tokens, Time now) {

@@ -178,6 +178,15 @@ TEST(Forecast, BatchGapRunsFromTheReply) {
     EXPECT_EQ(outlook.text(), "101@01-05 10:00, 102@01-05 10:00:07, 103@01-05 10:00:14");
 }
 
+TEST(Forecast, NothingIsForetoldWhileAShieldIsShut) {
+    Outlook campaign;
+    campaign.lane().shield_reason = "too much bounced";
+    EXPECT_TRUE(campaign.rows().empty());
+    Outlook mailbox;
+    mailbox.mailbox().shield_reason = "too much bounced";
+    EXPECT_TRUE(mailbox.rows().empty());
+}
+
 TEST(Forecast, BreakerHoldsUntilItsTime) {
     Outlook outlook;
     outlook.options.max_rows = 1;

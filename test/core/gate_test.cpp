@@ -230,6 +230,20 @@ TEST(Gate, PausedMailboxSaysWhy) {
     expect_shut_by(scene, Gate::mailbox_enabled, "never", "mailbox sales is paused: moved to another host");
 }
 
+TEST(Gate, AShutShieldHoldsACampaignUntilSomebodyResumesIt) {
+    Scene scene;
+    scene.lane.shield_reason = "9 of the last 60 mails bounced";
+    expect_shut_by(scene, Gate::campaign_shield, "never",
+                   "shield is shut until mailer.campaign_resume(): 9 of the last 60 mails bounced");
+}
+
+TEST(Gate, AShutShieldHoldsAMailboxUntilSomebodyResumesIt) {
+    Scene scene;
+    scene.mailbox().shield_reason = "9 of the last 60 mails bounced";
+    expect_shut_by(scene, Gate::mailbox_shield, "never",
+                   "shield of mailbox sales is shut until mailer.mailbox_resume(): 9 of the last 60 mails bounced");
+}
+
 TEST(Gate, BreakerHoldsAMailboxBackUntilItsTime) {
     Scene scene;
     scene.mailbox().breaker_open_until = scene.now + minutes{5};

@@ -147,6 +147,31 @@ SELECT mailer.mailbox_resume('one') \g /dev/null
 CALL simulation.run(mailer._now(), 1, '{}');
 SELECT is(simulation.sent(), 0::bigint + 1, 'mailbox_enabled: open, it goes');
 
+-- The shield of the campaign is shut
+SELECT simulation.scene() \g /dev/null
+INSERT INTO mailer.shield (scope, id, since, shut_at, shut_reason) VALUES ('c', 1, mailer._now(), mailer._now(), '9 of the last 60 mails bounced');
+CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
+SELECT is(simulation.sent(), 0::bigint, 'campaign_shield: shut, the sender keeps to it');
+SELECT is(simulation.gate('campaign_shield'), 'shut', 'campaign_shield: explain shows it shut, with limit, use and opening');
+SELECT is(simulation.blocked_by(), 'shield is shut until mailer.campaign_resume(): 9 of the last 60 mails bounced', 'campaign_shield: said in words');
+SELECT is(simulation.next(), NULL, 'campaign_shield: nothing is foretold while only a change can open it');
+SELECT mailer.campaign_resume(1) \g /dev/null
+CALL simulation.run(mailer._now(), 1, '{}');
+SELECT is(simulation.sent(), 0::bigint + 1, 'campaign_shield: open, it goes');
+
+-- The shield of its mailbox is shut
+SELECT simulation.scene() \g /dev/null
+SELECT mailer.mailbox_alter('one', '{"shield": 0.05}') \g /dev/null
+INSERT INTO mailer.shield (scope, id, since, shut_at, shut_reason) VALUES ('m', 1, mailer._now(), mailer._now(), '9 of the last 60 mails bounced');
+CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
+SELECT is(simulation.sent(), 0::bigint, 'mailbox_shield: shut, the sender keeps to it');
+SELECT is(simulation.gate('mailbox_shield'), 'shut', 'mailbox_shield: explain shows it shut, with limit, use and opening');
+SELECT is(simulation.blocked_by(), 'shield of mailbox one is shut until mailer.mailbox_resume(): 9 of the last 60 mails bounced', 'mailbox_shield: said in words');
+SELECT is(simulation.next(), NULL, 'mailbox_shield: nothing is foretold while only a change can open it');
+SELECT mailer.mailbox_resume('one') \g /dev/null
+CALL simulation.run(mailer._now(), 1, '{}');
+SELECT is(simulation.sent(), 0::bigint + 1, 'mailbox_shield: open, it goes');
+
 -- Its mailbox can't reach its server
 SELECT simulation.scene() \g /dev/null
 SELECT mailer.campaign_alter(1, '{"gap": "1 s"}') \g /dev/null

@@ -133,6 +133,9 @@ std::string lane_detail(const GateState& state, const LaneFacts& pace, const Lan
     switch (state.gate) {
         case Gate::campaign_running:
             return campaign_state_text(pace);
+        case Gate::campaign_shield:
+            return state.is_open ? "shield of the campaign is open"
+                                 : with_reason("shield is shut until mailer.campaign_resume()", pace.shield_reason);
         case Gate::campaign_started:
             return state.is_open ? "start has come" : "campaign starts at " + words.at(*state.opens_at);
         case Gate::campaign_ended:
@@ -165,6 +168,9 @@ std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, 
     switch (state.gate) {
         case Gate::mailbox_enabled:
             return state.is_open ? name + " is enabled" : with_reason(name + " is paused", mailbox.pause_reason);
+        case Gate::mailbox_shield:
+            if (state.is_open) return "shield of " + name + " is open";
+            return with_reason("shield of " + name + " is shut until mailer.mailbox_resume()", mailbox.shield_reason);
         case Gate::mailbox_breaker:
             if (state.is_open) return name + " is working";
             return with_reason(name + " is held back after failures" + words.until(state), mailbox.breaker_reason);
@@ -311,6 +317,8 @@ std::string_view gate_name(Gate gate) {
             return "connections_free";
         case Gate::campaign_running:
             return "campaign_running";
+        case Gate::campaign_shield:
+            return "campaign_shield";
         case Gate::campaign_started:
             return "campaign_started";
         case Gate::campaign_ended:
@@ -331,6 +339,8 @@ std::string_view gate_name(Gate gate) {
             return "pool_not_empty";
         case Gate::mailbox_enabled:
             return "mailbox_enabled";
+        case Gate::mailbox_shield:
+            return "mailbox_shield";
         case Gate::mailbox_breaker:
             return "mailbox_breaker";
         case Gate::mailbox_day_cap:

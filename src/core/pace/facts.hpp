@@ -45,6 +45,7 @@ struct MailboxFacts {
     std::string pause_reason = {};
     std::optional<Time> breaker_open_until = {};
     std::string breaker_reason = {};
+    std::string shield_reason = {};  // why its shield is shut; empty: it is open, or off
     DailyLimit daily_limit = {};
     Zone zone = {};
     Usage use = {};
@@ -70,6 +71,7 @@ struct LaneFacts {
     std::string name = {};
     LaneState state = LaneState::running;  // looked at for campaigns only
     std::string state_reason = {};         // why it is paused or cancelled
+    std::string shield_reason = {};        // why its shield is shut; empty: it is open, or off
     std::vector<std::int64_t> pool = {};   // ids of the mailboxes it may send from
     int in_flight = 0;
 

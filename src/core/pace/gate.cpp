@@ -96,6 +96,10 @@ GateState campaign_running_gate(const LaneFacts& lane) {
     return gate_if(Gate::campaign_running, lane.state == LaneState::running);
 }
 
+GateState campaign_shield_gate(const LaneFacts& pace) {
+    return gate_if(Gate::campaign_shield, pace.shield_reason.empty());
+}
+
 GateState campaign_started_gate(const LaneFacts& lane, Time now) {
     return not_before(Gate::campaign_started, lane.starts_at, now);
 }
@@ -136,6 +140,10 @@ GateState batch_gap_gate(const LaneFacts& lane, Time now) {
 
 GateState mailbox_enabled_gate(const MailboxFacts& mailbox) {
     return gate_if(Gate::mailbox_enabled, mailbox.is_enabled);
+}
+
+GateState mailbox_shield_gate(const MailboxFacts& mailbox) {
+    return gate_if(Gate::mailbox_shield, mailbox.shield_reason.empty());
 }
 
 GateState mailbox_breaker_gate(const MailboxFacts& mailbox, Time now) {

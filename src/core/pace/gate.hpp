@@ -29,6 +29,7 @@ enum class Gate : std::uint8_t {
     lease,             // mailer.sender_lease
     connections_free,  // mailer.max_connections over all mailboxes
     campaign_running,
+    campaign_shield,
     campaign_started,
     campaign_ended,
     window_open,
@@ -39,6 +40,7 @@ enum class Gate : std::uint8_t {
     batch_gap,
     pool_not_empty,
     mailbox_enabled,
+    mailbox_shield,
     mailbox_breaker,
     mailbox_day_cap,
     mailbox_gap,

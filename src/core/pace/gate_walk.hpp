@@ -16,6 +16,7 @@ GateState lease_gate(const SystemFacts& system);
 GateState connections_free_gate(const SystemFacts& system);
 
 GateState campaign_running_gate(const LaneFacts& lane);
+GateState campaign_shield_gate(const LaneFacts& pace);
 GateState campaign_started_gate(const LaneFacts& lane, Time now);
 GateState campaign_ended_gate(const LaneFacts& pace, Time now);
 GateState window_open_gate(const LaneFacts& lane, Time now);
@@ -26,6 +27,7 @@ GateState campaign_gap_gate(const LaneFacts& lane, Time now);
 GateState batch_gap_gate(const LaneFacts& lane, Time now);
 
 GateState mailbox_enabled_gate(const MailboxFacts& mailbox);
+GateState mailbox_shield_gate(const MailboxFacts& mailbox);
 GateState mailbox_breaker_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_day_cap_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now);
@@ -54,6 +56,7 @@ template <class Visit>
 void walk_lane(const LaneFacts& pace, const LaneFacts& lane, Time now, Visit&& visit) {
     if (lane.kind == LaneKind::campaign) {
         visit(campaign_running_gate(pace));
+        visit(campaign_shield_gate(pace));
         visit(campaign_started_gate(pace, now));
         visit(campaign_ended_gate(pace, now));
         visit(window_open_gate(lane, now));
@@ -68,6 +71,7 @@ void walk_lane(const LaneFacts& pace, const LaneFacts& lane, Time now, Visit&& v
 template <class Visit>
 void walk_mailbox(const MailboxFacts& mailbox, Time now, Visit&& visit) {
     visit(mailbox_enabled_gate(mailbox));
+    visit(mailbox_shield_gate(mailbox));
     visit(mailbox_breaker_gate(mailbox, now));
     visit(mailbox_day_cap_gate(mailbox, now));
     visit(mailbox_gap_gate(mailbox, now));

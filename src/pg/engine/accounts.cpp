@@ -87,7 +87,7 @@ void Accounts::read() {
         "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients,"
         "       m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls, m.source_address, m.proxy, "
         "m.pipelining,"
-        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint"
+        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
@@ -108,6 +108,8 @@ void Accounts::read() {
         account.signature_text = rows.text(i, 22);
         account.signature_html = rows.text(i, 23);
         if (const auto most = rows.maybe_bigint(i, 24)) account.max_recipients = static_cast<int>(*most);
+        account.return_path = rows.text(i, 33);
+        account.dsn = rows.text(i, 34);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };

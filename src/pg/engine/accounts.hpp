@@ -20,6 +20,8 @@ struct Account {
     std::vector<std::string> allowed_from;
     std::string signature_text, signature_html;
     std::optional<int> max_recipients;
+    std::string return_path;  // with {token}; empty: from_address
+    std::string dsn;          // what reports are asked for; empty: none
     std::shared_ptr<const smtp::Endpoint> endpoint;
 };
 

@@ -79,6 +79,11 @@ core::Result<core::Composed> compose_message(const StoredMessage& message, const
                                              TemplateCache& templates, const core::Value* variables,
                                              const ContentOptions& options);
 
+// What a report names the message by: its id and the random part of its Message-ID, as mailer._find_token() reads it.
+// Empty where the Message-ID isn't ours.
+std::string report_token(const StoredMessage& message);
+std::string message_option(const StoredMessage& message, std::string_view name);  // empty: not set
+
 // A composed mail with the header that names its recipients, who don't get it (mailer.redirect_to).
 std::string with_redirect_header(const std::string& composed, std::span<const std::string> recipients);
 

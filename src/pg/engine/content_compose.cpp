@@ -224,6 +224,17 @@ core::Result<core::Composed> compose_raw(const StoredMessage& m, const Sender& s
 
 }  // namespace
 
+std::string message_option(const StoredMessage& m, std::string_view name) { return option(m.options, name); }
+
+std::string report_token(const StoredMessage& m) {
+    const std::string prefix = "<" + std::to_string(m.id) + ".";
+    const auto at = m.internet_message_id.find('@');
+    if (!m.internet_message_id.starts_with(prefix) || at == std::string::npos) return {};
+    const std::string_view random = std::string_view(m.internet_message_id).substr(prefix.size(), at - prefix.size());
+    const bool is_ours = random.size() >= 8 && random.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+    return is_ours ? prefix.substr(1) + std::string(random) : std::string{};
+}
+
 core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
                                              const core::Value* variables, const ContentOptions& options) {
     if (!m.fault.empty()) return core::Error{"22023", m.fault};

@@ -20,6 +20,8 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.sender = std::move(prepared.sender);
     delivery.recipients = std::move(prepared.recipients);
     delivery.body = std::move(prepared.body);
+    delivery.envelope_id = std::move(prepared.envelope_id);
+    delivery.notify = std::move(prepared.notify);
     delivery.is_8bit = prepared.is_8bit;
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
     journal_.note_envelope(ticket.token, ticket.envelope);

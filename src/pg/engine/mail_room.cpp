@@ -2,6 +2,7 @@
 #include "pg/engine/mail_room.hpp"
 
 #include <algorithm>
+#include <cctype>
 
 #include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
@@ -217,7 +218,7 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
         compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables, content_);
     if (!composed.ok() && context_.should_stop()) return fault(Prepared::Kind::interrupted, composed.error().text());
     if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
-    prepared.sender = account.from_address;
+    ask_for_reports(fetched.message, account, prepared);
     prepared.is_8bit = composed->is_8bit;
     prepared.needs_smtputf8 = composed->needs_smtputf8;
     std::string bytes = std::move(composed->bytes);
@@ -245,6 +246,21 @@ int PgMailRoom::most_recipients(const Account& account) const {
 void PgMailRoom::limit_recipients(std::int64_t mailbox_id, int most) {
     auto [known, is_new] = most_recipients_.try_emplace(mailbox_id, most);
     if (!is_new) known->second = std::min(known->second, most);
+}
+
+// The sender that bounces go to, and the reports that the server is asked for, both under the message's token.
+void PgMailRoom::ask_for_reports(const StoredMessage& m, const Account& account, Prepared& prepared) {
+    constexpr std::string_view place = "{token}";
+    const std::string token = report_token(m);
+    prepared.sender = account.return_path.empty() ? account.from_address : account.return_path;
+    if (const auto at = prepared.sender.find(place); at != std::string::npos) {
+        prepared.sender.replace(at, place.size(), token);
+        if (token.empty()) prepared.sender = account.from_address;
+    }
+    const std::string own = message_option(m, "dsn");
+    prepared.envelope_id = token;
+    for (const char c : own.empty() ? account.dsn : own)
+        prepared.notify += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
 }
 
 // The envelope: who has no answer yet and isn't suppressed.

@@ -51,6 +51,7 @@ private:
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;
     void address(const Fetched& fetched, const Account& account, worker::Prepared& prepared) const;
     int most_recipients(const Account& account) const;
+    static void ask_for_reports(const StoredMessage& message, const Account& account, worker::Prepared& prepared);
 
     EngineContext& context_;
     Transactions& transactions_;

@@ -46,6 +46,7 @@ public:
     std::vector<worker::Candidate> pick_expired(int limit, core::Time now) override;
 
     void claim(std::span<const worker::Ticket> tickets, core::Time now) override;
+    std::vector<ShutShield> take_shut_shields() override;
     std::vector<bool> settle(std::span<const worker::Settlement> settlements, core::Time now) override;
 
     void store_days(std::span<const worker::DayDelta> mailbox_days,
@@ -76,6 +77,7 @@ private:
                    core::Time now, std::vector<std::int64_t>& moved);
     void settle_returns(std::span<const worker::Settlement> settlements, std::set<std::int64_t>& written);
     void suppress_bounced(std::span<const worker::Settlement> settlements);
+    void count_for_shields(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);
     void store_provider_ids(std::span<const worker::Settlement> settlements, const std::set<std::int64_t>& written);
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
     void store_loaded(std::span<const worker::Settlement> settlements);
@@ -92,6 +94,7 @@ private:
     std::map<std::int64_t, Marks> new_marks_;  // of this transaction
     std::map<std::int64_t, int> failures_;     // breaker failures by mailbox, as last stored or read
     std::uint64_t polls_ = 0;
+    std::vector<ShutShield> shut_shields_;
 };
 
 }  // namespace mailer::pg

@@ -26,6 +26,37 @@ void PgQueue::suppress_bounced(std::span<const Settlement> settlements) {
     if (!ids.empty()) statement.run({p_bigints(ids), p_ints(numbers)});
 }
 
+// What a server took, and what it refused permanently; anything else says nothing about our mail.
+void PgQueue::count_for_shields(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
+    static Statement statement(
+        R"sql(
+        SELECT s.lane_id, s.mailbox_id, s.reason
+        FROM mailer._shields_settled($1, $2, $3, $4) s
+        WHERE EXISTS (SELECT FROM unnest($2) c WHERE c IS NOT NULL) OR EXISTS (SELECT FROM mailer.mailbox WHERE shield IS NOT NULL)
+        )sql",
+        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TEXTARRAYOID});
+    std::vector<std::int64_t> ids;
+    std::vector<std::optional<std::int64_t>> campaigns, mailboxes;
+    std::vector<std::optional<std::string>> codes;
+    for (const Settlement& s : settlements) {
+        const bool is_refused = s.is_final && s.state == 'f' && s.reply.is_permanent() && s.attempt.has_value();
+        const bool is_accepted = s.is_final && s.state == 'S' && s.is_sent;
+        if ((!is_refused && !is_accepted) || !written.contains(s.row.facts.id)) continue;
+        ids.push_back(s.row.facts.id);
+        campaigns.push_back(s.row.campaign_id);
+        mailboxes.push_back(s.reservation ? std::optional(s.reservation->mailbox_id) : std::nullopt);
+        codes.push_back(is_refused ? std::optional(std::to_string(s.reply.code) +
+                                                   (s.reply.enhanced.empty() ? "" : " " + s.reply.enhanced))
+                                   : std::nullopt);
+    }
+    if (ids.empty()) return;
+    Rows rows = statement.run({p_bigints(ids), p_bigints(campaigns), p_bigints(mailboxes), p_texts(codes)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        shut_shields_.push_back({rows.maybe_bigint(i, 1), rows.maybe_bigint(i, 2), rows.text(i, 3)});
+}
+
+std::vector<worker::Queue::ShutShield> PgQueue::take_shut_shields() { return std::exchange(shut_shields_, {}); }
+
 void PgQueue::store_provider_ids(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
         R"sql(

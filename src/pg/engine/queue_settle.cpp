@@ -18,6 +18,7 @@ std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time 
     settle_returns(settlements, written);
     suppress_bounced(settlements);
     store_provider_ids(settlements, written);
+    count_for_shields(settlements, written);
     store_captured(settlements, now);
     store_loaded(settlements);
     std::vector<bool> result;

@@ -96,6 +96,7 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.last_used_at = time_at(rows, i, 12);
     m.breaker_open_until = time_at(rows, i, 13);
     m.breaker_reason = rows.text(i, 16);
+    m.shield_reason = rows.text(i, 19);
     return m;
 }
 
@@ -130,6 +131,7 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
     lane.name = rows.text(i, 9);
     lane.state = state_of(rows.letter(i, 10));
     lane.state_reason = rows.text(i, 11);
+    lane.shield_reason = rows.text(i, 22);
     lane.starts_at = time_at(rows, i, 12);
     lane.window = {static_cast<int>(rows.bigint(i, 13)),
                    static_cast<int>(rows.bigint(i, 14)),
@@ -199,8 +201,9 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason,"
         "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
-        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL"
+        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
+        "  LEFT JOIN mailer.shield h ON h.scope = 'm' AND h.id = m.mailbox_id AND m.shield IS NOT NULL"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
         "  LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.expires_at > pg_catalog.clock_timestamp()"
@@ -237,9 +240,10 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
         "       c.allowed_days, " MAILER_SPAN_US("c.gap") ", (greatest(0, least(c.jitter, 0.9)) * 1000000)::integer, "
         "c.max_per_day,"
-        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key"
+        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key, h.shut_reason"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
+        "  LEFT JOIN mailer.shield h ON h.scope = 'c' AND h.id = c.campaign_id AND c.shield IS NOT NULL"
         "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id WHERE l.lane_id = ANY ($1)",
         {INT8ARRAYOID});
     static Statement days(
