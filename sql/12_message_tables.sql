@@ -6,7 +6,10 @@ CREATE TABLE lane (
     lane_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind        "char" NOT NULL,
     tenant_id   bigint NOT NULL DEFAULT 1,
-    campaign_id bigint UNIQUE,
+    campaign_id bigint,
+    is_follow_up boolean NOT NULL DEFAULT false,
+    mailbox_id  bigint,
+    timezone    text,
     batch_id    bigint UNIQUE,
     pool        bigint[],
     pool_key    text,
@@ -19,8 +22,11 @@ CREATE TABLE lane (
     CONSTRAINT "gap is 0 to 100 years" CHECK (extract(epoch FROM gap) BETWEEN 0 AND 3155760000),
     CONSTRAINT "a pool names at least one mailbox" CHECK (cardinality(pool) > 0)
 );
-COMMENT ON TABLE lane IS 'A line in which messages wait: one per campaign, per gapped batch, and per tenant and pool of mailboxes for all other mail';
+COMMENT ON TABLE lane IS 'A line in which messages wait: one or several per campaign, one per gapped batch, and one per tenant and pool of mailboxes for all other mail';
 COMMENT ON COLUMN lane.tenant_id IS 'Whose mail waits in it; campaigns are the operators'' (1)';
+COMMENT ON COLUMN lane.is_follow_up IS 'It holds the later steps of a campaign, which go from the mailbox of the first';
+COMMENT ON COLUMN lane.mailbox_id IS 'Of a campaign: the one mailbox that its mail goes from; NULL in the main lane, whose pool serves it';
+COMMENT ON COLUMN lane.timezone IS 'Of a campaign: the clock of its leads, by which the window is read; NULL: the campaign''s own';
 COMMENT ON COLUMN lane.pool IS 'Mailboxes that serve the lane; NULL is the default pool (every mailbox with is_default)';
 COMMENT ON COLUMN lane.pool_key IS 'Of a stream: ''default'', or the sorted mailbox ids joined by commas';
 
@@ -49,6 +55,8 @@ CREATE TABLE message (
     principal_id      bigint NOT NULL,
     lane_id           bigint NOT NULL,
     campaign_id       bigint,
+    step_id           bigint NOT NULL DEFAULT 0,
+    variant           text,
     batch_id          bigint,
     kind              "char" NOT NULL DEFAULT 'n',
     addresses         text[] NOT NULL,
@@ -89,13 +97,15 @@ CREATE TABLE message (
 );
 ALTER SEQUENCE message_id_seq OWNED BY message.message_id;
 CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key, tenant_id) WHERE idempotency_key IS NOT NULL;
-CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id, address_key) WHERE campaign_id IS NOT NULL;
+CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id, address_key, step_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX message_batch ON message (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
 COMMENT ON COLUMN message.tenant_id IS 'Whose it is; a campaign''s mails are the operators'' (1), whoever added the lead';
 COMMENT ON COLUMN message.principal_id IS 'Who queued it; loader and send_if run as the role that this principal stands for';
+COMMENT ON COLUMN message.step_id IS 'Of a campaign: the step of campaign_step; 0 is the first';
+COMMENT ON COLUMN message.variant IS 'Of a campaign: which variant of the step the lead gets; NULL where the step has none';
 COMMENT ON COLUMN message.addresses IS 'Envelope recipients (RFC 5321 Mailbox, A-label domain), in order; roles has one letter for each';
 COMMENT ON COLUMN message.address_key IS 'Identity of the first recipient (mailer._address_key), for uniqueness and suppression; compared by octets, whatever the locale';
 COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable over retries, restarts and mailboxes';
@@ -134,6 +144,7 @@ CREATE TABLE queue_entry (
     token         bigint,
     mailbox_id    bigint,
     claimed_at    timestamptz,
+    slot_at       timestamptz,
     reserved_day  date,
     campaign_day  date,
     age_from      timestamptz,
@@ -158,6 +169,7 @@ COMMENT ON COLUMN queue_entry.crash_count IS 'How often a sender died while it h
 COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
 COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
 COMMENT ON COLUMN queue_entry.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
+COMMENT ON COLUMN queue_entry.slot_at IS 'Of a campaign''s claim: the slot that it took, from which the next step counts';
 COMMENT ON COLUMN queue_entry.age_from IS 'Of a message that was queued again: since then mailer.max_age counts; NULL: since it was first due';
 COMMENT ON COLUMN queue_entry.campaign_day IS 'Day of campaign_day that the claim counted on';
 

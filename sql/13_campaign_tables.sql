@@ -30,6 +30,14 @@ CREATE TABLE campaign (
     max_per_day  integer,
     timezone     text NOT NULL,
     starts_at    timestamptz,
+    ends_at      timestamptz,
+    skip_dates   date[] NOT NULL DEFAULT '{}',
+    cooldown     interval,
+    max_new_per_day integer,
+    prefer       text NOT NULL DEFAULT 'follow_ups',
+    max_silence  interval DEFAULT '10 min',
+    auto_reply_delay interval DEFAULT '7 days',
+    stop_on      text[] NOT NULL DEFAULT '{reply,bounce,complaint,unsubscribe}',
     reply_to     text,
     headers      jsonb NOT NULL DEFAULT '{}',
     state        "char" NOT NULL DEFAULT 'd',
@@ -46,6 +54,14 @@ CREATE TABLE campaign (
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "list is 1 to 200 characters" CHECK (length(list) BETWEEN 1 AND 200),
     CONSTRAINT "max_per_day is positive" CHECK (max_per_day > 0),
+    CONSTRAINT "max_new_per_day is not negative" CHECK (max_new_per_day >= 0),
+    CONSTRAINT "prefer is follow_ups or new" CHECK (prefer IN ('follow_ups', 'new')),
+    CONSTRAINT "cooldown is more than 0 and at most 100 years" CHECK (extract(epoch FROM cooldown) > 0 AND extract(epoch FROM cooldown) <= 3155760000),
+    CONSTRAINT "max_silence is more than 0 and at most 100 years" CHECK (extract(epoch FROM max_silence) > 0 AND extract(epoch FROM max_silence) <= 3155760000),
+    CONSTRAINT "auto_reply_delay is 0 to 100 years" CHECK (extract(epoch FROM auto_reply_delay) BETWEEN 0 AND 3155760000),
+    CONSTRAINT "ends_at is a time from 1970 to 9999" CHECK (ends_at >= '1970-01-01 00:00:00+00' AND ends_at < '10000-01-01 00:00:00+00'),
+    CONSTRAINT "stop_on names reply, bounce, complaint, unsubscribe" CHECK (stop_on <@ '{reply,bounce,complaint,unsubscribe}'),
+    CONSTRAINT "there are at most 1000 skip_dates" CHECK (cardinality(skip_dates) <= 1000),
     CONSTRAINT "the window is to the minute" CHECK (extract(second FROM window_start) = 0 AND extract(second FROM window_end) = 0),
     CONSTRAINT "completed_at is there iff completed" CHECK ((state = 'c') = (completed_at IS NOT NULL))
 );
@@ -55,17 +71,27 @@ COMMENT ON COLUMN campaign.list IS 'The mailing list that its leads are on: what
 COMMENT ON COLUMN campaign.window_end IS 'End of the local window; at or before window_start it is on the next day, and still of the day on which the window starts';
 COMMENT ON COLUMN campaign.allowed_days IS 'Weekdays on which a window may start, as bits: Monday is bit 0';
 COMMENT ON COLUMN campaign.jitter IS 'Part of the gap by which each slot is moved at most, either way';
+COMMENT ON COLUMN campaign.ends_at IS 'No mail goes from then on; what is left is cancelled (campaign_ended)';
+COMMENT ON COLUMN campaign.skip_dates IS 'Local dates on which no window starts: holidays';
+COMMENT ON COLUMN campaign.cooldown IS 'An address that got mail of another campaign waits for this long after it';
+COMMENT ON COLUMN campaign.max_new_per_day IS 'Most first mails a day of the window; 0: none';
+COMMENT ON COLUMN campaign.prefer IS 'What goes first at a slot: follow_ups or new';
+COMMENT ON COLUMN campaign.max_silence IS 'A follow-up goes only when its mailbox''s inbox was read to the end within this; NULL: feedback comes another way';
+COMMENT ON COLUMN campaign.auto_reply_delay IS 'How long a lead''s follow-ups wait after an automatic answer';
+COMMENT ON COLUMN campaign.stop_on IS 'What ends a lead''s sequence';
 COMMENT ON COLUMN campaign.max_per_day IS 'Most mails a day of the window; NULL is no limit';
 
 CREATE TABLE campaign_day (
     campaign_id bigint NOT NULL,
     day         date NOT NULL,
     used        integer NOT NULL,
+    new_used    integer NOT NULL DEFAULT 0,
     day_limit   integer,
     PRIMARY KEY (campaign_id, day),
     CONSTRAINT "used is at most the day's limit" CHECK (used <= day_limit),
     CONSTRAINT "used is not negative" CHECK (used >= 0)
 );
+COMMENT ON COLUMN campaign_day.new_used IS 'How many of them were first mails';
 COMMENT ON TABLE campaign_day IS 'Messages reserved by a campaign on one of its days (a window past midnight belongs to the day it starts on)';
 
 CREATE TABLE missed_slot_log (

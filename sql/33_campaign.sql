@@ -86,7 +86,9 @@ CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAU
     window_end time DEFAULT '17:00', allowed_days text[] DEFAULT '{MON,TUE,WED,THU,FRI}', gap interval DEFAULT '90 s',
     jitter double precision DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
     starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL,
-    shield numeric DEFAULT 0.05) RETURNS bigint
+    ends_at timestamptz DEFAULT NULL, skip_dates date[] DEFAULT '{}', cooldown interval DEFAULT NULL,
+    shield numeric DEFAULT 0.05, max_new_per_day integer DEFAULT NULL, prefer text DEFAULT 'follow_ups', max_silence interval DEFAULT '10 min',
+    auto_reply_delay interval DEFAULT '7 days', stop_on text[] DEFAULT '{reply,bounce,complaint,unsubscribe}') RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -100,16 +102,22 @@ BEGIN
     END IF;
     PERFORM mailer._check_pace(campaign_create.name, campaign_create.window_start, campaign_create.window_end, campaign_create.gap,
         campaign_create.jitter::numeric, campaign_create.max_per_day, campaign_create.starts_at);
+    PERFORM mailer._check_sequence(campaign_create.starts_at, campaign_create.ends_at, campaign_create.skip_dates,
+        campaign_create.cooldown, campaign_create.max_new_per_day, campaign_create.prefer, campaign_create.max_silence,
+        campaign_create.auto_reply_delay, campaign_create.stop_on);
     INSERT INTO mailer.lane (kind, campaign_id, pool) VALUES ('c', new_id, mailer._pool(campaign_create.mailboxes))
     RETURNING lane_id INTO new_lane;
     INSERT INTO mailer.campaign (campaign_id, lane_id, name, template, window_start, window_end, allowed_days, gap, jitter,
-        max_per_day, timezone, starts_at, reply_to, headers, list, shield, created_at, created_by)
+        max_per_day, timezone, starts_at, reply_to, headers, list, ends_at, skip_dates, cooldown, max_new_per_day, prefer,
+        max_silence, auto_reply_delay, stop_on, shield, created_at, created_by)
     OVERRIDING SYSTEM VALUE
     VALUES (new_id, new_lane, campaign_create.name, campaign_create.template, campaign_create.window_start,
         campaign_create.window_end, mailer._weekdays(campaign_create.allowed_days), campaign_create.gap,
         campaign_create.jitter::numeric, campaign_create.max_per_day, mailer._zone_or_default(campaign_create.timezone),
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
-        campaign_create.list, campaign_create.shield, mailer._now(), mailer._caller_name())
+        campaign_create.list, campaign_create.ends_at, COALESCE(campaign_create.skip_dates, '{}'), campaign_create.cooldown,
+        campaign_create.max_new_per_day, COALESCE(campaign_create.prefer, 'follow_ups'), campaign_create.max_silence,
+        campaign_create.auto_reply_delay, COALESCE(campaign_create.stop_on, '{}'), campaign_create.shield, mailer._now(), mailer._caller_name())
     ON CONFLICT (name) WHERE state <> 'x' DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -122,7 +130,8 @@ BEGIN
     RETURN new_id;
 END;
 $$;
-COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text, numeric) IS
+COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text,
+    timestamptz, date[], interval, numeric, integer, text, interval, interval, text[]) IS
 'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
 name: free once a campaign of that name is cancelled. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
@@ -130,6 +139,10 @@ allowed_days: weekdays of the window''s start. gap: between two mails, varied by
 timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
 list: the mailing list that the link in its mails unsubscribes from; NULL: from all campaigns. Mails see the link as {{unsubscribe_url}} too.
 shield: share of hard bounces and permanent refusals at which it stops until mailer.campaign_resume(); NULL: never.
+list: campaigns of one list share unsubscriptions and replies. ends_at: no mail goes from then on. skip_dates: holidays, on which no window starts.
+cooldown: an address that another campaign mailed waits for this long. max_new_per_day: most first mails a day (0: none). prefer: what goes
+first at a slot, follow_ups or new. max_silence: follow-ups wait for an inbox that was read within this; NULL: feedback comes by ingest.
+auto_reply_delay: how long follow-ups wait after an automatic answer. stop_on: what ends a sequence (reply, bounce, complaint, unsubscribe).
 Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value or one out of range.';
 
 CREATE FUNCTION _check_campaign(template text, headers jsonb) RETURNS void
@@ -153,7 +166,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     known constant text[] := ARRAY['name', 'template', 'mailboxes', 'window_start', 'window_end', 'allowed_days', 'gap',
-        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers', 'list', 'shield'];
+        'jitter', 'max_per_day', 'timezone', 'starts_at', 'reply_to', 'headers', 'list', 'ends_at', 'skip_dates',
+        'cooldown', 'max_new_per_day', 'prefer', 'max_silence', 'auto_reply_delay', 'stop_on', 'shield'];
     old mailer.campaign;
     new_row mailer.campaign;
     strange text;
@@ -178,19 +192,28 @@ BEGIN
     PERFORM mailer._check_campaign(new_row.template, new_row.headers);
     PERFORM mailer._check_pace(new_row.name, new_row.window_start, new_row.window_end, new_row.gap, new_row.jitter, new_row.max_per_day,
         new_row.starts_at);
+    new_row.prefer := COALESCE(new_row.prefer, 'follow_ups');
+    new_row.skip_dates := COALESCE(new_row.skip_dates, '{}');
+    new_row.stop_on := COALESCE(new_row.stop_on, '{}');
+    PERFORM mailer._check_sequence(new_row.starts_at, new_row.ends_at, new_row.skip_dates, new_row.cooldown,
+        new_row.max_new_per_day, new_row.prefer, new_row.max_silence, new_row.auto_reply_delay, new_row.stop_on);
     BEGIN
         UPDATE mailer.campaign c
         SET name = new_row.name, template = new_row.template, window_start = new_row.window_start,
             window_end = new_row.window_end, allowed_days = new_row.allowed_days, gap = new_row.gap, jitter = new_row.jitter,
             max_per_day = new_row.max_per_day, timezone = mailer._zone_or_default(new_row.timezone),
             starts_at = new_row.starts_at, reply_to = mailer._bare_address(new_row.reply_to, 'reply_to'),
-            headers = new_row.headers, list = new_row.list, shield = new_row.shield
+            headers = new_row.headers, list = new_row.list, ends_at = new_row.ends_at, skip_dates = new_row.skip_dates,
+            cooldown = new_row.cooldown, max_new_per_day = new_row.max_new_per_day, prefer = new_row.prefer,
+            max_silence = new_row.max_silence, auto_reply_delay = new_row.auto_reply_delay, stop_on = new_row.stop_on,
+            shield = new_row.shield
         WHERE c.campaign_id = old.campaign_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('campaign "%s" already exists', new_row.name);
     END;
     IF settings ? 'mailboxes' THEN
-        UPDATE mailer.lane l SET pool = mailer._pool(mailer._text_array(settings, 'mailboxes')) WHERE l.lane_id = old.lane_id;
+        UPDATE mailer.lane l SET pool = mailer._pool(mailer._text_array(settings, 'mailboxes'))
+        WHERE l.campaign_id = old.campaign_id AND l.mailbox_id IS NULL;
     END IF;
     IF new_row.starts_at IS DISTINCT FROM old.starts_at THEN
         -- What was never tried waits for the start; a retry keeps the time of its own.
@@ -198,6 +221,9 @@ BEGIN
         WHERE q.lane_id = old.lane_id AND q.state = 'p' AND q.try_count = 0
           AND (q.due_at = old.starts_at OR q.due_at < new_row.starts_at);
         PERFORM mailer._wake(old.lane_id, GREATEST(mailer._now(), new_row.starts_at));
+    END IF;
+    IF new_row.ends_at IS NOT NULL THEN
+        PERFORM mailer._wake(0, new_row.ends_at);
     END IF;
     PERFORM mailer._log_event('campaign_altered', jsonb_build_object('settings', settings), campaign_id => old.campaign_id);
     PERFORM mailer._changed();
@@ -235,6 +261,9 @@ BEGIN
         jsonb_build_object('reason', reason, 'from', mailer._campaign_state(old.state), 'to', mailer._campaign_state(new_state)),
         campaign_id => old.campaign_id);
     PERFORM mailer._wake(old.lane_id, GREATEST(mailer._now(), old.starts_at));
+    IF old.ends_at IS NOT NULL THEN
+        PERFORM mailer._wake(0, old.ends_at);
+    END IF;
     PERFORM mailer._changed();
 END;
 $$;
@@ -269,6 +298,7 @@ CREATE FUNCTION campaign_start(campaign_id bigint) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 BEGIN
+    PERFORM mailer._check_follow_ups(campaign_start.campaign_id);
     PERFORM mailer._change_campaign(mailer._campaign_to_change(campaign_start.campaign_id, '{d}', 'started'),
         'r', NULL, 'campaign_started');
     PERFORM mailer._warn_of_gaps(campaign_start.campaign_id);
@@ -324,7 +354,8 @@ BEGIN
     -- Waits for whoever is adding leads, so that theirs are cancelled too.
     PERFORM FROM mailer.campaign c WHERE c.campaign_id = campaign_cancel.campaign_id FOR UPDATE;
     old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
-    PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.lane_id = old.lane_id AND q.state = 'p'),
+    PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.state = 'p'
+            AND q.lane_id IN (SELECT l.lane_id FROM mailer.lane l WHERE l.campaign_id = old.campaign_id)),
         'campaign_cancelled', by_role => mailer._caller_name());
     PERFORM mailer._change_campaign(old, 'x', mailer._reason(campaign_cancel.reason),
         'campaign_cancelled');

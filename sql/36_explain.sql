@@ -17,10 +17,11 @@ COMMENT ON FUNCTION explain(bigint) IS
 One line when it is on its way or settled already. Error 42704 when there is no such message.';
 
 CREATE FUNCTION campaign_forecast(campaign_id bigint, overrides jsonb DEFAULT '{}', max_rows integer DEFAULT NULL)
-    RETURNS TABLE (ordinal bigint, message_id bigint, recipient text, mailbox text, slot_at timestamptz)
+    RETURNS TABLE (ordinal bigint, message_id bigint, recipient text, mailbox text, slot_at timestamptz, step integer)
     LANGUAGE c STABLE ROWS 1000 AS 'MODULE_PATHNAME', 'mailer_campaign_forecast';
 COMMENT ON FUNCTION campaign_forecast(bigint, jsonb, integer) IS
 'The plan: when each waiting mail of the campaign goes and from which mailbox, if nothing disturbs it, with the other campaigns and
 batches that share its mailboxes. A draft or paused campaign is foretold as if it were started now. overrides (keys as in
-campaign_alter: window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, mailboxes) answers what-if without
-changing anything. max_rows: the first so many. Errors: 42704 no such campaign or mailbox, 22023 an unknown or bad override.';
+campaign_alter: window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, mailboxes, ends_at, max_new_per_day, prefer; and
+reply_rate: 0.1 takes one lead in ten to reply before its next step) answers what-if without changing anything.
+Steps that aren''t queued yet have no message_id; they come if nobody answers. max_rows: the first so many. Errors: 42704 no such campaign or mailbox, 22023 an unknown or bad override.';

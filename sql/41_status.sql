@@ -46,13 +46,28 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
+    -- A campaign counts its leads: one that got its first mail is sent, unless a later one waits.
+    SELECT l.id, count(*) FILTER (WHERE l.is_queued), count(*) FILTER (WHERE l.is_sent AND NOT l.is_queued),
+           count(*) FILTER (WHERE l.is_open AND l.last_state = 'f'), count(*) FILTER (WHERE l.is_open AND l.last_state = 'c'),
+           count(*) FILTER (WHERE l.is_open AND l.last_state = 'u')
+    FROM (
+        SELECT m.campaign_id AS id, bool_or(q.message_id IS NOT NULL) AS is_queued,
+               bool_or(o.state IS NOT DISTINCT FROM 'S') AS is_sent,
+               NOT bool_or(q.message_id IS NOT NULL OR o.state IS NOT DISTINCT FROM 'S') AS is_open,
+               (array_agg(o.state ORDER BY m.message_id DESC))[1] AS last_state
+        FROM mailer.message m
+        LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+        LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+        WHERE _recount.scope = 'c' AND m.campaign_id IS NOT NULL
+          AND (_recount.only_id IS NULL OR m.campaign_id = _recount.only_id)
+        GROUP BY m.campaign_id, m.address_key
+    ) l
+    GROUP BY l.id
+    UNION ALL
     SELECT m.id, count(q.message_id), count(*) FILTER (WHERE o.state = 'S'), count(*) FILTER (WHERE o.state = 'f'),
            count(*) FILTER (WHERE o.state = 'c'), count(*) FILTER (WHERE o.state = 'u')
     FROM (
-        SELECT c.campaign_id AS id, c.message_id FROM mailer.message c
-        WHERE _recount.scope = 'c' AND c.campaign_id IS NOT NULL AND (_recount.only_id IS NULL OR c.campaign_id = _recount.only_id)
-        UNION ALL
-        SELECT b.batch_id, b.message_id FROM mailer.message b
+        SELECT b.batch_id AS id, b.message_id FROM mailer.message b
         WHERE _recount.scope = 'b' AND b.batch_id IS NOT NULL AND (_recount.only_id IS NULL OR b.batch_id = _recount.only_id)
     ) m
     LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
@@ -69,7 +84,7 @@ AS $$
     WHERE q.state = 's'
       AND CASE _sending.scope
           WHEN 'a' THEN true
-          WHEN 'c' THEN q.lane_id = (SELECT c.lane_id FROM mailer.campaign c WHERE c.campaign_id = _sending.only_id)
+          WHEN 'c' THEN q.lane_id IN (SELECT l.lane_id FROM mailer.lane l WHERE l.campaign_id = _sending.only_id)
           ELSE (SELECT m.batch_id FROM mailer.message m WHERE m.message_id = q.message_id) = _sending.only_id END
 $$;
 COMMENT ON FUNCTION _sending("char", bigint) IS 'How many messages of the database, a campaign or a batch are on their way right now';
@@ -111,7 +126,7 @@ AS $$
     FROM waiting w
     JOIN mailer.lane l ON l.lane_id = w.lane_id
     LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
-    LEFT JOIN mailer.lane_state s ON s.lane_id = w.lane_id
+    LEFT JOIN mailer.lane_state s ON s.lane_id = COALESCE(c.lane_id, w.lane_id)
     CROSS JOIN generate_series(0, 4) p(priority)
     CROSS JOIN LATERAL (
         SELECT q.due_at FROM mailer.queue_entry q
@@ -262,9 +277,10 @@ BEGIN
             IF answer.pending > 0 AND NOT gates.is_held THEN
                 answer.next_at := GREATEST(c.slot_at, gates.opens_at, (
                     SELECT min(q.due_at)
-                    FROM generate_series(0, 4) p(priority)
+                    FROM mailer.lane l CROSS JOIN generate_series(0, 4) p(priority)
                     CROSS JOIN LATERAL (SELECT w.due_at FROM mailer.queue_entry w
-                        WHERE w.lane_id = c.lane_id AND w.priority = p.priority AND w.state = 'p' ORDER BY w.due_at LIMIT 1) q));
+                        WHERE w.lane_id = l.lane_id AND w.priority = p.priority AND w.state = 'p' ORDER BY w.due_at LIMIT 1) q
+                    WHERE l.campaign_id = c.campaign_id));
             END IF;
         END IF;
         RETURN NEXT answer;

@@ -122,11 +122,21 @@ BEGIN
     WHERE m.message_id >= first_id AND m.created_at >= since AND num_nonnulls(m.campaign_id, m.batch_id) = 1 AND m.address_key NOT LIKE 'invalid:%'
       AND (SELECT p.address_key FROM mailer._parse_address(m.addresses[1]) p) IS DISTINCT FROM m.address_key;
 
-    RETURN QUERY SELECT 'no lead is twice in a campaign', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
+    RETURN QUERY SELECT 'no lead gets a step twice', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
     FROM (
         SELECT m.campaign_id || ': ' || m.address_key AS what FROM mailer.message m
-        WHERE m.campaign_id IS NOT NULL GROUP BY m.campaign_id, m.address_key HAVING count(*) > 1
+        WHERE m.campaign_id IS NOT NULL GROUP BY m.campaign_id, m.address_key, m.step_id HAVING count(*) > 1
     ) x WHERE since = '-infinity';
+
+    RETURN QUERY SELECT 'a lead whose sequence has ended has no mail that waits, and one mail waits at most', count(*),
+        mailer._sample(array_agg(x.what ORDER BY x.what))
+    FROM (
+        SELECT l.campaign_id || ': ' || l.address_key AS what
+        FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id
+        JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+        GROUP BY l.campaign_id, l.address_key, l.ended
+        HAVING count(*) > 1 OR l.ended IS NOT NULL AND bool_or(q.state = 'p')
+    ) x;
 
     RETURN QUERY SELECT 'no address is twice in a batch', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))
     FROM (
@@ -192,8 +202,8 @@ BEGIN
     RETURN QUERY SELECT 'a completed campaign has nothing unsettled, a cancelled one nothing pending', count(*), mailer._sample(array_agg(x.campaign_id::text ORDER BY x.campaign_id))
     FROM (
         SELECT c.campaign_id FROM mailer.campaign c
-        WHERE (c.state IN ('c', 'x') AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p'))
-           OR (c.state = 'c' AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 's'))
+        WHERE (c.state IN ('c', 'x') AND EXISTS (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id WHERE l.campaign_id = c.campaign_id AND q.state = 'p'))
+           OR (c.state = 'c' AND EXISTS (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id WHERE l.campaign_id = c.campaign_id AND q.state = 's'))
     ) x;
 
     RETURN QUERY SELECT 'a claimed message''s mailbox is one of its lane''s, and counted it', count(*), mailer._sample(array_agg(x.what ORDER BY x.what))

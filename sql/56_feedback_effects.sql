@@ -88,25 +88,27 @@ AS $$
 $$;
 COMMENT ON FUNCTION _heard_from(text) IS 'Somebody is there: a row of soft bounces ends';
 
--- The hook of sequences. Until a campaign has steps there is at most one mail of it that waits for an address.
+-- A campaign's stop_on decides; whatever list it belongs to, the address's sequences in that list end with it.
 CREATE FUNCTION _feedback_stops(f mailer.feedback, has_left boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    cause text := CASE f.kind WHEN 'bounce' THEN CASE WHEN f.is_hard THEN 'bounced' END WHEN 'complaint' THEN 'complained'
-        WHEN 'reply' THEN 'replied' WHEN 'unsubscribe' THEN 'unsubscribed' WHEN 'auto_reply' THEN CASE WHEN has_left THEN 'stopped' END END;
+    lead text := (SELECT m.addresses[1] FROM mailer.message m WHERE m.message_id = f.message_id AND m.campaign_id IS NOT NULL);
+    how text := CASE f.kind WHEN 'bounce' THEN CASE WHEN f.is_hard THEN 'bounced' END WHEN 'complaint' THEN 'complained'
+        WHEN 'reply' THEN 'replied' WHEN 'unsubscribe' THEN 'unsubscribed' WHEN 'auto_reply' THEN CASE WHEN has_left THEN 'left' END END;
 BEGIN
-    IF cause IS NULL OR f.campaign_id IS NULL THEN
+    IF lead IS NULL THEN
         RETURN;
+    ELSIF how IS NOT NULL THEN
+        PERFORM mailer._stop_leads(lead, how, f.campaign_id, f.words);
+    ELSIF f.kind = 'bounce' THEN
+        PERFORM mailer._hold_leads(lead, f.campaign_id);
+    ELSIF f.kind = 'auto_reply' THEN
+        PERFORM mailer._delay_leads(lead, f.campaign_id);
     END IF;
-    PERFORM mailer._end(ARRAY(
-        SELECT q.message_id
-        FROM mailer.message m JOIN mailer.queue_entry q ON q.message_id = m.message_id
-        WHERE m.campaign_id = f.campaign_id AND q.state = 'p'
-          AND m.address_key = (SELECT o.address_key FROM mailer.message o WHERE o.message_id = f.message_id)), cause);
 END;
 $$;
-COMMENT ON FUNCTION _feedback_stops(feedback, boolean) IS 'What feedback does to the sequence of its lead: what waits of it ends';
+COMMENT ON FUNCTION _feedback_stops(feedback, boolean) IS 'What feedback does to the sequence of its lead: it ends, is held after a soft bounce, or waits after an automatic answer';
 
 CREATE FUNCTION _unsubscribe_scope(message_id bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -52,6 +52,7 @@ struct Ticket {
     std::optional<std::uint64_t> fingerprint = {};   // of the same
     std::string loaded_variables = {};               // what the loader gave, as jsonb text
     std::uint64_t committed_at = 0;                  // the claim's place in the log
+    std::string thread_subject = {};                 // of a campaign's mail that begins a thread, as rendered
     bool is_aside = false;  // its functions take long: it doesn't count as in flight for its mailbox
 };
 
@@ -95,6 +96,7 @@ struct Settlement {
     bool is_trouble_lasting = false;
     bool proves_mailbox = false;
     std::string trouble_detail;
+    std::string thread_subject = {};                  // see Ticket
     std::shared_ptr<const struct Prepared> captured;  // to be kept instead of sent
     std::string loaded_variables = {};                // to be kept with the message; empty: none
 };
@@ -196,6 +198,10 @@ public:
                            std::optional<std::int64_t> campaign_id, std::optional<std::int64_t> mailbox_id,
                            const std::string& detail) = 0;
 
+    // Of these claimed messages those whose lead's sequence has ended or is held since.
+    virtual std::set<std::int64_t> stopped_among(std::span<const std::int64_t> message_ids) = 0;
+    // Cancels what waits in running campaigns whose end has come.
+    virtual void end_campaigns(Time now) = 0;
     virtual std::vector<Orphan> orphans() = 0;
 };
 
@@ -229,6 +235,7 @@ struct Prepared {
     bool is_captured = false;
     std::uint64_t fingerprint = 0;      // core::fingerprint_of(*body)
     std::string loaded_variables = {};  // what the loader gave, as jsonb text
+    std::string thread_subject = {};    // see Ticket
 };
 
 class MailRoom {

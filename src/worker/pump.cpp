@@ -181,6 +181,7 @@ void Pump::prepare(Ticket& ticket, Time now) {
     ticket.recipient_keys = std::move(prepared.recipient_keys);
     ticket.fingerprint = prepared.fingerprint;
     ticket.loaded_variables = std::move(prepared.loaded_variables);
+    ticket.thread_subject = prepared.thread_subject;
     if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
         settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
         return;
@@ -235,6 +236,7 @@ void Pump::refresh(Time now) {
         apply_fences();
         take_back_shut(now);
         take_back_outdated(now);
+        take_back_stopped(now);
     } else if (!unknown_lanes_.empty()) {
         std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
         for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
@@ -263,11 +265,25 @@ void Pump::refresh(Time now) {
             planner_.set_pending(id, std::nullopt);
             finished_lanes_.insert(id);
         }
+        hear_inboxes(now);
         expiry_at_ = swept.expiry;
         sweep_at_ = now + settings_.sweep_interval;
     }
     has_world_ = true;
     is_swept_ = true;
+}
+
+// When their inboxes were last read is a fact of follow-ups that changes all the time: looked up with each sweep.
+void Pump::hear_inboxes(Time now) {
+    std::vector<std::int64_t> lanes;
+    for (const std::int64_t id : planner_.lane_ids()) {
+        const core::LaneFacts* lane = planner_.lane(id);
+        const core::LaneFacts* pace = planner_.pace(id);
+        if (lane->is_follow_up && lane->waiting_since && pace != nullptr && pace->max_silence) lanes.push_back(id);
+    }
+    if (lanes.empty()) return;
+    for (const std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
+        dirty_lanes_.insert(id);
 }
 
 InFlight Pump::in_flight() const {
@@ -369,6 +385,7 @@ void Pump::note_trouble(const Settlement& s, Time now) {
 // What has expired while it waited is failed, whichever gate holds its lane.
 void Pump::expire(Time now) {
     if (!expiry_at_ || *expiry_at_ > now) return;
+    queue_.end_campaigns(now);
     std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
     for (Candidate& row : expired)
         unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired, now));

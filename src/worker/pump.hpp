@@ -71,6 +71,7 @@ private:
     std::optional<Time> settle_at() const;
     void transact(Time now);
     void refresh(Time now);
+    void hear_inboxes(Time now);
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
     void apply(Settlement& settlement, Time now);
@@ -94,6 +95,7 @@ private:
     void take_back_shut(Time now);
     void take_back_outdated(Time now);
     void apply_fences();
+    void take_back_stopped(Time now);
 
     Settlement settlement_of(const Ticket& ticket, const core::Report& report, Time now);
     Settlement unsent(const Ticket& ticket, Time now) const;

@@ -114,6 +114,22 @@ void Pump::take_back_outdated(Time now) {
         settlements_.push_back(unsent(tickets_.at(token), now));
 }
 
+// A lead that has replied, or was stopped or held, gets nothing more: what isn't on the wire comes back, and the next
+// claim settles it.
+void Pump::take_back_stopped(Time now) {
+    std::map<std::int64_t, std::uint64_t> tokens;
+    for (const auto& [token, ticket] : tickets_)
+        if (ticket.row.campaign_id) tokens.emplace(ticket.row.facts.id, token);
+    if (tokens.empty()) return;
+    std::vector<std::int64_t> ids;
+    for (const auto& [id, token] : tokens)
+        ids.push_back(id);
+    std::set<std::uint64_t> stopped;
+    for (const std::int64_t id : queue_.stopped_among(ids))
+        stopped.insert(tokens.at(id));
+    if (!stopped.empty()) take_back(stopped, now);
+}
+
 void Pump::hand_back_all(Time now) {
     std::set<std::uint64_t> all;
     for (const auto& [token, ticket] : tickets_)

@@ -14,6 +14,7 @@ Settlement begin_of(const Ticket& ticket) {
     s.token = ticket.token;
     s.row = ticket.row;
     s.reservation = ticket.reservation;
+    s.thread_subject = ticket.thread_subject;
     return s;
 }
 

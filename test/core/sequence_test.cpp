@@ -134,6 +134,7 @@ TEST_F(Campaign, SlotsThatTheCapOfNewOnesLeavesUnusedAreNotMissed) {
     main.max_new_per_day = 1;
     fill();
     planner.finish(planner.reserve(7, 1, {.id = 1, .due_at = kMondayMorning}, kMondayMorning), kMondayMorning);
+    EXPECT_FALSE(planner.next(kMondayMorning));
     const Time tuesday = *planner.wake_at();
     ASSERT_TRUE(planner.next(tuesday));
     EXPECT_FALSE(planner.reserve(7, 1, {.id = 2, .due_at = kMondayMorning}, tuesday).missed);

@@ -40,6 +40,8 @@ public:
     void fold_tally(Time) override {}
     void log_event(const std::string&, std::optional<std::int64_t>, std::optional<std::int64_t>,
                    std::optional<std::int64_t>, const std::string&) override {}
+    std::set<std::int64_t> stopped_among(std::span<const std::int64_t>) override { return {}; }
+    void end_campaigns(Time) override {}
     std::vector<Orphan> orphans() override { return left; }
 
     std::vector<Orphan> left;

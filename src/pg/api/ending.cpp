@@ -1,6 +1,7 @@
 // mailer._end and mailer._put_back: the end of a message, and the way back, for SQL that settles mail itself.
 #include "pg/bridge/identity.hpp"
 #include "pg/engine/endings.hpp"
+#include "pg/engine/leads.hpp"
 #include "pg/enqueue/request.hpp"
 
 extern "C" {
@@ -51,6 +52,14 @@ Datum end_ids(FunctionCallInfo fcinfo) {
     return as_owner(fcinfo, [&] { return end_messages(ids, *cause, detail, settled_by, from_pg(transaction_now())); });
 }
 
+void queue_steps(FunctionCallInfo fcinfo) {
+    Arguments arguments(fcinfo);
+    const std::vector<std::int64_t> ids = read_ids(arguments);
+    AsOwner owner(fcinfo);
+    Spi spi;
+    queue_next_steps(ids, from_pg(transaction_now()));
+}
+
 Datum put_ids_back(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     const std::vector<std::int64_t> ids = read_ids(arguments);
@@ -85,4 +94,9 @@ MAILER_FUNCTION(mailer_campaign_state) {
     const auto word = mailer::core::to_text(static_cast<mailer::core::CampaignState>(PG_GETARG_CHAR(0)));
     if (word.empty()) PG_RETURN_NULL();
     PG_RETURN_TEXT_P(cstring_to_text_with_len(word.data(), static_cast<int>(word.size())));
+}
+
+MAILER_FUNCTION(mailer_queue_next_steps) {
+    mailer::pg::entry([&] { mailer::pg::queue_steps(fcinfo); });
+    return Datum{0};
 }

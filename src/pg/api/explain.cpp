@@ -27,6 +27,35 @@ void put_fact(ResultSet& rows, const char* gate, bool is_open, std::optional<cor
     rows.end_row();
 }
 
+std::vector<std::int64_t> lanes_of_campaign(std::int64_t campaign_id) {
+    static Statement statement("SELECT lane_id FROM mailer.lane WHERE campaign_id = $1 ORDER BY 1", {INT8OID});
+    const Rows rows = statement.run({p_bigint(campaign_id)}, true);
+    std::vector<std::int64_t> ids;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.push_back(rows.bigint(i, 1));
+    return ids;
+}
+
+// The gate inbox_heard of the campaign: that of the first mailbox whose follow-ups it holds back, which blocks no first
+// mails; else the main lane's.
+core::GateLine shut_inbox(const core::Planner& planner, const std::vector<std::int64_t>& lanes, std::int64_t main,
+                          core::Time now) {
+    core::GateLine found{.gate = core::Gate::inbox_heard};
+    for (const std::int64_t id : lanes) {
+        for (const core::GateLine& line : planner.explain(id, nullptr, now)) {
+            if (line.gate != core::Gate::inbox_heard || (id != main && line.is_open)) continue;
+            if (id == main) {
+                found = line;
+                continue;
+            }
+            core::GateLine shut = line;
+            shut.is_open = true;  // of the campaign as a whole: first mails go
+            return shut;
+        }
+    }
+    return found;
+}
+
 void campaign_explain(FunctionCallInfo fcinfo) {
     ResultSet rows(fcinfo);
     AsOwner owner(fcinfo);
@@ -34,10 +63,11 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     const std::int64_t campaign_id = PG_GETARG_INT64(0);
     const core::Time now = time_of_plan();
     const std::int64_t lane_id = lane_of_campaign(campaign_id);
-    const std::int64_t lanes[] = {lane_id};
+    const std::vector<std::int64_t> lanes = lanes_of_campaign(campaign_id);
     core::Planner planner = read_planner(lanes, now);
+    const core::GateLine deaf = shut_inbox(planner, lanes, lane_id, now);
     for (const core::GateLine& line : planner.explain(lane_id, nullptr, now))
-        put(rows, line);
+        put(rows, line.gate == core::Gate::inbox_heard ? deaf : line);
 }
 
 // What a message that isn't waiting has come to; nothing when it waits.

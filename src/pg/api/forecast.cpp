@@ -15,7 +15,7 @@ std::unordered_map<std::int64_t, std::string> recipients_of(const std::vector<co
     std::vector<std::int64_t> ids;
     ids.reserve(rows.size());
     for (const auto& row : rows)
-        ids.push_back(row.message_id);
+        ids.push_back(row.source_id);
     Rows found = statement.run({p_bigints(ids)}, true);
     std::unordered_map<std::int64_t, std::string> recipients;
     recipients.reserve(found.count());
@@ -38,8 +38,10 @@ void campaign_forecast(FunctionCallInfo fcinfo) {
     std::int64_t place = 0;
     for (const core::ForecastRow& row : forecast.rows) {
         const core::MailboxFacts* mailbox = forecast.planner.mailbox(row.mailbox_id);
-        rows.bigint(++place).bigint(row.message_id).text(recipients[row.message_id]);
-        rows.text(mailbox ? std::optional(mailbox->name) : std::nullopt).time(to_pg(row.slot_at));
+        rows.bigint(++place);
+        rows.bigint(row.message_id == 0 ? std::optional<std::int64_t>{} : std::optional(row.message_id))
+            .text(recipients[row.source_id]);
+        rows.text(mailbox ? std::optional(mailbox->name) : std::nullopt).time(to_pg(row.slot_at)).integer(row.step);
         rows.end_row();
     }
 }

@@ -24,6 +24,23 @@ std::vector<Lead> read_leads(const RawValue& recipients, const RawValue& variabl
     return leads;
 }
 
+// What leads have of their own: arrays beside the recipients, or NULL where none has any.
+void read_own(std::vector<Lead>& leads, Arguments& arguments) {
+    const RawValue lanes = arguments.raw(), mailboxes = arguments.raw(), zones = arguments.raw();
+    const RawValue times = arguments.raw(), priorities = arguments.raw();
+    auto each = [&](const RawValue& array, Oid type, auto put) {
+        if (!array) return;
+        const ArrayElements elements = elements_of(array.datum, type);
+        for (int i = 0; i < elements.count && i < static_cast<int>(leads.size()); ++i)
+            if (!elements.nulls[i]) put(leads[static_cast<std::size_t>(i)], elements.values[i]);
+    };
+    each(lanes, INT8OID, [](Lead& lead, Datum d) { lead.lane_id = DatumGetInt64(d); });
+    each(mailboxes, INT8OID, [](Lead& lead, Datum d) { lead.mailbox_id = DatumGetInt64(d); });
+    each(zones, TEXTOID, [](Lead& lead, Datum d) { lead.timezone = detoasted_text(d); });
+    each(times, TIMESTAMPTZOID, [](Lead& lead, Datum d) { lead.not_before = DatumGetTimestampTz(d); });
+    each(priorities, INT4OID, [](Lead& lead, Datum d) { lead.priority = DatumGetInt32(d); });
+}
+
 std::int64_t known(std::optional<std::int64_t> value, const char* parameter) {
     if (!value) refuse_null(parameter);
     return *value;
@@ -46,6 +63,7 @@ Datum store(FunctionCallInfo fcinfo) {
     if (!recipients) refuse_null("recipients");
     const RawValue variables = arguments.raw();
     leads.items = read_leads(recipients, variables, arguments.raw());
+    read_own(leads.items, arguments);
     const Datum none = call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); });
     leads.request.variables = {false, none};
     // The result outlives SPI's memory, which is gone when the Spi is.

@@ -72,6 +72,10 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     m.unsubscribe_token = rows.text(i, 23);
     m.is_raw = rows.boolean(i, 26);
     m.has_own_attachments = rows.boolean(i, 27);
+    m.is_of_campaign = rows.boolean(i, 28);
+    m.is_later_step = rows.boolean(i, 29);
+    m.thread_subject = rows.text(i, 30);
+    if (!rows.is_null(i, 31)) m.thread_ids = rows.texts(i, 31);
     if (auto root = rows.maybe_text(i, 21)) {
         const std::string& id = m.internet_message_id;
         const std::string domain = id.substr(id.find('@') == std::string::npos ? 0 : id.find('@'));
@@ -133,9 +137,15 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || "
         "m.category) END, m.options, m.loaded_variables, m.is_raw,"
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
-        "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END"
+        "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
+        "       m.campaign_id IS NOT NULL, m.step_id <> 0, l.subject,"
+        "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT t.internet_message_id FROM mailer.message t"
+        "         JOIN mailer.outcome o ON o.message_id = t.message_id AND o.state = 'S'"
+        "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
+        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id ORDER BY t.message_id) END"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
-        "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id",
+        "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id"
+        "  LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key",
         {INT8ARRAYOID, INT8OID});
     std::vector<StoredMessage> messages;
     Rows rows = statement.run({p_bigints(ids), p_bigint(static_cast<std::int64_t>(GetSystemIdentifier()))});

@@ -47,6 +47,10 @@ struct StoredMessage {
     bool is_purged = false;
     std::string fault;              // why the row can't be sent, whatever happens
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
+    bool is_of_campaign = false;
+    bool is_later_step = false;           // of a sequence: without a subject it answers in the lead's thread
+    std::string thread_subject;           // of the mail that began it, as rendered
+    std::vector<std::string> thread_ids;  // Message-IDs of the thread's mails so far, in order
 };
 
 // What is stored under a message: what all mails of its batch get, or what it alone gets. Requires a transaction and an
@@ -74,10 +78,11 @@ struct ContentOptions {
     std::function<core::Status()> interrupted;  // whether rendering has to stop: core::RenderOptions
 };
 
-// Renders and composes. `variables` replaces the stored ones when a loader gave them.
+// Renders and composes. `variables` replaces the stored ones when a loader gave them. `thread_subject` gets the
+// rendered subject of a campaign's mail that begins a thread.
 core::Result<core::Composed> compose_message(const StoredMessage& message, const Sender& sender,
                                              TemplateCache& templates, const core::Value* variables,
-                                             const ContentOptions& options);
+                                             const ContentOptions& options, std::string* thread_subject = nullptr);
 
 // What a report names the message by: its id and the random part of its Message-ID, as mailer._find_token() reads it.
 // Empty where the Message-ID isn't ours.

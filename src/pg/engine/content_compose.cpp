@@ -235,8 +235,31 @@ std::string report_token(const StoredMessage& m) {
     return is_ours ? prefix.substr(1) + std::string(random) : std::string{};
 }
 
+namespace {
+
+// RFC 5322, 3.6.5: "Re: " once, whatever the thread began with.
+std::string reply_subject(const std::string& subject) {
+    const bool is_reply = subject.size() >= 3 && (subject[0] == 'R' || subject[0] == 'r') &&
+                          (subject[1] == 'E' || subject[1] == 'e') && subject[2] == ':';
+    return is_reply ? subject : "Re: " + subject;
+}
+
+// A later step without a subject answers in the lead's thread; any other mail of a campaign begins one.
+void put_thread(core::Mail& mail, const StoredMessage& m, std::string* thread_subject) {
+    if (m.is_later_step && mail.subject.empty()) {
+        mail.subject = reply_subject(m.thread_subject);
+        mail.references = m.thread_ids;
+        if (!m.thread_ids.empty()) mail.in_reply_to = m.thread_ids.back();
+    } else if (m.is_of_campaign && thread_subject != nullptr) {
+        *thread_subject = mail.subject;
+    }
+}
+
+}  // namespace
+
 core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
-                                             const core::Value* variables, const ContentOptions& options) {
+                                             const core::Value* variables, const ContentOptions& options,
+                                             std::string* thread_subject) {
     if (!m.fault.empty()) return core::Error{"22023", m.fault};
     if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
     if (m.is_raw) return compose_raw(m, sender, options);
@@ -256,6 +279,7 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
     mail.message_id_header = m.internet_message_id;
     mail.in_reply_to = m.in_reply_to;
     mail.references = m.references;
+    put_thread(mail, m, thread_subject);
     mail.date = m.date;
     if (m.is_auto_submitted) mail.auto_submitted = "auto-generated";
     put_unsubscribe(unsubscribe_url, mail);

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/outcome/backoff.hpp"
+#include "pg/engine/leads.hpp"
 #include "pg/server/wake.hpp"
 #include "worker/settlement.hpp"
 
@@ -190,7 +191,14 @@ void count_endings(std::span<const Settlement> settlements, const std::set<std::
     std::map<std::pair<std::optional<std::int64_t>, std::optional<std::int64_t>>, Counts> by_owner;
     for (const Settlement& s : settlements) {
         if (!s.is_final || !written.contains(s.row.facts.id)) continue;
-        Counts& counts = by_owner[{s.row.campaign_id, s.row.batch_id}];
+        const bool is_follow_up = s.row.facts.step > 1;
+        // A campaign counts leads: one whose first mail was sent is `sent` whatever becomes of its follow-ups.
+        if (is_follow_up && s.state != 'S') {
+            by_owner[{s.row.campaign_id, {}}].sent += 1;
+            by_owner[{std::nullopt, std::nullopt}].sent -= 1;
+        }
+        Counts& counts = is_follow_up && s.state != 'S' ? by_owner[{std::nullopt, std::nullopt}]
+                                                        : by_owner[{s.row.campaign_id, s.row.batch_id}];
         (s.state == 'S'   ? counts.sent
          : s.state == 'f' ? counts.failed
          : s.state == 'c' ? counts.cancelled
@@ -234,7 +242,8 @@ std::vector<Settlement> pending_of(std::span<const std::int64_t> ids, std::map<s
                CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN
                    (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state = 'S') END,
                CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN
-                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) END
+                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) END,
+               CASE WHEN m.step_id = 0 THEN 1 ELSE 2 END
         FROM (SELECT e.message_id, e.lane_id, e.due_at, e.try_count FROM mailer.queue_entry e
               WHERE e.message_id = ANY ($1) AND e.state = 'p' ORDER BY e.message_id FOR UPDATE) q
         JOIN mailer.message m ON m.message_id = q.message_id
@@ -251,6 +260,7 @@ std::vector<Settlement> pending_of(std::span<const std::int64_t> ids, std::map<s
         row.recipient_count = static_cast<int>(rows.bigint(i, 6));
         row.accepted_before = static_cast<int>(rows.bigint(i, 7));
         row.refused_before = static_cast<int>(rows.bigint(i, 8));
+        row.facts.step = static_cast<int>(rows.bigint(i, 9));  // a first mail or a later one: what is counted
         const auto [lane, is_new] = lanes.try_emplace(row.lane_id, rows.bigint(i, 3));
         if (!is_new) lane->second = std::min(lane->second, rows.bigint(i, 3));
     }
@@ -279,7 +289,8 @@ std::vector<std::int64_t> end_pending(std::span<const std::int64_t> ids, core::C
 
 // Of messages that are unconfirmed: the recipients whose fate was open have got it.
 std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, core::Cause cause,
-                                          const std::string& detail, const std::optional<std::string>& settled_by) {
+                                          const std::string& detail, const std::optional<std::string>& settled_by,
+                                          Time now) {
     static Statement find(
         R"sql(
         SELECT o.message_id, cardinality(m.addresses),
@@ -302,9 +313,9 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
             FROM found f WHERE r.message_id = f.message_id AND r.state = 'u'
         ), counted AS (
             INSERT INTO mailer.tally_delta (campaign_id, batch_id, sent, unconfirmed)
-            SELECT m.campaign_id, m.batch_id, count(*), -count(*)
+            SELECT CASE WHEN m.step_id = 0 THEN m.campaign_id END, m.batch_id, count(*), -count(*)
             FROM found f JOIN mailer.message m ON m.message_id = f.message_id
-            GROUP BY m.campaign_id, m.batch_id
+            GROUP BY 1, 2
         )
         SELECT f.message_id FROM found f ORDER BY f.message_id
         )sql",
@@ -323,6 +334,7 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
     const Rows rows = write.run({p_bigints(found), p_texts(reasons), p_text(settled_by), p_text(not_empty(detail))});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         ended.push_back(rows.bigint(i, 1));
+    queue_next_steps(ended, now);  // known as sent only now
     return ended;
 }
 
@@ -331,7 +343,7 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
 std::vector<std::int64_t> end_messages(std::span<const std::int64_t> message_ids, core::Cause cause,
                                        const std::string& detail, const std::optional<std::string>& settled_by,
                                        Time now) {
-    if (core::ends_unconfirmed(cause)) return end_unconfirmed(message_ids, cause, detail, settled_by);
+    if (core::ends_unconfirmed(cause)) return end_unconfirmed(message_ids, cause, detail, settled_by, now);
     return end_pending(message_ids, cause, detail, settled_by, now);
 }
 
@@ -368,7 +380,7 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
             WHERE o.message_id = ANY ($1) AND m.message_id = o.message_id AND o.state = $3
               AND o.reason IS DISTINCT FROM 'invalid_address' AND m.purged_at IS NULL
               AND (m.campaign_id IS NULL OR m.campaign_id = ANY ($5))
-            RETURNING m.message_id, m.lane_id, m.campaign_id, m.batch_id, m.addresses, m.expires_at, o.try_count
+            RETURNING m.message_id, m.lane_id, m.campaign_id, m.step_id, m.batch_id, m.addresses, m.expires_at, o.try_count
         ), queued AS (
             INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, expires_at, epoch, try_count, age_from)
             SELECT g.message_id, g.lane_id, CASE WHEN g.campaign_id IS NULL THEN 2 ELSE $4 END, $2,
@@ -384,10 +396,17 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
             WHERE s.reason = 'hard_bounce' AND s.address_key IN (
                 SELECT mailer._address_key(a.address) FROM gone g CROSS JOIN LATERAL unnest(g.addresses) AS a(address))
         ), counted AS (
-            INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, failed, cancelled, unconfirmed)
-            SELECT g.campaign_id, g.batch_id, count(*), -(count(*) FILTER (WHERE $3 = 'f')),
+            INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, sent, failed, cancelled, unconfirmed)
+            SELECT g.campaign_id, g.batch_id, count(*), 0, -(count(*) FILTER (WHERE $3 = 'f')),
                    -(count(*) FILTER (WHERE $3 = 'c')), -(count(*) FILTER (WHERE $3 = 'u'))
-            FROM gone g GROUP BY g.campaign_id, g.batch_id
+            FROM gone g WHERE g.step_id = 0 GROUP BY g.campaign_id, g.batch_id
+            UNION ALL  -- a lead whose follow-up waits again was counted as sent
+            SELECT g.campaign_id, NULL, count(*), -count(*), 0, 0, 0
+            FROM gone g WHERE g.step_id <> 0 GROUP BY g.campaign_id
+            UNION ALL
+            SELECT NULL, NULL, 0, count(*), -(count(*) FILTER (WHERE $3 = 'f')),
+                   -(count(*) FILTER (WHERE $3 = 'c')), -(count(*) FILTER (WHERE $3 = 'u'))
+            FROM gone g WHERE g.step_id <> 0 HAVING count(*) > 0
         )
         SELECT g.message_id, g.lane_id, g.campaign_id FROM gone g ORDER BY g.message_id
         )sql",

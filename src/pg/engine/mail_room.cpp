@@ -214,8 +214,8 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
         return fault(Prepared::Kind::cancelled, "every recipient is suppressed", core::Cause::suppressed);
     const Sender sender{account.from_address, account.from_name, account.allowed_from, account.signature_text,
                         account.signature_html};
-    auto composed =
-        compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables, content_);
+    auto composed = compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables,
+                                    content_, &prepared.thread_subject);
     if (!composed.ok() && context_.should_stop()) return fault(Prepared::Kind::interrupted, composed.error().text());
     if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
     ask_for_reports(fetched.message, account, prepared);

@@ -62,6 +62,8 @@ public:
     void log_event(const std::string& kind, std::optional<std::int64_t> message_id,
                    std::optional<std::int64_t> campaign_id, std::optional<std::int64_t> mailbox_id,
                    const std::string& detail) override;
+    std::set<std::int64_t> stopped_among(std::span<const std::int64_t> message_ids) override;
+    void end_campaigns(core::Time now) override;
     std::vector<worker::Orphan> orphans() override;
 
     const ArmingState& arming() const { return arming_; }

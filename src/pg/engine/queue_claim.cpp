@@ -156,7 +156,18 @@ namespace {
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
     "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END,"                                         \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
-    "      WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) ELSE 0 END"
+    "      WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) ELSE 0 END,"                                   \
+    " CASE WHEN m.step_id <> 0 THEN (SELECT t.place FROM mailer.campaign_step t WHERE t.step_id = m.step_id LIMIT 1)" \
+    "      ELSE 1 END,"                                                                                               \
+    " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT coalesce(l.ended, CASE WHEN l.held_at IS NOT NULL THEN 'held' END)" \
+    "      FROM mailer.lead l WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"    \
+    " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT l.not_before FROM mailer.lead l"                               \
+    "      WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"                       \
+    " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT max(l.last_sent_at) + c.cooldown FROM mailer.campaign c"        \
+    "      JOIN mailer.lead l ON l.address_key = m.address_key AND l.campaign_id <> m.campaign_id"                     \
+    "      WHERE c.campaign_id = m.campaign_id AND c.cooldown IS NOT NULL GROUP BY c.cooldown LIMIT 1) END"
+
+constexpr std::int64_t deleted_step = 1000;  // behind all that are left
 
 Candidate candidate_at(const Rows& rows, std::uint64_t i) {
     Candidate c;
@@ -180,6 +191,14 @@ Candidate candidate_at(const Rows& rows, std::uint64_t i) {
     c.facts.is_already_mailed = rows.boolean(i, 15);
     c.accepted_before = static_cast<int>(rows.bigint(i, 16));
     c.refused_before = static_cast<int>(rows.bigint(i, 17));
+    c.facts.step = static_cast<int>(rows.maybe_bigint(i, 18).value_or(deleted_step));
+    if (auto ended = rows.maybe_text(i, 19)) {
+        c.facts.is_held = *ended == "held";
+        c.facts.is_stopped = !c.facts.is_held;
+        if (c.facts.is_stopped) c.facts.stopped_reason = *ended;
+    }
+    c.facts.not_before = time_at(rows, i, 20);
+    c.facts.cooled_until = time_at(rows, i, 21);
     return c;
 }
 
@@ -271,10 +290,12 @@ std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
 void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
     static Statement statement(
         "UPDATE mailer.queue_entry q SET state = 's', token = t.token, mailbox_id = t.mailbox_id, claimed_at = $6,"
-        "       reserved_day = date '2000-01-01' + t.day, campaign_day = date '2000-01-01' + t.campaign_day"
-        "  FROM unnest($1, $2, $3, $4, $5) AS t(message_id, token, mailbox_id, day, campaign_day)"
+        "       slot_at = t.slot_at, reserved_day = date '2000-01-01' + t.day, campaign_day = date '2000-01-01' + "
+        "t.campaign_day"
+        "  FROM unnest($1, $2, $3, $4, $5, $7) AS t(message_id, token, mailbox_id, day, campaign_day, slot_at)"
         " WHERE q.message_id = t.message_id AND q.state = 'p'",
-        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID});
+        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID});
+    std::vector<std::optional<std::int64_t>> slots;
     std::vector<std::int64_t> ids, tokens, mailboxes;
     std::vector<std::int32_t> days;
     std::vector<std::optional<std::int32_t>> campaign_days;
@@ -285,16 +306,18 @@ void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
         days.push_back(day_to_pg(ticket.reservation.mailbox_day));
         const auto& day = ticket.reservation.campaign_day;
         campaign_days.push_back(day ? std::optional(day_to_pg(*day)) : std::nullopt);
+        const auto& slot = ticket.reservation.slot_at;
+        slots.push_back(slot ? std::optional(to_pg(*slot)) : std::nullopt);
     }
-    Rows rows = statement.run(
-        {p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days), p_ints(campaign_days), p_at(now)});
+    Rows rows = statement.run({p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days),
+                               p_ints(campaign_days), p_at(now), p_times(slots)});
     if (rows.count() != tickets.size()) throw Refusal({"XX000", "a claim changed fewer rows than were locked"});
 }
 
 std::vector<worker::Orphan> PgQueue::orphans() {
     static Statement statement(
         "SELECT " CANDIDATE_COLUMNS
-        ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at,"
+        ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at, q.slot_at,"
         " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM "
         "mailer.recipient r"
         "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p'))"
@@ -305,16 +328,18 @@ std::vector<worker::Orphan> PgQueue::orphans() {
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         worker::Orphan orphan;
         orphan.row = candidate_at(rows, i);
-        orphan.token = static_cast<std::uint64_t>(rows.bigint(i, 18));
+        orphan.token = static_cast<std::uint64_t>(rows.bigint(i, 22));
         core::Reservation& r = orphan.reservation;
         r.lane_id = orphan.row.lane_id;
-        r.mailbox_id = rows.bigint(i, 19);
+        r.mailbox_id = rows.bigint(i, 23);
         r.message_id = orphan.row.facts.id;
-        r.mailbox_day = day_from_pg(rows.bigint(i, 20));
-        if (auto day = rows.maybe_bigint(i, 21)) r.campaign_day = day_from_pg(*day);
-        r.at = *time_at(rows, i, 22);
+        r.mailbox_day = day_from_pg(rows.bigint(i, 24));
+        if (auto day = rows.maybe_bigint(i, 25)) r.campaign_day = day_from_pg(*day);
+        r.at = *time_at(rows, i, 26);
         r.is_warmup = orphan.row.facts.is_warmup;
-        for (std::int64_t n : rows.bigints(i, 23))
+        r.is_new = r.campaign_day && orphan.row.facts.step == 1;
+        r.slot_at = time_at(rows, i, 27);
+        for (std::int64_t n : rows.bigints(i, 28))
             orphan.unsettled.push_back(static_cast<int>(n));
         orphans.push_back(std::move(orphan));
     }

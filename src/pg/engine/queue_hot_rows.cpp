@@ -73,7 +73,7 @@ Key key_of_day(const worker::DayDelta& d) { return {d.id, day_to_pg(d.day)}; }
 
 struct DayArrays {
     std::vector<std::int64_t> id;
-    std::vector<std::int32_t> day, used, warmup;
+    std::vector<std::int32_t> day, used, warmup, first_mails;
     std::vector<std::optional<std::int32_t>> limit;
     explicit DayArrays(std::span<const worker::DayDelta> deltas) {
         for (const auto& d : deltas) {
@@ -81,6 +81,7 @@ struct DayArrays {
             day.push_back(day_to_pg(d.day));
             used.push_back(d.used);
             warmup.push_back(d.warmup);
+            first_mails.push_back(d.first_mails);
             limit.push_back(d.day_limit);
         }
     }
@@ -134,30 +135,34 @@ void store_mailbox_days(std::span<const worker::DayDelta> days) {
 
 void store_campaign_days(std::span<const worker::DayDelta> days) {
     static HotTable table{
-        {"UPDATE mailer.campaign_day d SET used = d.used + n.used, day_limit = n.day_limit"
-         "  FROM unnest($1, $2, $3, $4, $5) AS n(id, day, used, day_limit, place)"
+        {"UPDATE mailer.campaign_day d SET used = d.used + n.used, new_used = d.new_used + n.new_used,"
+         "   day_limit = n.day_limit"
+         "  FROM unnest($1, $2, $3, $4, $5, $6) AS n(id, day, used, new_used, day_limit, place)"
          " WHERE d.ctid = n.place AND d.campaign_id + 0 = n.id AND d.day + 0 = " MAILER_DAY_ZERO " + n.day"
          " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
-         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
-        {"INSERT INTO mailer.campaign_day AS d (campaign_id, day, used, day_limit)"
+         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
+        {"INSERT INTO mailer.campaign_day AS d (campaign_id, day, used, new_used, day_limit)"
          " SELECT id, " MAILER_DAY_ZERO
-         " + day, used, day_limit FROM unnest($1, $2, $3, $4) AS n(id, day, used, day_limit)"
-         " ON CONFLICT (campaign_id, day) DO UPDATE SET used = d.used + excluded.used, day_limit = excluded.day_limit"
+         " + day, used, new_used, day_limit FROM unnest($1, $2, $3, $4, $5) AS n(id, day, used, new_used, day_limit)"
+         " ON CONFLICT (campaign_id, day) DO UPDATE SET used = d.used + excluded.used,"
+         "     new_used = d.new_used + excluded.new_used, day_limit = excluded.day_limit"
          " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
-         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
+         {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
     static Statement give_back(
-        "UPDATE mailer.campaign_day d SET used = greatest(0, d.used + n.used)"
-        "  FROM unnest($1, $2, $3) AS n(id, day, used)"
-        " WHERE d.campaign_id = n.id AND d.day = " MAILER_DAY_ZERO " + n.day AND n.used < 0",
-        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
+        "UPDATE mailer.campaign_day d SET used = greatest(0, d.used + n.used),"
+        "     new_used = greatest(0, d.new_used + n.new_used)"
+        "  FROM unnest($1, $2, $3, $4) AS n(id, day, used, new_used)"
+        " WHERE d.campaign_id = n.id AND d.day = " MAILER_DAY_ZERO " + n.day AND (n.used < 0 OR n.new_used <> 0)",
+        {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID});
     const auto [up, back] = split(days);
     table.write(up, key_of_day, [](const std::vector<worker::DayDelta>& deltas) {
         DayArrays a(deltas);
-        return std::vector<Param>{p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.limit)};
+        return std::vector<Param>{p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.first_mails),
+                                  p_ints(a.limit)};
     });
     if (back.empty()) return;
     DayArrays a(back);
-    give_back.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used)});
+    give_back.run({p_bigints(a.id), p_ints(a.day), p_ints(a.used), p_ints(a.first_mails)});
 }
 
 #undef MAILER_DAY_ZERO

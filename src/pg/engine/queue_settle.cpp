@@ -4,6 +4,7 @@
 // leaves besides: suppressions of bounced addresses and captured mail.
 #include "pg/bridge/clock.hpp"
 #include "pg/engine/endings.hpp"
+#include "pg/engine/leads.hpp"
 #include "pg/engine/queue.hpp"
 
 namespace mailer::pg {
@@ -16,6 +17,7 @@ namespace {}  // namespace
 std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time now) {
     std::set<std::int64_t> written = write_endings(settlements, now);
     settle_returns(settlements, written);
+    advance_leads(settlements, written, now);
     suppress_bounced(settlements);
     store_provider_ids(settlements, written);
     count_for_shields(settlements, written);

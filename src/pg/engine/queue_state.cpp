@@ -1,6 +1,7 @@
 // What the engine stores beside the messages: breakers, missed slots, finished campaigns, counts, events; see
 // queue.hpp. What every tick writes is in queue_hot_rows.cpp.
 #include "pg/bridge/clock.hpp"
+#include "pg/engine/leads.hpp"
 #include "pg/engine/queue.hpp"
 
 namespace mailer::pg {
@@ -66,8 +67,12 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
     static Statement statement(
         "WITH done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 WHERE c.lane_id = ANY ($1) AND "
         "c.state = 'r'"
-        "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 'p')"
-        "     AND NOT EXISTS (SELECT 1 FROM mailer.queue_entry q WHERE q.lane_id = c.lane_id AND q.state = 's')"
+        "     AND NOT EXISTS (SELECT 1 FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND "
+        "q.state = 'p'"
+        "       WHERE l.campaign_id = c.campaign_id)"
+        "     AND NOT EXISTS (SELECT 1 FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND "
+        "q.state = 's'"
+        "       WHERE l.campaign_id = c.campaign_id)"
         "     AND EXISTS (SELECT 1 FROM mailer.message m WHERE m.campaign_id = c.campaign_id)"  // started empty it
                                                                                                 // stays running
         "     RETURNING c.campaign_id, c.lane_id),"
@@ -85,6 +90,15 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         completed.push_back(rows.bigint(i, 1));
     return completed;
+}
+
+std::set<std::int64_t> PgQueue::stopped_among(std::span<const std::int64_t> message_ids) {
+    return pg::stopped_among(message_ids);
+}
+
+void PgQueue::end_campaigns(Time now) {
+    static Statement statement("SELECT mailer._end_campaigns($1)", {TIMESTAMPTZOID});
+    statement.run({p_at(now)});
 }
 
 void PgQueue::fold_tally(Time now) {
@@ -118,27 +132,15 @@ void PgQueue::fold_tally(Time now) {
 // After a restore: counts from what is there. The deltas that this snapshot sees are in the counts already.
 void PgQueue::recount_tally() {
     static Statement empty("DELETE FROM mailer.tally", {});
+    static Statement unfolded("DELETE FROM mailer.tally_delta", {});
     static Statement statement(
-        "WITH unfolded AS (DELETE FROM mailer.tally_delta),"
-        " facts AS (SELECT m.campaign_id, m.batch_id, (q.message_id IS NOT NULL)::integer AS queued, (o.state = "
-        "'S')::integer AS sent,"
-        "      (o.state = 'f')::integer AS failed, (o.state = 'c')::integer AS cancelled, (o.state = 'u')::integer AS "
-        "unconfirmed"
-        "   FROM mailer.message m LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
-        "   LEFT JOIN mailer.outcome o ON o.message_id = m.message_id)"
-        " INSERT INTO mailer.tally (scope, id, queued, sent, failed, cancelled, unconfirmed)"
-        " SELECT 'a', 0, coalesce(sum(queued), 0), coalesce(sum(sent), 0), coalesce(sum(failed), 0), "
-        "coalesce(sum(cancelled), 0),"
-        "        coalesce(sum(unconfirmed), 0) FROM facts"
-        " UNION ALL SELECT 'c', campaign_id, sum(queued), coalesce(sum(sent), 0), coalesce(sum(failed), 0), "
-        "coalesce(sum(cancelled), 0),"
-        "        coalesce(sum(unconfirmed), 0) FROM facts WHERE campaign_id IS NOT NULL GROUP BY campaign_id"
-        " UNION ALL SELECT 'b', batch_id, sum(queued), coalesce(sum(sent), 0), coalesce(sum(failed), 0), "
-        "coalesce(sum(cancelled), 0),"
-        "        coalesce(sum(unconfirmed), 0) FROM facts WHERE batch_id IS NOT NULL GROUP BY batch_id",
+        "INSERT INTO mailer.tally (scope, id, queued, sent, failed, cancelled, unconfirmed)"
+        " SELECT s.scope, r.* FROM unnest('{a,c,b}'::\"char\"[]) s(scope) CROSS JOIN LATERAL mailer._recount(s.scope) "
+        "r",
         {});
     empty.run({});
     statement.run({});
+    unfolded.run({});
 }
 
 void PgQueue::log_event(const std::string& kind, std::optional<std::int64_t> message_id,

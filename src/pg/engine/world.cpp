@@ -109,6 +109,36 @@ void hold_without_token(core::MailboxFacts& m, core::Time now) {
     m.breaker_open_until = until;
 }
 
+// What a campaign's lanes share; only its main lane carries it.
+void read_pace(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
+    lane.next_slot_at = time_at(rows, i, 5);
+    lane.gap_from = time_at(rows, i, 6);
+    lane.next_ordinal = std::max<std::int64_t>(1, rows.bigint(i, 7));
+    lane.state = state_of(rows.letter(i, 10));
+    lane.state_reason = rows.text(i, 11);
+    lane.starts_at = time_at(rows, i, 12);
+    lane.gap = core::Duration(rows.bigint(i, 16));
+    lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
+    lane.max_per_day = maybe_int(rows, i, 18);
+    lane.ends_at = time_at(rows, i, 24);
+    lane.max_new_per_day = maybe_int(rows, i, 25);
+    lane.prefers_new = rows.boolean(i, 26);
+    lane.shield_reason = rows.text(i, 32);
+    if (auto silence = rows.maybe_bigint(i, 27)) lane.max_silence = core::Duration(*silence);
+}
+
+// On the campaign's clock, or on that of the leads in the lane.
+void read_window(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
+    lane.window = {static_cast<int>(rows.bigint(i, 13)),
+                   static_cast<int>(rows.bigint(i, 14)),
+                   static_cast<core::Weekdays>(rows.bigint(i, 15)),
+                   {},
+                   {}};
+    for (const std::int64_t day : rows.bigints(i, 28))
+        lane.window.skip_dates.push_back(day_from_pg(day));
+    lane.window.zone = zone(rows.text(i, 19));
+}
+
 core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members) {
     core::LaneFacts lane;
     lane.id = rows.bigint(i, 1);
@@ -118,35 +148,31 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
     lane.pool = rows.is_null(i, 3) ? default_members : rows.bigints(i, 3);
     std::sort(lane.pool.begin(), lane.pool.end());
     lane.gap = core::Duration(rows.bigint(i, 4));
-    auto next_at = time_at(rows, i, 5);
     if (lane.kind == core::LaneKind::batch) {
-        lane.next_at = next_at;
+        lane.next_at = time_at(rows, i, 5);
         lane.name = rows.text(i, 20);
     }
     if (lane.kind != core::LaneKind::campaign) return lane;
-    lane.next_slot_at = next_at;
-    lane.gap_from = time_at(rows, i, 6);
-    lane.next_ordinal = std::max<std::int64_t>(1, rows.bigint(i, 7));
     lane.campaign_id = rows.bigint(i, 8);
     lane.name = rows.text(i, 9);
-    lane.state = state_of(rows.letter(i, 10));
-    lane.state_reason = rows.text(i, 11);
-    lane.shield_reason = rows.text(i, 22);
-    lane.starts_at = time_at(rows, i, 12);
-    lane.window = {static_cast<int>(rows.bigint(i, 13)),
-                   static_cast<int>(rows.bigint(i, 14)),
-                   static_cast<core::Weekdays>(rows.bigint(i, 15)),
-                   {}};
+    const std::int64_t main_lane = rows.bigint(i, 22);
+    if (main_lane != lane.id) {
+        lane.pace_id = main_lane;
+        lane.is_follow_up = rows.boolean(i, 23);
+        lane.name = rows.text(i, 29);
+        lane.heard_at = time_at(rows, i, 30);
+        lane.listen_error = rows.text(i, 31);
+    } else {
+        read_pace(lane, rows, i);
+    }
     try {
-        lane.window.zone = zone(rows.text(i, 19));
+        read_window(lane, rows, i);
     } catch (const Refusal& unknown) {
         lane.state = core::LaneState::paused;
         lane.state_reason = unknown.what();
     }
-    lane.gap = core::Duration(rows.bigint(i, 16));
-    lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
-    lane.max_per_day = maybe_int(rows, i, 18);
-    if (auto key = rows.maybe_bigint(i, 21); key && *key != plan_key(lane)) lane.next_slot_at.reset();
+    if (auto key = rows.maybe_bigint(i, 21); lane.pace_id == 0 && key && *key != plan_key(lane))
+        lane.next_slot_at.reset();
     return lane;
 }
 
@@ -165,6 +191,8 @@ std::int64_t plan_key(const core::LaneFacts& lane) {
     add(static_cast<std::uint64_t>(lane.jitter_ppm));
     add(static_cast<std::uint64_t>(lane.max_per_day.value_or(-1)));
     add(lane.starts_at ? static_cast<std::uint64_t>(core::to_unix_us(*lane.starts_at)) : 0);
+    for (const core::Date day : lane.window.skip_dates)
+        add(static_cast<std::uint64_t>(day.time_since_epoch().count()));
     for (char c : lane.window.zone.name())
         add(static_cast<unsigned char>(c));
     return static_cast<std::int64_t>(h);
@@ -240,14 +268,23 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
         "       c.allowed_days, " MAILER_SPAN_US("c.gap") ", (greatest(0, least(c.jitter, 0.9)) * 1000000)::integer, "
         "c.max_per_day,"
-        "       c.timezone, coalesce(b.label, 'batch ' || b.batch_id), s.plan_key, h.shut_reason"
+        "       coalesce(l.timezone, c.timezone), coalesce(b.label, 'batch ' || b.batch_id), s.plan_key,"
+        "       c.lane_id, l.is_follow_up, c.ends_at, c.max_new_per_day, c.prefer = 'new',"
+        "       (extract(epoch FROM c.max_silence) * 1000000)::bigint,"
+        "       ARRAY(SELECT DISTINCT (d - date '2000-01-01')::bigint FROM unnest(c.skip_dates) d ORDER BY 1),"
+        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
-        "  LEFT JOIN mailer.shield h ON h.scope = 'c' AND h.id = c.campaign_id AND c.shield IS NOT NULL"
-        "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id WHERE l.lane_id = ANY ($1)",
+        "  LEFT JOIN mailer.shield d ON d.scope = 'c' AND d.id = c.campaign_id AND c.shield IS NOT NULL"
+        "  LEFT JOIN mailer.batch_entry b ON b.batch_id = l.batch_id"
+        "  LEFT JOIN mailer.mailbox m ON m.mailbox_id = l.mailbox_id"
+        "  LEFT JOIN LATERAL mailer._heard(l.mailbox_id) h ON l.is_follow_up"
+        // A lane that shares a pace comes with the main lane, which carries it.
+        " WHERE l.lane_id = ANY ($1) OR l.lane_id IN (SELECT k.lane_id FROM mailer.lane o"
+        "     JOIN mailer.campaign k ON k.campaign_id = o.campaign_id WHERE o.lane_id = ANY ($1))",
         {INT8ARRAYOID});
     static Statement days(
-        "SELECT campaign_id, day, used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
+        "SELECT campaign_id, day, used, new_used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
         "'2000-01-01' + $2",
         {INT8ARRAYOID, INT4OID});
     const std::vector<std::int64_t> members = default_pool();
@@ -262,13 +299,17 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         if (facts.back().kind == core::LaneKind::campaign) campaigns.push_back(facts.back().campaign_id);
     }
     if (campaigns.empty()) return facts;
-    std::map<std::int64_t, std::vector<core::DayUse>> use;
+    std::map<std::int64_t, std::vector<core::DayUse>> use, new_use;
     Rows used = days.run({p_bigints(campaigns), days_from(now)});
     for (std::uint64_t i = 0; i < used.count(); ++i) {
-        use[used.bigint(i, 1)].push_back({day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), 0});
+        const core::Date day = day_from_pg(used.bigint(i, 2));
+        use[used.bigint(i, 1)].push_back({day, static_cast<int>(used.bigint(i, 3)), 0});
+        new_use[used.bigint(i, 1)].push_back({day, static_cast<int>(used.bigint(i, 4)), 0});
     }
     for (auto& lane : facts) {
-        if (lane.kind == core::LaneKind::campaign) lane.use.days = std::move(use[lane.campaign_id]);
+        if (lane.kind != core::LaneKind::campaign || lane.pace_id != 0) continue;
+        lane.use.days = std::move(use[lane.campaign_id]);
+        lane.new_use.days = std::move(new_use[lane.campaign_id]);
     }
     return facts;
 }
@@ -283,8 +324,11 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
         "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
         "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
         "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
-        " SELECT lane_id, min(due_at), (SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND "
-        "expires_at IS NOT NULL)"
+        " SELECT lane_id, min(due_at), least((SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND "
+        "expires_at IS NOT NULL), (SELECT min(c.ends_at) FROM mailer.campaign c"
+        "    WHERE c.state IN ('r', 'p') AND c.ends_at IS NOT NULL AND EXISTS (SELECT FROM mailer.lane l JOIN "
+        "mailer.queue_entry q"
+        "      ON q.lane_id = l.lane_id AND q.state = 'p' WHERE l.campaign_id = c.campaign_id)))"
         "   FROM lanes GROUP BY lane_id",
         {});
     std::vector<worker::Signals::Hint> lanes;

@@ -35,6 +35,15 @@ ReadLead read(std::string_view recipient) {
     return out;
 }
 
+TableShape& lead_shape() {
+    static TableShape shape("lead", {"campaign_id", "address_key", "timezone", "mailbox_id", "not_before", "priority"});
+    return shape;
+}
+
+Param p_maybe_small(std::optional<int> v) {
+    return v ? p_datum(INT2OID, Int16GetDatum(static_cast<std::int16_t>(*v))) : p_null(INT2OID);
+}
+
 class LeadStore {
 public:
     explicit LeadStore(const Leads& leads)
@@ -42,7 +51,9 @@ public:
           has_many_(leads.items.size() > few),
           seen_(leads.items.size()),
           ids_(leads.items.size()),
-          writer_(leads.request, leads.epoch, has_many_) {}
+          writer_(leads.request, leads.epoch, has_many_),
+          lead_rows_(lead_shape()),
+          is_direct_(lead_rows_.open()) {}
 
     StoredLeads run() {
         const bool may_exist = has_many_ && has_leads();
@@ -51,6 +62,7 @@ public:
         if (stored_.first_id != 0)
             writer_.add_count({.campaign_id = leads_.campaign_id}, stored_.queued, stored_.failed);
         writer_.finish();
+        if (is_direct_) lead_rows_.finish();
         return stored_;
     }
 
@@ -98,7 +110,7 @@ private:
         const std::string message_id = make_message_id(id, random, leads_.domain);
         MessageRow row;
         row.id = id;
-        row.lane_id = leads_.lane_id;
+        row.lane_id = item.lane_id.value_or(leads_.lane_id);
         row.campaign_id = leads_.campaign_id;
         row.internet_message_id = message_id;
         row.envelope = &lead.envelope;
@@ -111,13 +123,30 @@ private:
             writer_.add_message(row);
         }
         if (stored_.first_id == 0) stored_.first_id = id;
+        add_lead_row(item, lead.envelope.key);
         if (lead.error) {
             writer_.add_failure(id, *lead.error);
             ++stored_.failed;
         } else {
-            writer_.add_to_queue(id, leads_.lane_id);
+            std::optional<std::int64_t> due_at;
+            if (item.not_before) due_at = std::max(*item.not_before, leads_.request.due_at);
+            writer_.add_to_queue(id, item.lane_id.value_or(leads_.lane_id), item.priority, due_at);
             ++stored_.queued;
         }
+    }
+
+    void add_lead_row(const Lead& item, const std::string& key) {
+        static Statement insert(
+            "INSERT INTO mailer.lead (campaign_id, address_key, timezone, mailbox_id, not_before, priority)"
+            " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            {INT8OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT2OID});
+        const std::array<Param, 6> values = {p_bigint(leads_.campaign_id), p_text(std::string_view(key)),
+                                             item.timezone.param(),        p_bigint(item.mailbox_id),
+                                             p_time(item.not_before),      p_maybe_small(item.priority)};
+        if (is_direct_ && has_many_)
+            lead_rows_.append(values);
+        else
+            insert.run(std::span<const Param>(values));
     }
 
     const Leads& leads_;
@@ -125,6 +154,8 @@ private:
     core::KeySet seen_;
     MailIds ids_;
     MailWriter writer_;
+    TableWriter lead_rows_;
+    bool is_direct_;
     StoredLeads stored_;
 };
 

@@ -12,6 +12,12 @@ struct Lead {
     std::string_view recipient = {};  // as the caller wrote it; NULL is the empty string
     RawValue variables = {};
     TextValue external_id = {};
+    // Its own, where it has any: the lane that serves it, what it is shown with, and its place in the queue.
+    std::optional<std::int64_t> lane_id = {};
+    std::optional<std::int64_t> mailbox_id = {};
+    TextValue timezone = {};
+    std::optional<std::int64_t> not_before = {};
+    std::optional<int> priority = {};
 };
 
 struct Leads {

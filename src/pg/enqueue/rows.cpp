@@ -10,7 +10,7 @@ Param p_maybe(const std::string& text) { return text.empty() ? p_null(TEXTOID) :
 
 // ── message ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-constexpr std::size_t message_columns = 33;
+constexpr std::size_t message_columns = 34;
 using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
@@ -20,7 +20,7 @@ TableShape& message_shape() {
          "addresses",    "roles",      "address_key",  "header_to",  "header_cc", "reply_to",    "internet_message_id",
          "subject",      "body_text",  "body_html",    "template",   "variables", "headers",     "attachments_of",
          "send_at",      "expires_at", "external_id",  "thread_key", "loader",    "send_if",     "idempotency_key",
-         "content_hash", "category",   "tenant_id",    "options",    "is_raw"});
+         "content_hash", "category",   "tenant_id",    "options",    "is_raw",    "step_id"});
     return shape;
 }
 
@@ -58,7 +58,8 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
             request.category.param(),
             p_bigint(request.by.tenant_id),
             p_jsonb(request.options),
-            request.raw.octets ? p_bool(true) : p_null(BOOLOID)};
+            request.raw.octets ? p_bool(true) : p_null(BOOLOID),
+            p_bigint(std::int64_t{0})};
 }
 
 #define INSERT_MESSAGE                                                                                              \
@@ -66,9 +67,9 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
     "addresses,"                                                                                                    \
     " roles, address_key, header_to, header_cc, reply_to, internet_message_id, subject, body_text, body_html,"      \
     " template, variables, headers, attachments_of, send_at, expires_at, external_id, thread_key, loader, send_if," \
-    " idempotency_key, content_hash, category, tenant_id, options, is_raw)"                                         \
+    " idempotency_key, content_hash, category, tenant_id, options, is_raw, step_id)"                                \
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22," \
-    " $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33)"
+    " $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)"
 
 // False: a unique index has such a row already. Which one isn't told, for with its name an index that is being built
 // anew beside it (REINDEX CONCURRENTLY) would be an error.
@@ -77,7 +78,7 @@ bool insert_message(const MessageValues& values, bool may_exist) {
         INT8OID,  TIMESTAMPTZOID, INT8OID, INT8OID,        INT8OID,        INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,
         TEXTOID,  TEXTOID,        TEXTOID, TEXTOID,        TEXTOID,        TEXTOID, TEXTOID, TEXTOID,      TEXTOID,
         JSONBOID, JSONBOID,       INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID,      TEXTOID,
-        TEXTOID,  BYTEAOID,       TEXTOID, INT8OID,        JSONBOID,       BOOLOID};
+        TEXTOID,  BYTEAOID,       TEXTOID, INT8OID,        JSONBOID,       BOOLOID, INT8OID};
     static Statement insert(INSERT_MESSAGE, types);
     static Statement insert_if_new(INSERT_MESSAGE " ON CONFLICT DO NOTHING", types);
     return (may_exist ? insert_if_new : insert).run(std::span<const Param>(values)).count() == 1;
@@ -151,11 +152,12 @@ bool MailWriter::add_message(const MessageRow& row) {
     return true;
 }
 
-void MailWriter::add_to_queue(std::int64_t message_id, std::int64_t lane_id) {
+void MailWriter::add_to_queue(std::int64_t message_id, std::int64_t lane_id, std::optional<int> priority,
+                              std::optional<std::int64_t> due_at) {
     const std::array<Param, 10> values = {p_bigint(message_id),
                                           p_bigint(lane_id),
-                                          p_small(request_.priority),
-                                          p_time(request_.due_at),
+                                          p_small(priority.value_or(request_.priority)),
+                                          p_time(due_at.value_or(request_.due_at)),
                                           p_time(request_.expires_at),
                                           p_bigint(epoch_),
                                           p_char('p'),

@@ -39,7 +39,9 @@ public:
     MailWriter(const Request& request, std::int64_t epoch, bool has_many = false);
 
     bool add_message(const MessageRow& row);  // false: another mail has the key or is that lead; nothing was written
-    void add_to_queue(std::int64_t message_id, std::int64_t lane_id);
+    // priority, due_at: of this mail; none: the request's
+    void add_to_queue(std::int64_t message_id, std::int64_t lane_id, std::optional<int> priority = {},
+                      std::optional<std::int64_t> due_at = {});
     void add_failure(std::int64_t message_id, const std::string& error);  // invalid_address
     void add_count(const CountOf& of, std::int64_t queued, std::int64_t failed);
     void finish();  // makes the rows visible to the next command

@@ -8,6 +8,7 @@
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/bridge/zone.hpp"
 #include "pg/forecast/plan_queue.hpp"
+#include "pg/forecast/plan_sequence.hpp"
 
 namespace mailer::pg {
 
@@ -54,7 +55,8 @@ void apply(core::LaneFacts& lane, Datum overrides) {
         "       " MAILER_SPAN_US("mailer._check_span('gap', n.gap)") ","
         "       (mailer._check_jitter(n.jitter) * 1000000)::integer, n.max_per_day,"
         "       mailer._zone_or_default(n.timezone), mailer._check_time('starts_at', n.starts_at),"
-        "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END, $2 ? 'mailboxes'"
+        "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END, $2 ? 'mailboxes',"
+        "       n.ends_at, n.max_new_per_day, n.prefer = 'new'"
         "  FROM mailer.campaign c CROSS JOIN LATERAL mailer._campaign_with(c, $2) n"
         " WHERE c.campaign_id = $1",
         {INT8OID, JSONBOID});
@@ -72,6 +74,10 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     lane.window.zone = zone(rows.text(0, 7));
     lane.starts_at = time_at(rows, 0, 8);
     if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool() : rows.bigints(0, 9);
+    lane.ends_at = time_at(rows, 0, 11);
+    auto new_cap = rows.maybe_bigint(0, 12);
+    lane.max_new_per_day = new_cap ? std::optional(static_cast<int>(*new_cap)) : std::nullopt;
+    lane.prefers_new = rows.boolean(0, 13);
     std::sort(lane.pool.begin(), lane.pool.end());
     if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed anew, as the engine would
     if (lane.max_per_day && *lane.max_per_day < 1) throw Refusal({"22023", "max_per_day must be at least 1"});
@@ -82,7 +88,7 @@ void check_overrides(Datum overrides) {
         "SELECT k FROM jsonb_object_keys(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{\"(no object)\": 1}' "
         "END) k"
         " WHERE k NOT IN ('window_start', 'window_end', 'allowed_days', 'gap', 'jitter', 'max_per_day', 'timezone', "
-        "'starts_at', 'mailboxes')"
+        "'starts_at', 'mailboxes', 'reply_rate', 'ends_at', 'max_new_per_day', 'prefer')"
         " ORDER BY k LIMIT 1",
         {JSONBOID});
     Rows rows = statement.run({p_datum(JSONBOID, overrides)}, true);
@@ -90,11 +96,11 @@ void check_overrides(Datum overrides) {
     throw Refusal({"22023", "a forecast can't be asked with another \"" + rows.text(0, 1) + "\"", "",
                    "overrides is a JSON object with keys of: window_start, window_end, allowed_days, gap, jitter, "
                    "max_per_day, timezone, starts_at, "
-                   "mailboxes."});
+                   "mailboxes, reply_rate, ends_at, max_new_per_day, prefer."});
 }
 
 PlannedLane planned(const core::LaneFacts& lane) {
-    if (lane.kind == core::LaneKind::campaign) return {lane.id, lane.campaign_id};
+    if (lane.kind == core::LaneKind::campaign) return {lane.id, lane.campaign_id, lane.is_follow_up};
     return {lane.id};
 }
 
@@ -103,6 +109,7 @@ struct Competition {
     core::Planner planner;
     PlannedLane asked;
     std::vector<PlannedLane> others = {};
+    std::vector<core::SequencePlan> sequences = {};
 };
 
 // Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
@@ -110,6 +117,13 @@ struct Competition {
 void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now,
                      Competition& competition) {
     std::vector<std::int64_t> contested = asked.pool;
+    for (core::LaneFacts& lane : lanes) {  // the asked campaign's own lanes, whatever mailboxes they have
+        if (lane.pace_id != asked.id) continue;
+        contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
+        competition.planner.upsert_lane(lane, now);
+        competition.others.push_back(planned(lane));
+        lane.pool.clear();
+    }
     for (bool is_growing = true; is_growing;) {
         is_growing = false;
         for (core::LaneFacts& lane : lanes) {
@@ -132,6 +146,7 @@ Competition read_competition(const core::LaneFacts& asked, core::Time now) {
         competition.planner.upsert_mailbox(mailbox);
     competition.planner.upsert_lane(asked, now);
     add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, competition);
+    competition.sequences = read_sequences(competition.planner);
     return competition;
 }
 
@@ -188,11 +203,14 @@ MessageForecast forecast_of(const worker::Candidate& candidate, core::Time now) 
     const std::int64_t before = count_before(candidate.lane_id, candidate.facts, message_depth);
     if (before == message_depth) return {std::nullopt, too_deep};
     const std::int64_t lanes[] = {candidate.lane_id};
+    // With the main lane whose pace it shares, if it does; that is the one the plan is asked for.
     const std::vector<core::LaneFacts> facts = read_lanes(lanes, {}, now);
     if (facts.empty()) return {std::nullopt, "its lane is gone"};
-    const Competition competition = read_competition(facts.front(), now);
+    const auto main = std::find_if(facts.begin(), facts.end(), [](const core::LaneFacts& l) { return l.pace_id == 0; });
+    if (main == facts.end()) return {std::nullopt, "its campaign is gone"};
+    const Competition competition = read_competition(*main, now);
     core::ForecastOptions options;
-    options.only_lane = candidate.lane_id;
+    options.only_lane = main->id;
     options.transit = usual_transit();
     for (std::int64_t depth = std::max(first_depth, before + 1);; depth = std::min(10 * depth, message_depth)) {
         const core::Forecast plan = forecast_to(competition, depth, now, options);
@@ -217,6 +235,9 @@ CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, st
     core::ForecastOptions options;
     options.only_lane = lane.id;
     options.transit = usual_transit();
+    options.sequences = competition.sequences;
+    for (core::SequencePlan& sequence : options.sequences)
+        if (sequence.main_lane_id == lane.id) sequence.reply_rate_ppm = reply_rate_of(overrides);
     if (max_rows) options.max_rows = static_cast<std::size_t>(std::max<std::int64_t>(0, *max_rows));
     CampaignForecast result{competition.planner, {}};
     const std::int64_t first = max_rows ? first_depth + std::max<std::int64_t>(0, *max_rows) : most_rows;

@@ -1,6 +1,7 @@
 // See plan_queue.hpp. Both statements read the index of what is ready, from its front.
 #include "pg/forecast/plan_queue.hpp"
 
+#include <unordered_map>
 #include <unordered_set>
 
 #include "pg/bridge/clock.hpp"
@@ -40,17 +41,39 @@ void mark_suppressed(const PlannedLane& lane, core::LaneQueue& queue, core::Time
         facts.is_suppressed = suppressed.contains(facts.id);
 }
 
+void tell_steps(core::LaneQueue& queue) {
+    static Statement statement(
+        "SELECT m.message_id, t.place FROM mailer.message m JOIN mailer.campaign_step t ON t.step_id = m.step_id"
+        " WHERE m.message_id = ANY ($1)",
+        {INT8ARRAYOID});
+    std::vector<std::int64_t> ids;
+    ids.reserve(queue.waiting.size());
+    for (const core::MessageFacts& facts : queue.waiting)
+        ids.push_back(facts.id);
+    if (ids.empty()) return;
+    const Rows rows = statement.run({p_bigints(std::span<const std::int64_t>(ids))}, true);
+    std::unordered_map<std::int64_t, int> places;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        places.emplace(rows.bigint(i, 1), static_cast<int>(rows.bigint(i, 2)));
+    for (core::MessageFacts& facts : queue.waiting) {
+        const auto place = places.find(facts.id);
+        if (place != places.end()) facts.step = place->second;
+    }
+}
+
 }  // namespace
 
 core::LaneQueue read_queue(const PlannedLane& lane, std::int64_t depth, core::Time now) {
     static Statement statement(
         "SELECT message_id, due_at, expires_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 "
-        "AND priority = $2 AND " MAILER_IS_ADOPTED " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
-        {INT8OID, INT2OID, INT8OID});
+        "AND priority = $2 AND due_at < $4 AND " MAILER_IS_ADOPTED
+        " ORDER BY lane_id, priority, due_at, message_id LIMIT $3",
+        {INT8OID, INT2OID, INT8OID, TIMESTAMPTZOID});
     core::LaneQueue queue;
     queue.lane_id = lane.id;
     for (int priority = 4; priority >= 0; --priority) {
-        const Rows rows = statement.run({p_bigint(lane.id), p_small(priority), p_bigint(depth)}, true);
+        const Rows rows =
+            statement.run({p_bigint(lane.id), p_small(priority), p_bigint(depth), p_at(core::kHeldUntil)}, true);
         for (std::uint64_t i = 0; i < rows.count(); ++i) {
             core::MessageFacts facts;
             facts.id = rows.bigint(i, 1);
@@ -62,6 +85,7 @@ core::LaneQueue read_queue(const PlannedLane& lane, std::int64_t depth, core::Ti
         if (static_cast<std::int64_t>(rows.count()) == depth) queue.ends.push_back(queue.waiting.back().id);
     }
     mark_suppressed(lane, queue, now);
+    if (lane.is_follow_up) tell_steps(queue);
     return queue;
 }
 

@@ -1,0 +1,79 @@
+// See plan_sequence.hpp.
+#include "pg/forecast/plan_sequence.hpp"
+
+#include <map>
+
+#include "pg/bridge/clock.hpp"
+
+namespace mailer::pg {
+
+std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
+    static Statement steps(
+        R"sql(
+        SELECT s.campaign_id, s.step_id, s.place, extract(day FROM s.delay)::integer, s.is_working_days,
+               (extract(epoch FROM s.delay) * 1000000)::bigint
+        FROM mailer.campaign_step s WHERE s.campaign_id = ANY ($1) ORDER BY s.campaign_id, s.place
+        )sql",
+        {INT8ARRAYOID});
+    static Statement on_their_way(
+        R"sql(
+        SELECT l.campaign_id, q.message_id, q.mailbox_id, COALESCE(t.place, 1), COALESCE(q.slot_at, q.claimed_at)
+        FROM mailer.lane l
+        JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 's'
+        JOIN mailer.message m ON m.message_id = q.message_id
+        LEFT JOIN mailer.campaign_step t ON t.step_id = m.step_id
+        WHERE l.campaign_id = ANY ($1) ORDER BY q.slot_at, q.message_id
+        )sql",
+        {INT8ARRAYOID});
+    std::map<std::int64_t, std::int64_t> mains;
+    for (const std::int64_t id : planner.lane_ids()) {
+        const core::LaneFacts* lane = planner.lane(id);
+        if (lane->kind == core::LaneKind::campaign && lane->pace_id == 0) mains[lane->campaign_id] = id;
+    }
+    std::vector<std::int64_t> campaigns;
+    for (const auto& [campaign, lane] : mains)
+        campaigns.push_back(campaign);
+    std::map<std::int64_t, core::SequencePlan> plans;
+    if (campaigns.empty()) return {};
+    const Rows rows = steps.run({p_bigints(campaigns)}, true);
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        core::SequencePlan& plan = plans[rows.bigint(i, 1)];
+        plan.main_lane_id = mains.at(rows.bigint(i, 1));
+        core::Step step{.id = rows.bigint(i, 2),
+                        .place = static_cast<int>(rows.bigint(i, 3)),
+                        .days = static_cast<int>(rows.bigint(i, 4)),
+                        .is_working_days = rows.boolean(i, 5)};
+        if (step.days == 0) step.delay = core::Duration(rows.bigint(i, 6));
+        plan.steps.push_back(step);
+    }
+    if (plans.empty()) return {};
+    const Rows flying = on_their_way.run({p_bigints(campaigns)}, true);
+    for (std::uint64_t i = 0; i < flying.count(); ++i) {
+        const auto plan = plans.find(flying.bigint(i, 1));
+        if (plan == plans.end()) continue;
+        plan->second.in_flight.push_back({.message_id = flying.bigint(i, 2),
+                                          .mailbox_id = flying.bigint(i, 3),
+                                          .step = static_cast<int>(flying.bigint(i, 4)),
+                                          .slot_at = *time_at(flying, i, 5)});
+    }
+    std::vector<core::SequencePlan> result;
+    for (auto& [campaign, plan] : plans)
+        result.push_back(std::move(plan));
+    return result;
+}
+
+std::int64_t reply_rate_of(Datum overrides) {
+    static Statement statement(
+        "SELECT CASE WHEN NOT $1 ? 'reply_rate' THEN 0"
+        "            WHEN jsonb_typeof($1 -> 'reply_rate') = 'number' AND ($1 ->> 'reply_rate')::numeric BETWEEN 0 AND "
+        "1"
+        "            THEN round(($1 ->> 'reply_rate')::numeric * 1000000)::bigint ELSE -1 END",
+        {JSONBOID});
+    const Rows rows = statement.run({p_datum(JSONBOID, overrides)}, true);
+    if (rows.bigint(0, 1) < 0)
+        throw Refusal({"22023", "reply_rate is a number from 0 to 1", "",
+                       "0.1 takes one lead in ten to reply before its next step."});
+    return rows.bigint(0, 1);
+}
+
+}  // namespace mailer::pg
