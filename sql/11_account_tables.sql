@@ -78,7 +78,7 @@ COMMENT ON COLUMN mailbox.imap_host IS 'IMAP server of the same account: setting
 COMMENT ON COLUMN mailbox.imap_folders IS 'Folders to listen to; NULL: INBOX, junk and sent mail as far as they are found';
 COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
 COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
-COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n = 0 on this day';
+COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n being the earlier days since then on which it sent something';
 COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
 COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
 COMMENT ON COLUMN mailbox.files_by IS 'Principal that named files of the server: they are read while its role may read such files';

@@ -29,6 +29,11 @@ CREATE FUNCTION _is_host_allowed(host text, port integer) RETURNS boolean LANGUA
     AS 'MODULE_PATHNAME', 'mailer_is_host_allowed';
 COMMENT ON FUNCTION _is_host_allowed(text, integer) IS 'Whether mailer.allowed_hosts lets mailboxes use this server';
 
+CREATE FUNCTION _day_limit(daily_limit integer, ramp_start integer, ramp_step integer, days_used integer) RETURNS integer
+    LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_day_limit';
+COMMENT ON FUNCTION _day_limit(integer, integer, integer, integer) IS 'What a mailbox may send on a day, as the sender counts it: least(daily_limit, ramp_start + days_used * ramp_step); NULL is no limit. days_used: earlier days of the ramp on which it sent something';
+REVOKE ALL ON FUNCTION _day_limit(integer, integer, integer, integer) FROM PUBLIC;
+
 CREATE FUNCTION _library_version() RETURNS text LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mailer_library_version';
 COMMENT ON FUNCTION _library_version() IS 'Version of the library that is loaded; its major and minor number must be the extension''s';
 

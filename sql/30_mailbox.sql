@@ -112,7 +112,7 @@ from_address: sender; NULL takes username. from_name: name beside it.
 username: for the login; the password is set with mailer.mailbox_set_password(). tls: starttls, implicit (NULL takes it for port 465), opportunistic or none.
 daily_limit: most mails in a local calendar day, warm-up included. gap: least time between two mails. max_connections: at once (1).
 timezone: whose days count; NULL takes mailer.timezone and is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
-ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step).
+ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step), n being the earlier days on which it sent something.
 Errors: 42710 the name is taken, 22023 a bad value or one out of range, 42501 the host is not in mailer.allowed_hosts.
 More settings: mailer.mailbox_alter().';
 

@@ -278,8 +278,10 @@ SELECT b.name AS mailbox,
        mailer._shield_text('m', b.mailbox_id, b.shield) AS shield
 FROM mailer.mailbox b
 CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE mailer._known_zone(b.timezone))::date AS today) z
-CROSS JOIN LATERAL (SELECT LEAST(b.daily_limit, CASE WHEN b.ramp_start IS NOT NULL THEN LEAST(1000000000, b.ramp_start::bigint
-    + CASE WHEN isfinite(b.ramp_from) THEN GREATEST(z.today - b.ramp_from, 0) ELSE 0 END::bigint * b.ramp_step) END)::integer AS day_limit) n
+CROSS JOIN LATERAL (
+    SELECT mailer._day_limit(b.daily_limit, b.ramp_start, b.ramp_step, CASE WHEN b.ramp_start IS NOT NULL THEN (
+        SELECT count(*)::integer FROM mailer.mailbox_day u
+        WHERE u.mailbox_id = b.mailbox_id AND u.day >= b.ramp_from AND u.day < z.today AND u.used > 0) END) AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
 LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id

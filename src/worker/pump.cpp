@@ -306,7 +306,7 @@ void Pump::count_days(const core::Reservation& r, int sign) {
     };
     const core::MailboxFacts* mailbox = planner_.mailbox(r.mailbox_id);
     add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup,
-        mailbox ? mailbox->daily_limit.on(r.mailbox_day) : std::nullopt);
+        mailbox ? mailbox->daily_limit.on(r.mailbox_day, mailbox->use) : std::nullopt);
     if (!r.campaign_day) return;
     const core::LaneFacts* pace = planner_.pace(r.lane_id);
     if (pace == nullptr) return;

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "core/scene.hpp"
 
 namespace mailer::core {
@@ -209,9 +211,41 @@ TEST(Forecast, MailboxCapOverflowsToTheNextMailboxAndThenToTheNextDay) {
     EXPECT_LT(outlook.rows()[3].slot_at, utc("2026-01-05 23:01:30"));
 }
 
+// Two mailboxes that are busy with each other's campaigns make mails late; the next ones make room (S2).
+TEST(Forecast, CampaignsThatShareMailboxesKeepTheirLeastGapTo50Milliseconds) {
+    using std::chrono::milliseconds;
+    Outlook outlook;
+    outlook.mailboxes = {mailbox_named(1, "a"), mailbox_named(2, "b")};
+    for (MailboxFacts& mailbox : outlook.mailboxes)
+        mailbox.gap = milliseconds{300};
+    outlook.lanes.clear();
+    outlook.queues.clear();
+    outlook.options.transit = milliseconds{40};
+    std::int64_t id = 0;
+    for (const Duration gap : {milliseconds{900}, milliseconds{1300}, milliseconds{1700}}) {
+        LaneFacts lane = campaign_with(++id, {1, 2});
+        lane.gap = gap;
+        lane.jitter_ppm = 200'000;
+        outlook.lanes.push_back(lane);
+        outlook.queues.push_back({id, leads(1000 * id, 300, kMondayMorning - hours{1})});
+    }
+    std::map<std::int64_t, Time> last;
+    int busy = 0;
+    for (const ForecastRow& row : outlook.rows()) {
+        const Duration gap = outlook.lanes[static_cast<std::size_t>(row.lane_id) - 1].gap;
+        if (last.contains(row.lane_id)) {
+            const Duration apart = row.slot_at - last[row.lane_id];
+            ASSERT_GE(apart, gap - gap / 5 - milliseconds{50}) << row.lane_id << " " << text_of(row.slot_at);
+            busy += apart > gap + gap / 5 ? 1 : 0;
+        }
+        last[row.lane_id] = row.slot_at;
+    }
+    EXPECT_GT(busy, 0);
+}
+
 TEST(Forecast, RampLetsMoreGoEachDay) {
     Outlook outlook;
-    outlook.mailbox().daily_limit = {.ramp_start = 1, .ramp_step = 1, .ramp_first_day = day("2026-01-05")};
+    outlook.mailbox().daily_limit = {.ramp_start = 1, .ramp_step = 1};
     std::string days;
     for (const auto& row : outlook.rows())
         days += text_of(row.slot_at).substr(5, 6);

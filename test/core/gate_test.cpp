@@ -269,8 +269,8 @@ TEST(Gate, MailboxDayCapCountsWarmupAndOpensAtLocalMidnight) {
 TEST(Gate, MailboxDayCapFollowsTheRampAndItsOwnZone) {
     Scene scene;
     scene.mailbox().zone = kathmandu();
-    scene.mailbox().daily_limit = {
-        .ceiling = 100, .ramp_start = 0, .ramp_step = 3, .ramp_first_day = day("2026-01-05")};
+    scene.mailbox().daily_limit = {.ceiling = 100, .ramp_start = 1, .ramp_step = 3};
+    scene.mailbox().use.take(day("2026-01-05"), false);
     expect_shut_by(scene, Gate::mailbox_day_cap, "2026-01-05 18:15",
                    "mailbox sales has reached its daily limit until Tue 00:00 Asia/Kathmandu");
     scene.mailbox().daily_limit = {.ceiling = 0};
@@ -407,9 +407,7 @@ private:
         MailboxFacts m = mailbox_named(id, std::string(1, static_cast<char>('a' + id)));
         m.is_enabled = !one_in(5);
         if (one_in(4)) m.breaker_open_until = around(now);
-        if (one_in(2))
-            m.daily_limit = {
-                .ceiling = 2, .ramp_start = below(3), .ramp_step = below(2), .ramp_first_day = m.zone.date(now)};
+        if (one_in(2)) m.daily_limit = {.ceiling = 2, .ramp_start = below(3), .ramp_step = below(2)};
         for (int i = below(3); i > 0; --i)
             m.use.take(m.zone.date(now), one_in(2));
         m.gap = seconds{below(2)};

@@ -22,9 +22,9 @@ MailboxFacts random_mailbox(Random& random, std::int64_t id, bool has_gaps) {
     mailbox.zone = random.of<Zone>({warsaw(), new_york(), kathmandu(), lord_howe(), havana()});
     if (!random.one_in(3)) mailbox.daily_limit.ceiling = random.between(1, 40);
     if (random.one_in(3)) {
-        mailbox.daily_limit.ramp_start = random.between(0, 5);
+        mailbox.daily_limit.ramp_start = random.between(1, 5);
         mailbox.daily_limit.ramp_step = random.between(1, 4);
-        mailbox.daily_limit.ramp_first_day = day("2026-01-01") + std::chrono::days{random.below(20)};
+        mailbox.use.counted_from = day("2026-01-01") + std::chrono::days{random.below(20)};
     }
     if (has_gaps && random.one_in(2)) mailbox.gap = seconds{random.between(1, 1800)};
     if (random.one_in(3)) mailbox.max_connections = random.between(1, 3);
@@ -95,7 +95,7 @@ void expect_windows_and_caps(const std::vector<Sent>& log) {
         const Time at = sent.taken.at;
         const Date mailbox_day = std::chrono::floor<std::chrono::days>(sent.mailbox.zone.local(at));
         if (sent.is_counted) of_mailbox[{sent.mailbox.id, mailbox_day}] += 1;
-        if (const auto limit = sent.mailbox.daily_limit.on(mailbox_day)) {
+        if (const auto limit = sent.mailbox.daily_limit.on(mailbox_day, sent.mailbox.use)) {
             const int used = of_mailbox[{sent.mailbox.id, mailbox_day}];
             ASSERT_LE(used, *limit) << sent.mailbox.name << " " << text_of(at);
         }

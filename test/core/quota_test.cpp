@@ -10,28 +10,40 @@ namespace {
 
 using namespace test;
 
-TEST(DailyLimit, RampsUpDayByDayToTheCeiling) {
-    const DailyLimit limit{.ceiling = 40, .ramp_start = 10, .ramp_step = 15, .ramp_first_day = day("2026-01-05")};
-    EXPECT_EQ(limit.on(day("2026-01-05")), 10);
-    EXPECT_EQ(limit.on(day("2026-01-06")), 25);
-    EXPECT_EQ(limit.on(day("2026-01-07")), 40);
-    EXPECT_EQ(limit.on(day("2027-01-07")), 40);
-    EXPECT_EQ(limit.on(day("2026-01-01")), 10);  // before the ramp: as on its first day
+TEST(DailyLimit, RampsUpWithEveryDayOnWhichSomethingWasSent) {
+    const DailyLimit limit{.ceiling = 40, .ramp_start = 10, .ramp_step = 15};
+    Usage use{.days = {}, .counted_from = day("2026-01-05")};
+    EXPECT_EQ(limit.on(day("2026-01-05"), use), 10);
+    EXPECT_EQ(limit.on(day("2026-02-05"), use), 10);  // a month of rest warms nothing up
+    use.take(day("2026-02-05"), false);
+    EXPECT_EQ(limit.on(day("2026-02-05"), use), 10);
+    EXPECT_EQ(limit.on(day("2026-02-06"), use), 25);
+    EXPECT_EQ(limit.on(day("2026-02-20"), use), 25);
+    use.take(day("2026-02-20"), false);
+    EXPECT_EQ(limit.on(day("2026-02-21"), use), 40);
+    use.give_back(day("2026-02-20"), false);
+    EXPECT_EQ(limit.on(day("2026-02-21"), use), 25);
+}
+
+TEST(DailyLimit, RampCountsNoDayBeforeItBeganAndForgetsNone) {
+    const DailyLimit limit{.ramp_start = 1, .ramp_step = 1};
+    Usage use{.days = {}, .counted_from = day("2026-01-10")};
+    for (int i = 0; i < 105; ++i)
+        use.take(day("2026-01-05") + std::chrono::days{i}, false);
+    EXPECT_EQ(limit.on(day("2026-01-05") + std::chrono::days{105}, use), 101);
 }
 
 TEST(DailyLimit, WithoutRampIsTheCeilingAndWithoutBothThereIsNone) {
-    EXPECT_EQ(DailyLimit{.ceiling = 40}.on(day("2026-01-05")), 40);
-    EXPECT_EQ(DailyLimit{}.on(day("2026-01-05")), std::nullopt);
-    const DailyLimit endless{.ramp_start = 5, .ramp_step = 5, .ramp_first_day = day("2026-01-05")};
-    EXPECT_EQ(endless.on(day("2026-01-07")), 15);
+    EXPECT_EQ(DailyLimit{.ceiling = 40}.after(3), 40);
+    EXPECT_EQ(DailyLimit{}.after(0), std::nullopt);
+    EXPECT_EQ((DailyLimit{.ramp_start = 5, .ramp_step = 5}.after(2)), 15);
 }
 
 TEST(DailyLimit, RampNeverOverflowsNorGoesBelowZero) {
-    const DailyLimit steep{
-        .ramp_start = 2'000'000'000, .ramp_step = 2'000'000'000, .ramp_first_day = day("1970-01-01")};
-    EXPECT_EQ(steep.on(day("2026-01-05")), 1'000'000'000);
-    const DailyLimit falling{.ceiling = 9, .ramp_start = 1, .ramp_step = -1, .ramp_first_day = day("2026-01-05")};
-    EXPECT_EQ(falling.on(day("2026-01-09")), 0);
+    const DailyLimit steep{.ramp_start = 2'000'000'000, .ramp_step = 2'000'000'000};
+    EXPECT_EQ(steep.after(2'000'000'000), 1'000'000'000);
+    const DailyLimit falling{.ceiling = 9, .ramp_start = 1, .ramp_step = -1};
+    EXPECT_EQ(falling.after(4), 0);
 }
 
 TEST(Usage, CountsByDayWithWarmupApartAndIncluded) {

@@ -18,8 +18,11 @@ SELECT ok(NOT (SELECT b.is_default FROM mailer.mailbox b WHERE b.mailbox_id = :s
 SELECT is((SELECT b.from_address FROM mailer.mailbox b WHERE b.mailbox_id = :second), 'bob@example.com', 'of a named address the address is kept');
 SELECT is((SELECT b.ramp_from FROM mailer.mailbox b WHERE b.mailbox_id = :second), (now() AT TIME ZONE 'Europe/Warsaw')::date, 'a ramp begins today, in the mailbox''s zone');
 SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 10, 'on its first day a ramp allows its start');
-UPDATE mailer.mailbox SET ramp_from = ramp_from - 3 WHERE mailbox_id = :second;
-SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 25, 'a ramp grows by its step a day');
+UPDATE mailer.mailbox SET ramp_from = ramp_from - 30 WHERE mailbox_id = :second;
+SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 10, 'a mailbox that rested a month is at the start of its ramp');
+INSERT INTO mailer.mailbox_day (mailbox_id, day, used) SELECT :second, b.ramp_from + n, u FROM mailer.mailbox b, (VALUES (-1, 9), (0, 1), (3, 4), (9, 0), (20, 2)) d(n, u) WHERE b.mailbox_id = :second;
+SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 25, 'a ramp grows by its step with each day on which something was sent');
+INSERT INTO mailer.mailbox_day (mailbox_id, day, used) SELECT :second, b.ramp_from - n, 1 FROM mailer.mailbox b, generate_series(2, 40) n WHERE b.mailbox_id = :second;
 UPDATE mailer.mailbox SET ramp_from = ramp_from - 300 WHERE mailbox_id = :second;
 SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 100, 'a ramp ends at the daily limit');
 

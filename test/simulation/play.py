@@ -264,10 +264,10 @@ def window_day(campaign, at):
     return day if inside and DAYS[day.weekday()] in campaign["days"] else None
 
 
-def limit_of(box, first_day, day):
+def limit_of(box, earlier_days, day):
     limits = [] if box["daily_limit"] is None else [box["daily_limit"]]
     if box["ramp_start"] is not None:
-        limits.append(box["ramp_start"] + max(0, (day - first_day).days) * box["ramp_step"])
+        limits.append(box["ramp_start"] + earlier_days * box["ramp_step"])
     return min(limits) if limits else None
 
 
@@ -306,7 +306,7 @@ def judge_campaign(s, number, campaign, tries):
     for day, count in days.items():
         if campaign["cap"] is not None and count > campaign["cap"]:
             yield f"campaign {number} sent {count} on {day}, more than {campaign['cap']}"
-    least = campaign["gap"] * (1 - campaign["jitter"]) - min(1, campaign["gap"] / 4)
+    least = campaign["gap"] * (1 - campaign["jitter"]) - min(0.05, campaign["gap"] / 4)
     for before, after in zip(mine, mine[1:]):
         if after[3] - before[3] < least - 1e-5 and after[1] != before[1]:
             yield f"campaign {number}: messages {before[1]} and {after[1]} are {after[3] - before[3]:.3f} s apart, less than {least} s"
@@ -317,7 +317,7 @@ def judge_mailbox(s, box, delivered, tries):
     first_day = s.begin.astimezone(zone).date()
     days = collections.Counter(dt.datetime.fromtimestamp(t[3], zone).date() for t in tries if t[2] == box["name"] and t[5] in ("sent", "unconfirmed"))
     for day, count in days.items():
-        limit = limit_of(box, first_day, day)
+        limit = limit_of(box, sum(1 for other in days if first_day <= other < day), day)
         if limit is not None and count > limit:
             yield f"{box['name']} sent {count} on {day}, more than {limit}"
     if box["max_connections"] > 1 and box["gap"] == 0:

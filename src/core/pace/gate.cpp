@@ -46,7 +46,7 @@ std::optional<Time> next_day_with_room(const MailboxFacts& mailbox, Time now) {
     for (int i = 0; i < kDaysAhead; ++i) {
         t = mailbox.zone.next_date_change(t);
         const Date day = mailbox.zone.date(t);
-        const auto limit = mailbox.daily_limit.on(day);
+        const auto limit = mailbox.daily_limit.on(day, mailbox.use);
         if (!limit || mailbox.use.used_on(day) < *limit) return t;
     }
     return std::nullopt;
@@ -153,7 +153,8 @@ GateState mailbox_breaker_gate(const MailboxFacts& mailbox, Time now) {
 GateState mailbox_day_cap_gate(const MailboxFacts& mailbox, Time now) {
     if (!mailbox.daily_limit.ceiling && !mailbox.daily_limit.ramp_start) return open_gate(Gate::mailbox_day_cap);
     const Date today = mailbox.zone.date(now);
-    auto state = counted(Gate::mailbox_day_cap, *mailbox.daily_limit.on(today), mailbox.use.used_on(today));
+    auto state =
+        counted(Gate::mailbox_day_cap, *mailbox.daily_limit.on(today, mailbox.use), mailbox.use.used_on(today));
     if (!state.is_open) state.opens_at = next_day_with_room(mailbox, now);
     return state;
 }

@@ -40,6 +40,8 @@ void Planner::remember(const Planner& before) {
         if (known == before.mailbox_index_.end()) continue;
         outlooks_[index].shut_by = before.outlooks_[known->second].shut_by;
         outlooks_[index].shut_at = before.outlooks_[known->second].shut_at;
+        outlooks_[index].was_shut = before.outlooks_[known->second].was_shut;
+        outlooks_[index].opens_at = before.outlooks_[known->second].opens_at;
     }
 }
 
@@ -396,6 +398,8 @@ void Planner::look_at_mailboxes(Time now) {
 void Planner::look_at(std::uint32_t mailbox, Time now) {
     MailboxOutlook& outlook = outlooks_[mailbox];
     const Decision decision = choose_mailbox({mailboxes_, {&mailbox, 1}}, now);
+    if (outlook.was_shut) outlook.shut_at = std::min(now, outlook.opens_at.value_or(now));  // until just now
+    outlook.was_shut = !decision.go;
     outlook.opens_at = decision.opens_at;
     if (!decision.go) {
         outlook.state = Outlook::shut;

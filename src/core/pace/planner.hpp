@@ -116,7 +116,8 @@ private:
         Outlook state = Outlook::changed;
         std::optional<Time> opens_at = {};  // while shut
         std::optional<Gate> shut_by = {};   // the last gate that shut it …
-        Time shut_at = Time::min();         // … and when it was still seen shut
+        Time shut_at = Time::min();         // … and until when it was shut, as far as is known
+        bool was_shut = false;              // when it was last looked at
     };
 
     const LaneFacts& pace_of(const LaneEntry& entry) const;

@@ -17,11 +17,14 @@ struct DayUse {
     int warmup = 0;  // how many of `used` were warm-up mails
 };
 
-// Newest days only: taking on a day forgets what is more than a fortnight older.
+// Newest days only: taking on a day forgets what is more than a fortnight older, but for how many days were used.
 struct Usage {
     std::vector<DayUse> days;
+    Date counted_from = Date::min();  // first day of a ramp
+    int earlier_days = 0;             // used ones since then that aren't in `days` any more
 
     int used_on(Date day) const;
+    int days_used_before(Date day) const;  // since counted_from
     void take(Date day, bool is_warmup);
     void give_back(Date day, bool is_warmup);  // never below zero
 };
@@ -30,10 +33,11 @@ struct DailyLimit {
     std::optional<int> ceiling = {};     // none: unlimited
     std::optional<int> ramp_start = {};  // none: no ramp
     int ramp_step = 0;
-    Date ramp_first_day = {};  // in the mailbox's zone
 
-    // Day n of the ramp: least(ceiling, start + n × step). None is unlimited.
-    std::optional<int> on(Date day) const;
+    // Day n of the ramp: least(ceiling, start + n × step), n being the earlier days of the ramp on which something was
+    // sent: what rests doesn't warm up. None is unlimited.
+    std::optional<int> after(int days_used) const;
+    std::optional<int> on(Date day, const Usage& use) const { return after(use.days_used_before(day)); }
 };
 
 }  // namespace mailer::core

@@ -145,7 +145,7 @@ Duration jittered_gap(const LaneFacts& lane, std::int64_t ordinal) {
     return lane.gap + Duration{static_cast<std::int64_t>(n) - swing};
 }
 
-Duration slot_tolerance(Duration gap) { return std::min<Duration>(std::chrono::seconds{1}, gap / 4); }
+Duration slot_tolerance(Duration gap) { return std::min<Duration>(std::chrono::milliseconds{50}, gap / 4); }
 
 namespace {
 

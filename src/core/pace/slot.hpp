@@ -28,7 +28,8 @@ namespace mailer::core {
 Duration jittered_gap(const LaneFacts& lane, std::int64_t ordinal);
 
 // How late a claim may be without pushing the plan back: claims come milliseconds after their slot, and a plan that
-// slid with each of them would not be the one that was forecast.
+// slid with each of them would not be the one that was forecast. At most 50 ms, for so near to its least gap a campaign
+// keeps any two mails; a mail that its mailbox made wait for longer pushes the next one where it must.
 Duration slot_tolerance(Duration gap);
 
 // The slot at `t`, or where the window and the day cap move it to.

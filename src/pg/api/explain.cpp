@@ -60,6 +60,7 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     ResultSet rows(fcinfo);
     AsOwner owner(fcinfo);
     Spi spi;
+    OneSnapshot snapshot;
     const std::int64_t campaign_id = PG_GETARG_INT64(0);
     const core::Time now = time_of_plan();
     const std::int64_t lane_id = lane_of_campaign(campaign_id);
@@ -106,6 +107,7 @@ void explain(FunctionCallInfo fcinfo) {
     ResultSet rows(fcinfo);
     AsOwner owner(fcinfo);
     Spi spi;
+    OneSnapshot snapshot;
     const std::int64_t message_id = PG_GETARG_INT64(0);
     const core::Time now = time_of_plan();
     if (auto words = settled_words(message_id)) return put_fact(rows, "state", false, std::nullopt, *words);

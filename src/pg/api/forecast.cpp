@@ -29,6 +29,7 @@ void campaign_forecast(FunctionCallInfo fcinfo) {
     if (PG_ARGISNULL(0)) throw Refusal({"22004", "campaign_id must not be NULL"});
     AsOwner owner(fcinfo);
     Spi spi;
+    OneSnapshot snapshot;  // a claim between two looks would turn the mailboxes' order round
     Datum overrides = PG_ARGISNULL(1) ? call([] { return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")); })
                                       : PG_GETARG_DATUM(1);
     std::optional<std::int64_t> max_rows;

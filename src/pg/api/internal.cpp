@@ -1,4 +1,5 @@
 // The private C functions of sql/20_internal.sql: what the plpgsql API and the views need from the library itself.
+#include "core/pace/quota.hpp"
 #include "pg/bridge/extension.hpp"
 #include "pg/bridge/guard.hpp"
 #include "pg/bridge/settings.hpp"
@@ -125,6 +126,16 @@ MAILER_FUNCTION(mailer_arming) {
 MAILER_FUNCTION(mailer_default_timezone) { PG_RETURN_TEXT_P(cstring_to_text(default_timezone())); }
 
 MAILER_FUNCTION(mailer_library_version) { PG_RETURN_TEXT_P(cstring_to_text(MAILER_VERSION)); }
+
+MAILER_FUNCTION(mailer_day_limit) {
+    const auto number = [&](int n) -> std::optional<int> {
+        return PG_ARGISNULL(n) ? std::nullopt : std::optional<int>(PG_GETARG_INT32(n));
+    };
+    const mailer::core::DailyLimit limit{number(0), number(1), number(2).value_or(0)};
+    const std::optional<int> most = limit.after(number(3).value_or(0));
+    if (!most) PG_RETURN_NULL();
+    PG_RETURN_INT32(*most);
+}
 
 MAILER_FUNCTION(mailer_is_host_allowed) {
     text* const host = PG_GETARG_TEXT_PP(0);

@@ -251,6 +251,7 @@ void Statement::prepare() {
 
 Rows Statement::run(std::span<const Param> params, bool is_read_only, long limit) {
     if (plan_ == nullptr) prepare();
+    is_read_only |= OneSnapshot::is_in_force();
     Datum values[64];
     char nulls[64];
     int n = 0;

@@ -85,6 +85,20 @@ private:
     std::uint64_t count_;
 };
 
+// While it lives, every statement reads with the snapshot of the statement that called: what several of them read
+// belongs together. None may change anything.
+class OneSnapshot {
+public:
+    OneSnapshot() { ++count_; }
+    ~OneSnapshot() { --count_; }
+    OneSnapshot(const OneSnapshot&) = delete;
+    OneSnapshot& operator=(const OneSnapshot&) = delete;
+    static bool is_in_force() { return count_ > 0; }
+
+private:
+    static inline int count_ = 0;
+};
+
 class Statement {
 public:
     // `sql` must outlive the object (a string literal). Types are those of $1, $2, …

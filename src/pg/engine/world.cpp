@@ -82,7 +82,7 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.daily_limit.ceiling = maybe_int(rows, i, 4);
     m.daily_limit.ramp_start = maybe_int(rows, i, 5);
     m.daily_limit.ramp_step = static_cast<int>(rows.bigint(i, 6));
-    if (auto from = rows.maybe_bigint(i, 7)) m.daily_limit.ramp_first_day = day_from_pg(*from);
+    if (auto from = rows.maybe_bigint(i, 7)) m.use.counted_from = day_from_pg(*from);
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
     if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.claims_per_connection = prefetch;
@@ -139,7 +139,8 @@ void read_window(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
     lane.window.zone = zone(rows.text(i, 19));
 }
 
-core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members) {
+core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members,
+                        core::Time now) {
     core::LaneFacts lane;
     lane.id = rows.bigint(i, 1);
     lane.kind = rows.letter(i, 2) == 'c'   ? core::LaneKind::campaign
@@ -171,8 +172,9 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std
         lane.state = core::LaneState::paused;
         lane.state_reason = unknown.what();
     }
-    if (auto key = rows.maybe_bigint(i, 21); lane.pace_id == 0 && key && *key != plan_key(lane))
-        lane.next_slot_at.reset();
+    // Other settings place the slot that is to come anew. One that has passed stays, so that it is counted as missed.
+    const auto key = rows.maybe_bigint(i, 21);
+    if (lane.pace_id == 0 && key && *key != plan_key(lane) && lane.next_slot_at > now) lane.next_slot_at.reset();
     return lane;
 }
 
@@ -229,7 +231,11 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason,"
         "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
-        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason"
+        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason,"
+        "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d WHERE d.mailbox_id "
+        "= "
+        "m.mailbox_id"
+        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.shield h ON h.scope = 'm' AND h.id = m.mailbox_id AND m.shield IS NOT NULL"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
@@ -237,7 +243,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "  LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.expires_at > pg_catalog.clock_timestamp()"
         "   AND t.mailbox_id = CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END"
         " ORDER BY m.mailbox_id",
-        {});
+        {INT4OID});
     static Statement days(
         "SELECT mailbox_id, day, used, warmup FROM mailer.mailbox_day WHERE day >= date '2000-01-01' + $1", {INT4OID});
     std::map<std::int64_t, std::vector<core::DayUse>> use;
@@ -248,11 +254,12 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
     }
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->mailboxes : claimed_by(false);
     std::vector<core::MailboxFacts> facts;
-    Rows rows = mailboxes.run({});
+    Rows rows = mailboxes.run({days_from(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         facts.push_back(mailbox_of(rows, i, settings, options.prefetch));
         if (rows.boolean(i, 18) && settings.delivery == Delivery::smtp) hold_without_token(facts.back(), now);
         facts.back().use.days = std::move(use[facts.back().id]);
+        facts.back().use.earlier_days = static_cast<int>(rows.bigint(i, 20));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
         hold(facts.back(), options, now);
     }
@@ -293,7 +300,7 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
     std::vector<std::int64_t> campaigns;
     Rows rows = lanes.run({p_bigints(lane_ids)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        facts.push_back(lane_of(rows, i, members));
+        facts.push_back(lane_of(rows, i, members, now));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
         hold(facts.back(), options, now);
         if (facts.back().kind == core::LaneKind::campaign) campaigns.push_back(facts.back().campaign_id);
