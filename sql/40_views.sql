@@ -158,6 +158,7 @@ SELECT CASE
            WHEN pg_is_in_recovery() THEN 'not running: this server is a standby'
            WHEN NOT w.is_preloaded THEN 'not running: mailer is not in shared_preload_libraries; CALL mailer.run() sends'
            WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
+           WHEN w.state = 'nothing is due' THEN 'away: nothing is due' || COALESCE(' before ' || to_char(w.next_start_at, 'YYYY-MM-DD HH24:MI:SS'), '')
            WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
            ELSE 'not running' END
        || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,

@@ -116,6 +116,12 @@ std::optional<Time> Pump::wake_at() const {
     return at;
 }
 
+std::optional<Time> Pump::next_due() const {
+    std::optional<Time> at = planner_.wake_at();
+    if (expiry_at_ && (!at || *expiry_at_ < *at)) at = expiry_at_;
+    return at;
+}
+
 // Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
 // A fault of the message becomes its settlement.
 void Pump::hand_out(Time now) {

@@ -61,6 +61,11 @@ public:
     std::int64_t settled_count() const { return settled_count_; }
     // When something that waits now may be sent; nothing: no known work.
     std::optional<Time> next_work() const { return planner_.wake_at(); }
+    // When there is something to do again, for a sender that leaves: a mail that may be sent, or one that runs out.
+    std::optional<Time> next_due() const;
+    void fold_soon() {  // counts that wait to be summed are, in the next tick
+        if (fold_at_) fold_at_ = Time::min();
+    }
     const core::Planner& planner() const { return planner_; }
 
 private:

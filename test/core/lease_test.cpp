@@ -21,8 +21,8 @@ TEST(Lease, IsAnAddressOrAFileWithItsAge) {
 }
 
 TEST(Lease, AnythingElseIsRefused) {
-    for (const char* text : {"x", "file:x:1s", "file:/x", "file:/x:0s", "file:/x:1h", "file:/x:s", "file:/x:-1s", "file::1s",
-                             "http://", "http:///x", "http://:80", "http://a b", "file:/a b:1s", "ftp://x"})
+    for (const char* text : {"x", "file:x:1s", "file:/x", "file:/x:0s", "file:/x:1h", "file:/x:s", "file:/x:-1s",
+                             "file::1s", "http://", "http:///x", "http://:80", "http://a b", "file:/a b:1s", "ftp://x"})
         EXPECT_FALSE(parse_lease(text).ok()) << text;
 }
 

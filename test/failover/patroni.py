@@ -189,8 +189,11 @@ class Cluster:
 
     def wait_promised(self):
         leader = self.leader()
-        def is_promised():
-            return leader.psql("SELECT count(*) FROM mailer.promise WHERE NOT is_joining AND until > clock_timestamp()") == "2"
+        def is_promised():  # while there is mail: promises are made for it
+            if leader.psql("SELECT count(*) FROM mailer.promise WHERE NOT is_joining AND until > clock_timestamp()") == "2":
+                return True
+            self.send(10, leader)
+            return False
         wait_until("both replicas are promised to be waited for", is_promised, 60)
 
     def accepted(self):

@@ -61,8 +61,9 @@ TEST_F(MachineTest, NonceStaysAndDoesNotComeWithACopy) {
 
 TEST_F(MachineTest, HostIsNotKnownInAContainer) {
     write("/etc/machine-id", "abc");
-    if (getenv("container") == nullptr && getenv("KUBERNETES_SERVICE_HOST") == nullptr)
+    if (getenv("container") == nullptr && getenv("KUBERNETES_SERVICE_HOST") == nullptr) {
         EXPECT_EQ(read_host_id(folder), "abc");
+    }
     write("/.dockerenv", "");
     EXPECT_EQ(read_host_id(folder), "");
 }

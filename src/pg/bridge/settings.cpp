@@ -6,6 +6,8 @@
 // but their argument and never raise; what they object to goes into DETAIL.
 #include "pg/bridge/settings.hpp"
 
+#include "pg/bridge/limits.hpp"
+
 #include <cstring>
 
 #include "core/outcome/backoff.hpp"
@@ -40,6 +42,8 @@ int promise_time = 75000;
 char* promise_to = nullptr;
 char* identity = nullptr;
 char* sender_lease = nullptr;
+int worker_limit = 0;
+int database_limit = 500;
 int delivery = static_cast<int>(Delivery::smtp);
 char* redirect_to = nullptr;
 
@@ -182,6 +186,10 @@ bool check_sender_lease(char** value, void**, GucSource) {
     return passes([=] { return status_of(core::parse_lease(*value)); });
 }
 
+// A setting of the server's start can only be defined then; in a session that loads the library by itself it is as good
+// as one of postgresql.conf.
+GucContext fixed_at_start() { return process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP; }
+
 core::Duration milliseconds(int n) { return std::chrono::milliseconds{n}; }
 
 void define_limits() {
@@ -249,6 +257,16 @@ void define_policy() {
                                &redirect_to, "", PGC_SUSET, 0, check_redirect_to, nullptr, nullptr);
 }
 
+void define_many() {
+    DefineCustomIntVariable("mailer.max_workers",
+                            "Most databases that are sent from at a time; 0 is half of max_worker_processes.",
+                            "More databases take turns, in the order in which their mail is due.", &worker_limit, 0, 0,
+                            1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_databases", "Most databases of the cluster that may have the extension.",
+                            "Sizes shared memory: five kilobytes each.", &database_limit, 500, 1, 100000,
+                            fixed_at_start(), 0, nullptr, nullptr, nullptr);
+}
+
 void define_failover() {
     DefineCustomIntVariable("mailer.promise_time",
                             "How long the sender binds itself to wait for the standbys that may be promoted.",
@@ -269,7 +287,7 @@ void define_failover() {
         "mailer.identity", "Which server this is, where an orchestrator knows better than the disk's serial number.",
         "Empty: told by the volume. With another identity than before, nothing is sent until "
         "mailer.arm().",
-        &identity, "", PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+        &identity, "", fixed_at_start(), 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(
         "mailer.sender_lease",
         "Who says that this server is the one that sends: an http address that answers 200, or a "
@@ -284,6 +302,7 @@ void define_settings() {
     define_limits();
     define_policy();
     define_failover();
+    define_many();
 #if PG_VERSION_NUM >= 150000
     MarkGUCPrefixReserved("mailer");
 #else
@@ -295,6 +314,12 @@ const char* default_timezone() noexcept {
     if (timezone_name != nullptr && *timezone_name != '\0') return timezone_name;
     return pg_get_timezone_name(session_timezone);
 }
+
+// Half of what the launcher leaves, rounded up: the rest is for the processes that help a worker, and for the server's
+// own.
+int max_workers() noexcept { return worker_limit > 0 ? worker_limit : std::max(1, max_worker_processes / 2); }
+
+int max_databases() noexcept { return database_limit; }
 
 const char* identity_setting() noexcept { return identity == nullptr ? "" : identity; }
 

@@ -27,7 +27,8 @@ namespace mailer::pg {
 
 namespace {
 
-constexpr core::Duration prepared_look = std::chrono::seconds(1);
+constexpr core::Duration idle_before_leaving = std::chrono::seconds(10);
+constexpr core::Duration soon = std::chrono::seconds(2);  // not worth leaving
 constexpr core::Duration longest_pause_after_errors = std::chrono::seconds(60);
 
 worker::PumpSettings pump_settings(const Settings& s) {
@@ -70,7 +71,7 @@ private:
     bool turn();
     void wait();
     void leave();
-    void look_for_prepared(core::Time now);
+    bool makes_room(core::Time now) const;
     void keep_tokens(core::Time now);
     void look_outside(core::Time now);
     bool is_run_over(core::Time now) const;
@@ -97,7 +98,9 @@ private:
     int errors_in_a_row_ = 0;
     core::Time started_ = now();
     core::Duration slept_{};
+    core::Time last_turn_ = core::Time::min();
     core::Time prepared_at_ = core::Time::min();
+    core::Time busy_at_ = now();  // when it last had mail in hand
 };
 
 void Engine::set_up() {
@@ -140,12 +143,15 @@ bool Engine::turn() {
             reload();
         }
         const core::Time at = now();
+        if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
+        last_turn_ = at;
         if (at + prepared_look < prepared_at_) prepared_at_ = at;  // the clock was set back
         look_for_prepared(at);
         keep_tokens(at);
         look_outside(at);
         if (!is_session_ && !context_.should_stop()) listener_.look(at);
         pump_->tick(at);
+        if (!pump_->is_idle()) busy_at_ = at;
         journal_->note_lsn(flushed_lsn());
         journal_->note_epoch(queue_.arming().epoch);
         errors_in_a_row_ = 0;
@@ -172,18 +178,14 @@ void Engine::look_outside(core::Time at) {
     if (queue_.set_prefetch(fence_.standbys().is_set ? 1 : claims_ahead)) pump_->forget_world();
 }
 
-// COMMIT PREPARED by another session wakes nobody: while such transactions may exist, look every second.
-void Engine::look_for_prepared(core::Time at) {
-    std::uint64_t seen = 0;
-    if (at < prepared_at_ || !may_have_prepared_mail(&seen)) return;
-    prepared_at_ = at + prepared_look;
-    static Statement statement(
-        "SELECT 1 FROM pg_catalog.pg_prepared_xacts WHERE database = pg_catalog.current_database() LIMIT 1", {});
-    transactions_.begin();
-    const bool is_any = !statement.run({}).empty();
-    transactions_.commit();
-    pump_->sweep_soon();
-    if (!is_any) report_no_prepared(seen);
+// Where there are more databases than workers, one with nothing to send makes room: at once when another waits.
+bool Engine::makes_room(core::Time at) const {
+    if (is_session_ || !pump_->is_idle() || errors_in_a_row_ > 0) return false;
+    const Crowd crowd = look_at_crowd();
+    if (!crowd.is_crowded || listener_.is_wanted()) return false;  // the listener goes with the sender
+    const auto next = pump_->next_due();
+    if (next && *next - fence_.lead(at) <= at + (crowd.is_awaited ? core::Duration::zero() : soon)) return false;
+    return crowd.is_awaited || at - busy_at_ >= idle_before_leaving;
 }
 
 // Tokens of mailboxes that log in with OAuth2: a new one, or one that ran out, is news for endpoints and gates.
@@ -208,6 +210,8 @@ core::Duration Engine::sleep_for(core::Time at) const {
     if (!is_session_) consider(listener_.next_look());
     std::uint64_t seen = 0;
     if (may_have_prepared_mail(&seen)) consider(prepared_at_);
+    if (!is_session_ && pump_->is_idle() && !listener_.is_wanted() && look_at_crowd().is_crowded)
+        consider(busy_at_ + idle_before_leaving);
     if (is_session_) {
         if (limits_.max_time) consider(started_ + *limits_.max_time);
         if (!is_preloaded()) sleep = std::min(sleep, core::Duration(std::chrono::seconds(1)));
@@ -257,12 +261,22 @@ void Engine::leave() {
 std::int64_t Engine::run() {
     set_up();
     while (!context_.should_stop()) {
-        if (turn() && is_run_over(now())) break;
+        if (turn() && (is_run_over(now()) || makes_room(now()))) break;
         // Work in hand goes on at once; wait() still looks at sockets and interrupts.
         wait();
     }
+    if (!is_session_ && !context_.should_stop()) {
+        pump_->stop_claiming();
+        pump_->fold_soon();
+        turn();
+    }
     leave();
     listener_.wait_until_stopped();
+    if (!is_session_ && !context_.should_stop()) {
+        const auto next = pump_->next_due();
+        report_next_due(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND);
+        context_.note_idle();
+    }
     return pump_->settled_count();
 }
 

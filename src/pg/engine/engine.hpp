@@ -34,6 +34,10 @@ public:
     // True once after each change of the settings (SIGHUP); take settings() anew.
     bool take_reload() noexcept { return std::exchange(reloaded_, false); }
 
+    // The engine left because it has nothing to send, and others have.
+    void note_idle() noexcept { is_idle_ = true; }
+    bool is_idle() const noexcept { return is_idle_; }
+
     void raise_interrupts();  // what was held back: throws PgError, or ends the process
 
     // While one of these lives, being asked to leave also cancels the running statement (late-bound functions, which
@@ -50,6 +54,7 @@ private:
     Host host_;
     bool reloaded_ = false;
     bool cancelled_ = false;
+    bool is_idle_ = false;
 };
 
 // Logs what escaped a tick (an ERROR in the server's log, a WARNING for a session's client; nothing is raised) and

@@ -33,6 +33,8 @@ public:
 
     // When turn() is due by itself; `next_work`: when something may be sent.
     std::optional<core::Time> wake_at(core::Time now, std::optional<core::Time> next_work) const;
+    // How long before a mail is due the sender must be there: where there are standbys, for their promises.
+    core::Duration lead(core::Time) const { return is_alone_ ? core::Duration::zero() : book_.rules().length; }
     core::Duration promise_time() const { return book_.rules().length; }
 
 private:

@@ -178,20 +178,31 @@ void before(Node* statement) {
     }
 }
 
+// The transaction that was prepared can't tell any more what it queued, or gave back.
+bool is_end_of_prepared(Node* statement) {
+    if (!IsA(statement, TransactionStmt)) return false;
+    TransactionStmtKind const kind = reinterpret_cast<TransactionStmt*>(statement)->kind;
+    return kind == TRANS_STMT_COMMIT_PREPARED || kind == TRANS_STMT_ROLLBACK_PREPARED;
+}
+
 #if PG_VERSION_NUM >= 140000
 void process_utility(PlannedStmt* statement, const char* query, bool is_tree_read_only, ProcessUtilityContext context,
                      ParamListInfo params, QueryEnvironment* environment, DestReceiver* receiver,
                      QueryCompletion* completion) {
+    bool const ends_prepared = is_end_of_prepared(statement->utilityStmt);
     before(statement->utilityStmt);
     (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
         statement, query, is_tree_read_only, context, params, environment, receiver, completion);
+    if (ends_prepared) post_sweep();
 }
 #else
 void process_utility(PlannedStmt* statement, const char* query, ProcessUtilityContext context, ParamListInfo params,
                      QueryEnvironment* environment, DestReceiver* receiver, QueryCompletion* completion) {
+    bool const ends_prepared = is_end_of_prepared(statement->utilityStmt);
     before(statement->utilityStmt);
     (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
         statement, query, context, params, environment, receiver, completion);
+    if (ends_prepared) post_sweep();
 }
 #endif
 

@@ -1,9 +1,11 @@
-// Starts one worker in every database that has the extension, and starts it again when it is gone.
+// Starts workers in the databases that have the extension, and starts them again when they are gone.
 //
 // A static background worker, up once recovery is over (on a standby: at promotion), connected to no database: it reads
-// the shared catalog pg_database only, and sends a probe into each database once. From then on it sleeps and is woken:
-// by CREATE EXTENSION and by changes of the list of databases at their commit, by a worker's end, by DDL that lets the
-// worker come back. Nothing here polls. It stays in no database's way, and its own end loses nothing: the next launcher
+// the shared catalog pg_database only, and sends a worker into each database once, one at a time, to see whether the
+// extension is there. From then on it starts workers in the order in which mail is due, at most mailer.max_workers; one
+// with nothing to send leaves where there are more databases than that (shared.hpp: look_at_crowd). It sleeps and is
+// woken: by commits in databases without a worker, by CREATE EXTENSION and changes of the list of databases, by a
+// worker's end, by DDL that lets the worker come back. Nothing here polls. Its own end loses nothing: the next launcher
 // (the postmaster restarts it after 5 s) finds running workers in shared memory.
 //
 // C style on purpose: all state is plain memory in the launcher's own context, so that an ereport leaves nothing
@@ -13,7 +15,8 @@
 #include <cstring>
 
 #include "pg/bridge/bgworker.hpp"
-#include "pg/server/probe.hpp"
+#include "pg/bridge/extension.hpp"
+#include "pg/bridge/limits.hpp"
 #include "pg/server/promotion.hpp"
 #include "pg/server/shared_area.hpp"
 
@@ -46,10 +49,11 @@ constexpr TimestampTz never = PG_INT64_MAX;
 struct Database {
     Oid oid;
     Fit fit;
-    bool is_listed;   // in the scan at hand
-    bool is_running;  // a worker was started or seen, and its end not yet dealt with
-    int failures;     // in a row
-    TimestampTz next_at;
+    bool is_listed;       // in the scan at hand
+    bool is_running;      // a worker was started or seen, and its end not yet dealt with
+    int failures;         // in a row
+    TimestampTz next_at;  // not before this
+    TimestampTz due_at;   // when its mail is due; DT_NOBEGIN: at once, or unknown
     TimestampTz began_at;
     BackgroundWorkerHandle* worker;  // null: started by an earlier launcher, or none
 };
@@ -58,8 +62,6 @@ Database* databases = nullptr;
 int database_count = 0;
 int database_capacity = 0;
 
-Oid probed = InvalidOid;
-BackgroundWorkerHandle* probe = nullptr;
 TimestampTz no_process_until = 0;
 bool is_exhaustion_logged = false;
 bool is_fullness_logged = false;
@@ -77,6 +79,7 @@ Database* known(Oid oid) {
     memset(fresh, 0, sizeof *fresh);
     fresh->oid = oid;
     fresh->fit = Fit::unknown;
+    fresh->due_at = DT_NOBEGIN;
     return fresh;
 }
 
@@ -119,7 +122,7 @@ void list_databases() {
 void forget_vanished() {
     int kept = 0;
     for (int i = 0; i < database_count; ++i) {
-        if (databases[i].is_listed || databases[i].is_running || databases[i].oid == probed)
+        if (databases[i].is_listed || databases[i].is_running)
             databases[kept++] = databases[i];
         else
             forget_slot(databases[i].oid);
@@ -136,7 +139,7 @@ bool take_rescan_request() {
     return is_asked;
 }
 
-// CREATE EXTENSION committed: no need to probe.
+// CREATE EXTENSION committed, or a worker has found the extension.
 void take_created() {
     Area* const a = area();
     for (int i = 0; i < a->slot_count; ++i) {
@@ -161,25 +164,6 @@ bool has_stopped(BackgroundWorkerHandle* handle) {
     return GetBackgroundWorkerPid(handle, &pid) == BGWH_STOPPED;
 }
 
-void finish_probe(TimestampTz now) {
-    if (probe == nullptr || !has_stopped(probe)) return;
-    pfree(probe);
-    probe = nullptr;
-    no_process_until = 0;
-    Database* const database = known(probed);
-    probed = InvalidOid;
-    Fit const fit = take_probe_result();
-    if (fit != Fit::unknown) {
-        database->fit = fit;
-        database->failures = 0;
-        database->next_at = 0;
-    } else {
-        // Couldn't connect: perhaps it is being dropped; then the list will tell.
-        ++database->failures;
-        database->next_at = now + backoff(database->failures);
-    }
-}
-
 void plan_after(Database* database, Leave how, TimestampTz now) {
     switch (how) {
         case Leave::asked:
@@ -199,6 +183,10 @@ void plan_after(Database* database, Leave how, TimestampTz now) {
             break;
         case Leave::not_elected:
             database->next_at = now + after_lost_election;
+            break;
+        case Leave::idle:
+            database->failures = 0;
+            database->next_at = 0;
             break;
         case Leave::unexpected:
             if (now - database->began_at > longest_backoff) database->failures = 0;
@@ -225,6 +213,7 @@ void finish_worker(Database* database, TimestampTz now) {
     }
     database->is_running = false;
     no_process_until = 0;  // one is free again
+    if (database->fit == Fit::unknown && how != Leave::unexpected) database->fit = Fit::fits;
     plan_after(database, how, now);
 }
 
@@ -243,58 +232,124 @@ void note_exhaustion(TimestampTz now) {
     tell_exhausted_since(now);
     if (is_exhaustion_logged) return;
     is_exhaustion_logged = true;
-    ereport(
-        LOG,
-        (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-         errmsg("mailer can start no worker: all background worker processes are in use"),
-         errdetail("Mail waits in the queue; the next try is in 30 seconds."),
-         errhint(
-             "Raise max_worker_processes: mailer needs one for each database that has the extension, and two more.")));
-}
-
-void start_next_probe(TimestampTz now) {
-    if (probe != nullptr || now < no_process_until) return;
-    for (int i = 0; i < database_count; ++i) {
-        Database& database = databases[i];
-        if (database.fit != Fit::unknown || !database.is_listed || now < database.next_at) continue;
-        probe = start_probe(database.oid);
-        if (probe == nullptr) return note_exhaustion(now);
-        tell_exhausted_since(0);
-        probed = database.oid;
-        return;
-    }
+    ereport(LOG, (errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+                  errmsg("mailer can start no worker: all background worker processes are in use"),
+                  errdetail("Mail waits in the queue; the next try is in 30 seconds."),
+                  errhint("Raise max_worker_processes: mailer needs one for the launcher, and one for each of "
+                          "mailer.max_workers.")));
 }
 
 enum class Room { free, busy, full };
 
 // Whether a worker may start in the database now; then the slot says how the last one left no longer.
-Room look_for_room(Database* database) {
+Room look_for_room(Database* database, bool is_crowded_now) {
     Slot* const slot = lock_slot(database->oid, true);
     if (slot == nullptr) return Room::full;
     bool const is_free = slot->sender_pid == 0 && slot->stay_away_count == 0;
-    if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker) database->is_running = true;
+    if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker) {
+        database->is_running = true;
+        if (database->fit == Fit::unknown) database->fit = Fit::fits;  // started by an earlier launcher
+    }
     if (is_free) slot->left_how = Leave::unexpected;
     slot->next_start_at = database->next_at;
+    database->due_at = is_crowded_now ? slot->next_due : DT_NOBEGIN;
     unlock(slot);
     return is_free ? Room::free : Room::busy;
 }
 
-void start_worker(Database* database, TimestampTz now) {
-    if (database->fit != Fit::fits || !database->is_listed || database->is_running) return;
-    Room const room = look_for_room(database);
+// Whether it could use a worker as soon as its mail is due, and there is room for one.
+bool is_waiting(const Database& database) {
+    return (database.fit == Fit::fits || database.fit == Fit::unknown) && database.is_listed && !database.is_running;
+}
+
+int count_running() {
+    int n = 0;
+    for (int i = 0; i < database_count; ++i)
+        n += databases[i].is_running ? 1 : 0;
+    return n;
+}
+
+bool is_visiting() {
+    for (int i = 0; i < database_count; ++i)
+        if (databases[i].fit == Fit::unknown && databases[i].is_running) return true;
+    return false;
+}
+
+// What commits have said since, and whether somebody else is there.
+Room look_at(Database* database) {
+    Room const room = look_for_room(database, area()->is_crowded);
     if (room == Room::full && !is_fullness_logged) {
         is_fullness_logged = true;
-        ereport(LOG, (errmsg("mailer can start no worker for database %u: %d databases have one", database->oid,
+        ereport(LOG, (errmsg("mailer can start no worker for database %u: %d databases are known", database->oid,
                              area()->slot_count),
-                      errhint("Raise max_worker_processes.")));
+                      errhint("Raise mailer.max_databases, and restart the server.")));
     }
-    if (room != Room::free || now < database->next_at || now < no_process_until) return;
+    return room;
+}
+
+// An unvisited database first, one at a time (that takes milliseconds); then the one whose mail has been due for
+// longest.
+Database* next_to_start(TimestampTz now) {
+    Database* best = nullptr;
+    Database* unvisited = nullptr;
+    for (int i = 0; i < database_count; ++i) {
+        Database& database = databases[i];
+        if (!is_waiting(database) || now < database.next_at) continue;
+        if (database.fit == Fit::unknown) {
+            if (unvisited == nullptr) unvisited = &database;
+            continue;
+        }
+        if (look_at(&database) != Room::free || database.is_running || database.due_at > now) continue;
+        if (best == nullptr || database.due_at < best->due_at) best = &database;
+    }
+    bool const may_visit = unvisited != nullptr && !is_visiting() && look_at(unvisited) == Room::free;
+    return may_visit && !unvisited->is_running ? unvisited : best;
+}
+
+// Where there is room for every database each has its worker, whatever is due: latency.
+bool is_crowded() {
+    int n = 0;
+    for (int i = 0; i < database_count; ++i)
+        n += (databases[i].fit == Fit::fits || databases[i].fit == Fit::unknown) && databases[i].is_listed ? 1 : 0;
+    return n > max_workers();
+}
+
+// Whoever has nothing to do looks, and makes room.
+void tell_workers() {
+    Area* const a = area();
+    for (int i = 0; i < a->slot_count; ++i) {
+        Slot& slot = a->slots[i];
+        if (slot.sender_pid == 0) continue;
+        LWLockAcquire(slot.lock, LW_EXCLUSIVE);
+        wake_sender(&slot);
+        LWLockRelease(slot.lock);
+    }
+}
+
+bool start(Database* database, TimestampTz now) {
     database->worker = start_in_background("mailer worker", "mailer_worker_main", database->oid);
-    if (database->worker == nullptr) return note_exhaustion(now);
+    if (database->worker == nullptr) {
+        note_exhaustion(now);
+        return false;
+    }
     is_exhaustion_logged = false;
     tell_exhausted_since(0);
     database->is_running = true;
     database->began_at = now;
+    return true;
+}
+
+void start_workers(TimestampTz now) {
+    Area* const a = area();
+    bool const was_crowded = std::exchange(a->is_crowded, is_crowded());
+    int running = count_running();
+    Database* next = nullptr;
+    while (now >= no_process_until && (next = next_to_start(now)) != nullptr && running < max_workers()) {
+        if (!start(next, now)) return;
+        ++running;
+    }
+    a->is_awaited = next != nullptr && running >= max_workers();
+    if (a->is_awaited || a->is_crowded != was_crowded) tell_workers();
 }
 
 // When something is to be done that nobody will wake us for.
@@ -302,10 +357,9 @@ TimestampTz next_plan(TimestampTz now) {
     TimestampTz next = never;
     for (int i = 0; i < database_count; ++i) {
         const Database& database = databases[i];
-        bool const is_waiting = (database.fit == Fit::fits && database.is_listed && !database.is_running) ||
-                                (database.fit == Fit::unknown && database.is_listed && database.oid != probed);
-        // What is due already waits for something else: a wake-up comes with that.
-        if (is_waiting && database.next_at > now) next = std::min(next, database.next_at);
+        if (!is_waiting(database)) continue;
+        TimestampTz const at = std::max(database.next_at, database.due_at);
+        if (at > now) next = std::min(next, at);  // what is due already waits for a worker's end: that wakes us
     }
     if (no_process_until > 0) next = std::min(next, no_process_until);
     return next;
@@ -331,18 +385,26 @@ void check_in() {
     LWLockRelease(a->directory);
 }
 
+// Settings have changed: what nobody waited for may be due now.
+void visit_all() {
+    Area* const a = area();
+    for (int i = 0; i < a->slot_count; ++i) {
+        Slot& slot = a->slots[i];
+        LWLockAcquire(slot.lock, LW_EXCLUSIVE);
+        if (slot.sender_pid == 0) slot.next_due = DT_NOBEGIN;
+        LWLockRelease(slot.lock);
+    }
+}
+
 void turn() {
     TimestampTz const now = GetCurrentTimestamp();
     if (now >= no_process_until) no_process_until = 0;
     if (take_rescan_request()) list_databases();
     take_created();
-    finish_probe(now);
     for (int i = 0; i < database_count; ++i)
         finish_worker(&databases[i], now);
     forget_vanished();
-    for (int i = 0; i < database_count; ++i)
-        start_worker(&databases[i], now);
-    start_next_probe(now);
+    start_workers(now);
 }
 
 void sleep_until(TimestampTz until) {
@@ -406,6 +468,7 @@ void mailer_launcher_main(Datum) {
         if (ConfigReloadPending) {
             ConfigReloadPending = false;
             ProcessConfigFile(PGC_SIGHUP);
+            visit_all();
         }
         turn();
         sleep_until(next_plan(GetCurrentTimestamp()));

@@ -2,6 +2,7 @@
 //
 // LWLocks are right here, not spinlocks: a hint list is scanned (256 lanes, some 50 ns), and a process that dies in
 // between makes the postmaster reset shared memory anyway.
+#include "pg/bridge/limits.hpp"
 #include "pg/server/shared_area.hpp"
 
 #include <cstring>
@@ -19,7 +20,6 @@ namespace mailer::pg {
 
 namespace {
 
-constexpr int least_slots = 64;
 constexpr const char* tranche = "mailer";
 
 Area* the_area = nullptr;
@@ -28,8 +28,7 @@ shmem_startup_hook_type next_shmem_startup = nullptr;
 shmem_request_hook_type next_shmem_request = nullptr;
 #endif
 
-// A worker per database needs a worker process each, so more slots than this would never be used by workers.
-int wanted_slots() noexcept { return std::max(least_slots, max_worker_processes); }
+int wanted_slots() noexcept { return max_databases(); }
 
 Size area_size() noexcept { return offsetof(Area, slots) + static_cast<Size>(wanted_slots()) * sizeof(Slot); }
 
@@ -55,7 +54,6 @@ void initialise(Area* fresh) {
     static bool was_started_as_standby = false;
     was_started_as_standby = was_started_as_standby || access("standby.signal", F_OK) == 0;
     fresh->was_standby = was_started_as_standby;
-    ConditionVariableInit(&fresh->probe_left);
     for (int i = 0; i < fresh->slot_count; ++i) {
         Slot& slot = fresh->slots[i];
         slot.lock = &locks[i + 1].lock;
@@ -82,9 +80,7 @@ void assign(Slot& slot, Oid database) noexcept {
     slot.left_how = Leave::unexpected;
     slot.is_created = slot.is_restart_asked = slot.sweep_all = false;
     slot.stay_away_count = slot.hint_count = 0;
-    // After a restart of the server nobody remembers what was prepared before: let the first sender look.
-    slot.prepared_marks = 1;
-    slot.prepared_done = 0;
+    slot.next_due = DT_NOBEGIN;  // nobody has looked yet
     slot.lease_good_until = 0;
     slot.started_at = slot.beat_at = slot.next_start_at = slot.error_at = 0;
     slot.tick_count = slot.start_count = 0;
@@ -113,6 +109,14 @@ void add_hint(Slot* slot, const Hint& hint) noexcept {
     slot->lanes[slot->hint_count] = hint.lane_id;
     slot->dues[slot->hint_count] = hint.due_at;
     ++slot->hint_count;
+}
+
+// Unlocks. Where nobody sends, the launcher learns that there is something to do.
+void wake_or_ask_for_one(Slot* slot) noexcept {
+    bool const is_there = slot->sender_pid != 0;
+    wake_sender(slot);
+    unlock(slot);
+    if (!is_there) wake_launcher();
 }
 
 }  // namespace
@@ -166,28 +170,24 @@ bool was_standby() noexcept { return the_area != nullptr && the_area->was_standb
 void post_hints(const Hint* hints, int count, bool sweep_all) noexcept {
     Slot* const slot = lock_slot(MyDatabaseId, false);
     if (slot == nullptr) return;  // nobody sends here yet, and who starts sweeps
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
         add_hint(slot, hints[i]);
+        slot->next_due = std::min(slot->next_due, hints[i].due_at);
+    }
     slot->sweep_all |= sweep_all;
-    wake_sender(slot);
-    unlock(slot);
+    if (sweep_all) slot->next_due = DT_NOBEGIN;
+    wake_or_ask_for_one(slot);
 }
 
 void post_changed() noexcept {
     Slot* const slot = lock_slot(MyDatabaseId, false);
     if (slot == nullptr) return;
     pg_atomic_fetch_add_u64(&slot->generation, 1);
-    wake_sender(slot);
-    unlock(slot);
+    slot->next_due = DT_NOBEGIN;
+    wake_or_ask_for_one(slot);
 }
 
-void post_prepared() noexcept {
-    Slot* const slot = lock_slot(MyDatabaseId, false);
-    if (slot == nullptr) return;
-    ++slot->prepared_marks;
-    wake_sender(slot);
-    unlock(slot);
-}
+void post_sweep() noexcept { post_hints(nullptr, 0, true); }
 
 void post_created(Oid database) noexcept {
     Slot* const slot = lock_slot(database, true);
@@ -235,20 +235,21 @@ std::uint64_t generation() noexcept {
     return n;
 }
 
-bool may_have_prepared_mail(std::uint64_t* seen) noexcept {
-    Slot* const slot = lock_slot(MyDatabaseId, false);
-    if (slot == nullptr) return false;
-    *seen = slot->prepared_marks;
-    bool const may = slot->prepared_marks != slot->prepared_done;
-    unlock(slot);
-    return may;
+Crowd look_at_crowd() noexcept {
+    Crowd crowd;
+    if (the_area == nullptr) return crowd;
+    crowd.is_crowded = *static_cast<bool const volatile*>(&the_area->is_crowded);
+    crowd.is_awaited = *static_cast<bool const volatile*>(&the_area->is_awaited);
+    return crowd;
 }
 
-void report_no_prepared(std::uint64_t seen) noexcept {
+void report_next_due(TimestampTz due) noexcept {
     Slot* const slot = lock_slot(MyDatabaseId, false);
     if (slot == nullptr) return;
-    slot->prepared_done = seen;
-    slot->sweep_all = true;  // what the last of them brought
+    slot->next_due = due;
+    for (int i = 0; i < slot->hint_count; ++i)  // what came in since the last turn
+        slot->next_due = std::min(slot->next_due, slot->dues[i]);
+    if (slot->sweep_all) slot->next_due = DT_NOBEGIN;
     unlock(slot);
 }
 
@@ -326,6 +327,11 @@ SenderStatus sender_status() noexcept {
     status.error_at = slot->error_at;
     strlcpy(status.state, slot->state, sizeof status.state);
     strlcpy(status.error, slot->error, sizeof status.error);
+    bool const is_idle = slot->sender_pid == 0 && slot->next_due != DT_NOBEGIN && status.launcher_pid != 0;
+    if (is_idle) {
+        strlcpy(status.state, "nothing is due", sizeof status.state);
+        status.next_start_at = slot->next_due == DT_NOEND ? 0 : slot->next_due;
+    }
     unlock(slot);
     if (status.pid == 0) note_exhaustion(status, exhausted_since);
     return status;

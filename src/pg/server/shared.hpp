@@ -38,6 +38,7 @@ enum class Leave : int {
     gone,         // the extension isn't there any more
     misfit,       // library and extension versions don't fit
     not_elected,  // somebody else is sending
+    idle,         // nothing is due: back when something is, and a process is free
 };
 
 enum class Attach : int { attached, stay_away, occupied, full, not_preloaded };
@@ -63,25 +64,27 @@ bool is_preloaded() noexcept;
 bool was_standby() noexcept;  // this server came up as a standby: what runs now runs after a promotion
 
 // ── For the engine ─────────────────────────────────────────────────────────────────────────────────────────────
-Hints take_hints();                             // what has come in since the last call, for this database; empties it
-std::uint64_t generation() noexcept;            // grows whenever a settings change commits in this database
-void report_state(const char* state) noexcept;  // one line for people: worker_status.state
-void report_tick(TimestampTz now) noexcept;     // the heartbeat: once a tick
+Hints take_hints();  // what has come in since the last call, for this database; empties it
+// More databases have the extension than workers may run: who has nothing to do makes room. `is_awaited`: a database
+// whose mail is due waits for that.
+struct Crowd {
+    bool is_crowded = false;
+    bool is_awaited = false;
+};
+Crowd look_at_crowd() noexcept;
+void report_next_due(TimestampTz due) noexcept;  // before the sender leaves: when the launcher must send the next one
+std::uint64_t generation() noexcept;             // grows whenever a settings change commits in this database
+void report_state(const char* state) noexcept;   // one line for people: worker_status.state
+void report_tick(TimestampTz now) noexcept;      // the heartbeat: once a tick
 void report_error(TimestampTz now, const char* message) noexcept;
 void report_lease(TimestampTz good_until) noexcept;  // mailer.sender_lease, where the sender asks over http
 TimestampTz lease_good_until() noexcept;             // 0: nobody has asked
 SenderStatus sender_status() noexcept;               // of this database
 
-// A prepared transaction that queued mail commits in another session, which can't tell. While this is true the engine
-// looks for prepared transactions of its database every second, sweeps while there are some, and reports what it saw:
-// `seen` as returned before looking.
-bool may_have_prepared_mail(std::uint64_t* seen) noexcept;
-void report_no_prepared(std::uint64_t seen) noexcept;
-
 // ── For wake (at commit) ───────────────────────────────────────────────────────────────────────────────────────
 void post_hints(const Hint* hints, int count, bool sweep_all) noexcept;  // and wakes the sender
 void post_changed() noexcept;
-void post_prepared() noexcept;
+void post_sweep() noexcept;                // COMMIT PREPARED: nobody knows what it brought
 void post_created(Oid database) noexcept;  // the extension is there now: the launcher starts a worker
 
 // ── Senders ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -92,7 +95,7 @@ bool must_stay_away() noexcept;                                // somebody asked
 // ── DDL ────────────────────────────────────────────────────────────────────────────────────────────────────────
 void ask_to_stay_away(Oid database) noexcept;  // once for each end_stay_away(); tells the worker to leave
 void end_stay_away(Oid database) noexcept;
-bool wait_until_away(Oid database, int timeout_ms);  // true: no worker and no probe is there any more. May ereport.
+bool wait_until_away(Oid database, int timeout_ms);  // true: no worker is there any more. May ereport.
 void ask_to_restart(Oid database) noexcept;          // leave and come back: its settings changed
 void ask_to_rescan() noexcept;                       // the list of databases changed
 

@@ -1,5 +1,5 @@
 // The layout of the shared memory behind shared.hpp. For shared.cpp, shared_senders.cpp, the launcher
-// and its probe alone.
+// alone.
 //
 // Locks: area()->directory guards which slot belongs to which database and the launcher's fields; each slot has a lock
 // of its own for the rest. Whoever takes both takes the directory first.
@@ -34,8 +34,7 @@ struct Slot {
     int hint_count;
     std::int64_t lanes[hint_capacity];
     TimestampTz dues[hint_capacity];
-    std::uint64_t prepared_marks;  // transactions prepared with mail in them
-    std::uint64_t prepared_done;   // as of this many, none is left
+    TimestampTz next_due;  // when the next worker is needed: commits lower it, a worker that leaves sets it
     pg_atomic_uint64 generation;
 
     TimestampTz lease_good_until;
@@ -53,14 +52,9 @@ struct Area {
     pid_t launcher_pid;
     Latch* launcher_latch;
     bool is_rescan_asked;
+    bool is_crowded;              // there are more databases with the extension than workers may run …
+    bool is_awaited;              // … and one of them waits, with mail that is due, for a worker to leave
     TimestampTz exhausted_since;  // no background process could be had; 0: there was one at the last try
-
-    // The one probe at a time: the launcher names the database, the probe answers.
-    Oid probe_database;
-    pid_t probe_pid;
-    Fit probe_fit;
-    char probe_version[64];
-    ConditionVariable probe_left;
 
     Slot slots[1];  // slot_count of them
 };

@@ -68,6 +68,7 @@ void detach_sender(Leave how) noexcept {
     if (slot->sender_pid == MyProcPid) {
         if (how == Leave::unexpected && slot->stay_away_count > 0) how = Leave::asked;
         if (slot->sender_kind == SenderKind::worker) slot->left_how = how;
+        if (how != Leave::idle) slot->next_due = DT_NOBEGIN;
         slot->sender_pid = 0;
         slot->sender_kind = SenderKind::none;
         slot->sender_latch = nullptr;
@@ -133,10 +134,6 @@ ConditionVariable* who_is_there(Oid database) noexcept {
         unlock(slot);
     }
     if (left == nullptr) left = preparers_there(database);
-    if (left != nullptr) return left;
-    LWLockAcquire(area()->directory, LW_SHARED);
-    if (area()->probe_database == database && area()->probe_pid != 0) left = &area()->probe_left;
-    LWLockRelease(area()->directory);
     return left;
 }
 

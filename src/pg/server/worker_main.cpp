@@ -68,14 +68,14 @@ void check_extension() {
     }
 }
 
-enum class Served { left, lost_election };
+enum class Served { left, lost_election, idle };
 
 Served serve() {
     if (!sender_lock) sender_lock = SenderLock::try_take();
     if (!sender_lock) return Served::lost_election;
     EngineContext context(EngineContext::Host::worker);
     (void)run_engine(context);
-    return Served::left;
+    return context.is_idle() ? Served::idle : Served::left;
 }
 
 // Whether the engine returned by itself. An error is logged and everything that it left open is cleaned up.
@@ -132,6 +132,7 @@ void pause_after_error(int pause_ms) {
         if (is_worker_leaving()) leave_as_asked();
         if (run_once(&served)) {
             if (served == Served::lost_election) leave(Leave::not_elected);
+            if (served == Served::idle) leave(Leave::idle);
             if (is_worker_leaving()) leave_as_asked();
             // Not asked and yet back: treat it as an error that had nothing to say.
         }
@@ -163,6 +164,7 @@ void mailer_worker_main(Datum argument) {
     CHECK_FOR_INTERRUPTS();
     if (is_worker_leaving()) leave_as_asked();
     check_extension();
+    post_created(database);  // the launcher may visit the next one
     ereport(DEBUG1, (errmsg_internal("mailer worker sends for database %u", database)));
     run_until_asked();
 }
