@@ -26,6 +26,7 @@ CREATE TABLE mailbox (
     idle_seconds    integer NOT NULL DEFAULT 25,
     timezone        text NOT NULL,
     is_default      boolean NOT NULL,
+    is_shared       boolean NOT NULL DEFAULT true,
     paused_at       timestamptz,
     pause_reason    text,
     created_at      timestamptz NOT NULL DEFAULT now(),
@@ -81,6 +82,7 @@ COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of t
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n being the earlier days since then on which it sent something';
 COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
 COMMENT ON COLUMN mailbox.auth IS 'What the secret is: a password, or an OAuth2 token (xoauth2)';
+COMMENT ON COLUMN mailbox.is_shared IS 'False: only operators and tenants of grant_mailbox() send from it';
 COMMENT ON COLUMN mailbox.files_by IS 'Principal that named files of the server: they are read while its role may read such files';
 COMMENT ON COLUMN mailbox.login_mechanism IS 'auto, plain, login, cram-md5, xoauth2, oauthbearer or external; auto takes what fits the secret and the server';
 COMMENT ON COLUMN mailbox.client_cert_file IS 'File on the server (PEM) with the certificate that the mailbox shows to the mail server; its key is there too, or in client_key_file';
@@ -138,10 +140,12 @@ CREATE TABLE template (
     updated_at timestamptz NOT NULL DEFAULT now(),
     updated_by text NOT NULL,
     is_strict  boolean NOT NULL DEFAULT false,
+    is_shared  boolean NOT NULL DEFAULT true,
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200)
 );
 COMMENT ON COLUMN template.is_strict IS 'A mail of it fails (render_error) when a variable that it names is missing';
 COMMENT ON TABLE template IS 'Mustache templates by name; rendered when a mail is sent';
+COMMENT ON COLUMN template.is_shared IS 'False: only operators and tenants of grant_template() use it, also inside other templates';
 
 CREATE TABLE template_attachment (
     template     text NOT NULL,

@@ -115,12 +115,14 @@ CREATE TABLE suppression (
     expires_at  timestamptz,
     created_at  timestamptz NOT NULL DEFAULT now(),
     created_by  text NOT NULL,
-    PRIMARY KEY (address_key, scope),
+    tenant_id   bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (address_key, scope, tenant_id),
     CONSTRAINT "expires_at is a time from 1970 to 9999" CHECK (expires_at >= '1970-01-01 00:00:00+00' AND expires_at < '10000-01-01 00:00:00+00'),
     CONSTRAINT "scope is all, bulk, campaigns, list:NAME, category:NAME or campaign:ID"
         CHECK (scope ~ '^(all|bulk|campaigns|list:.+|category:.+|campaign:[0-9]+)$')
 );
 COMMENT ON TABLE suppression IS 'Addresses that get no mail, or none of a scope; checked when a mail is about to go';
+COMMENT ON COLUMN suppression.tenant_id IS 'Whose mail it stops: that of the tenant whose mail was refused, bounced or unsubscribed; 0 is everybody''s, which only operators say';
 
 CREATE TABLE signing_key (
     is_only_row boolean PRIMARY KEY DEFAULT true,

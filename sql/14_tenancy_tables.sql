@@ -36,8 +36,24 @@ COMMENT ON COLUMN principal.name IS 'The role''s name, kept up to date; arm() fi
 COMMENT ON COLUMN principal.tenant_id IS 'Of a role that was ever granted grant_sender(): whose mail it queues while is_sender';
 COMMENT ON COLUMN principal.is_current IS 'False: the role has another row, which new mail names (both came together in arm())';
 
+CREATE TABLE mailbox_grant (
+    tenant_id  bigint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    PRIMARY KEY (mailbox_id, tenant_id)
+);
+COMMENT ON TABLE mailbox_grant IS 'Which tenants may send from a mailbox that isn''t shared';
+
+CREATE TABLE template_grant (
+    tenant_id bigint NOT NULL,
+    template  text NOT NULL,
+    PRIMARY KEY (template, tenant_id)
+);
+COMMENT ON TABLE template_grant IS 'Which tenants may use a template that isn''t shared';
+
 DO $$
 BEGIN
+    PERFORM pg_catalog.pg_extension_config_dump('mailer.mailbox_grant', '');
+    PERFORM pg_catalog.pg_extension_config_dump('mailer.template_grant', '');
     PERFORM pg_catalog.pg_extension_config_dump('mailer.tenant', 'WHERE id <> 1');  -- the script makes it
     PERFORM pg_catalog.pg_extension_config_dump('mailer.tenant_id_seq', '');
     PERFORM pg_catalog.pg_extension_config_dump('mailer.principal', '');

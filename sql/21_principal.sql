@@ -26,11 +26,13 @@ CREATE FUNCTION _sees_all() RETURNS boolean LANGUAGE c STABLE AS 'MODULE_PATHNAM
 COMMENT ON FUNCTION _sees_all() IS 'Whether it sees the mail of all tenants: operators and viewers';
 CREATE FUNCTION _own_tenant() RETURNS bigint LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_own_tenant';
 COMMENT ON FUNCTION _own_tenant() IS 'The tenant that it acts for; NULL when it acts for none';
+CREATE FUNCTION _sees(tenant_id bigint, principal_id bigint) RETURNS boolean LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mailer_sees';
+COMMENT ON FUNCTION _sees(bigint, bigint) IS 'Whether it sees what is this tenant''s and was queued by this principal: its tenant''s, and what it queued itself';
 CREATE FUNCTION _principals_changed() RETURNS void LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mailer_principals_changed';
 COMMENT ON FUNCTION _principals_changed() IS 'At commit every session asks the tables again what roles may do';
 
 REVOKE ALL ON FUNCTION _door(), _door_validator(oid), _caller(), _caller_name(), _principal(), _tenant(), _is_operator(), _sees_all(),
-    _own_tenant(), _principals_changed() FROM PUBLIC;
+    _own_tenant(), _sees(bigint, bigint), _principals_changed() FROM PUBLIC;
 
 -- Principals of this cluster whose role is there.
 CREATE FUNCTION _bound_principals() RETURNS SETOF mailer.principal

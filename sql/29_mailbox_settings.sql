@@ -90,7 +90,7 @@ AS $$
         'from_address', 'from_name', 'allowed_from', 'signature_text', 'signature_html',
         'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap',
         'max_connections', 'max_per_connection', 'idle_seconds', 'max_recipients',
-        'timezone', 'is_default', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls', 'imap_folders',
+        'timezone', 'is_default', 'is_shared', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls', 'imap_folders',
         'shield', 'return_path', 'dsn']
 $$;
 COMMENT ON FUNCTION _mailbox_settings() IS 'Columns of table mailbox that mailbox_alter() changes';
@@ -246,6 +246,7 @@ BEGIN
     END;
 
     box.name := btrim(box.name);
+    PERFORM mailer._check_name(box.name, 'a mailbox''s name');
     IF settings ? 'host' THEN
         box.host := mailer._host_name(box.host, 'host');
     END IF;

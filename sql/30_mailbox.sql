@@ -5,6 +5,18 @@
 -- when the transaction commits. The password goes into a table that nothing but the engine reads; it is in no
 -- event, no view and no dump. What a setting may be is in 29_mailbox_settings.sql.
 
+-- Names go into tokens, log lines and terminals.
+CREATE FUNCTION _check_name(name text, what text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF name ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s must not contain control characters', what);
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_name(text, text) IS 'Error 22023 when a name contains control characters';
+
 CREATE FUNCTION _mailbox_id(name text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -71,6 +83,7 @@ BEGIN
     END IF;
     box.auth := 'password';
     box.login_mechanism := 'auto';
+    box.is_shared := true;
     box.max_per_connection := 100;
     box.idle_seconds := 25;
     box := mailer._mailbox_with(box, jsonb_build_object(
@@ -196,7 +209,8 @@ Another host or port, a weaker tls, or an imap_host of another domain drops pass
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
-max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, provider, secret_expires_at
+max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, is_shared (true; false: only operators and
+tenants of mailer.grant_mailbox() send from it), provider, secret_expires_at
 (of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders,
 shield (the share of refused and bounced mails at which it stops until it is resumed), return_path (the envelope sender; {token} in it names the mail),
 dsn (failure; failure,delay; never: which reports the server is asked for where it offers them; null: none is asked for).

@@ -15,7 +15,8 @@ $$;
 COMMENT ON FUNCTION _template_attachment_facts(text) IS 'What goes along with a template now, as template_history keeps it';
 
 CREATE FUNCTION template_set(name text, subject text, body_text text DEFAULT NULL, body_html text DEFAULT NULL,
-    attachments mailer.attachment[] DEFAULT '{}', is_strict boolean DEFAULT false) RETURNS void
+    attachments mailer.attachment[] DEFAULT '{}', is_strict boolean DEFAULT false, is_shared boolean DEFAULT true)
+    RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -27,6 +28,7 @@ BEGIN
     IF num_nulls(template_set.name, template_set.subject) > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a template needs a name and a subject';
     END IF;
+    PERFORM mailer._check_name(template_set.name, 'a template''s name');
     IF num_nonnulls(template_set.body_text, template_set.body_html) = 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'null_value_not_allowed',
@@ -42,12 +44,13 @@ BEGIN
     SELECT t.name, t.subject, t.body_text, t.body_html, t.is_strict, mailer._template_attachment_facts(t.name), clock_timestamp()
     FROM mailer.template t WHERE t.name = template_set.name;
     was_there := FOUND;
-    INSERT INTO mailer.template (name, subject, body_text, body_html, updated_at, updated_by, is_strict)
+    INSERT INTO mailer.template (name, subject, body_text, body_html, updated_at, updated_by, is_strict, is_shared)
     VALUES (template_set.name, template_set.subject, template_set.body_text, template_set.body_html, mailer._now(), mailer._caller_name(),
-        COALESCE(template_set.is_strict, false))
+        COALESCE(template_set.is_strict, false), COALESCE(template_set.is_shared, true))
     ON CONFLICT (name) DO UPDATE
     SET subject = excluded.subject, body_text = excluded.body_text, body_html = excluded.body_html,
-        updated_at = excluded.updated_at, updated_by = excluded.updated_by, is_strict = excluded.is_strict;
+        updated_at = excluded.updated_at, updated_by = excluded.updated_by, is_strict = excluded.is_strict,
+        is_shared = excluded.is_shared;
     DELETE FROM mailer.template_attachment a WHERE a.template = template_set.name;
     INSERT INTO mailer.template_attachment (template, n, filename, content_type, content_id, is_alternative, content)
     SELECT template_set.name, a.n, COALESCE(a.filename, ''), a.content_type, a.content_id, COALESCE(a.is_alternative, false), a.content
@@ -56,11 +59,12 @@ BEGIN
     PERFORM mailer._changed();
 END;
 $$;
-COMMENT ON FUNCTION template_set(text, text, text, text, mailer.attachment[], boolean) IS
+COMMENT ON FUNCTION template_set(text, text, text, text, mailer.attachment[], boolean, boolean) IS
 'Stores a Mustache template, or replaces it: also for mails that wait. subject and body_text are rendered as plain text, body_html with
 everything escaped but {{{raw}}}. {{> other}} takes in another stored template. Try it with mailer.template_preview().
 attachments go along with every mail of it: a logo that body_html shows by its content_id, say. With is_strict a mail in which a variable is
 missing fails (render_error) and isn''t sent with a blank in its place.
+is_shared: false keeps it to operators and the tenants of mailer.grant_template(), also where another template takes it in.
 Errors: 22004 a name, subject or body is missing, 42601 the template doesn''t parse (the message says why).';
 
 REVOKE ALL ON FUNCTION _check_attachments(mailer.attachment[]), _template_attachment_facts(text) FROM PUBLIC;

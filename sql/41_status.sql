@@ -92,11 +92,18 @@ COMMENT ON FUNCTION _sending("char", bigint) IS 'How many messages of the databa
 -- ── One message, the database ──────────────────────────────────────────────────────────────────────────────────────
 
 CREATE FUNCTION status(message_id bigint) RETURNS SETOF mailer.message_status
-LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql STABLE ROWS 1 SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT s.* FROM mailer.message_status s WHERE s.message_id = status.message_id
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT s.* FROM mailer.message_status s
+    WHERE s.message_id = status.message_id
+      AND (SELECT mailer._sees(m.tenant_id, m.principal_id) FROM mailer.message m WHERE m.message_id = status.message_id);
+END;
 $$;
-COMMENT ON FUNCTION status(bigint) IS 'Where this message stands: its row of message_status; no row when there is no such message';
+COMMENT ON FUNCTION status(bigint) IS
+'Where this message stands: its row of message_status. No row when there is no such message, or it is another tenant''s';
 
 CREATE FUNCTION sent_to(address text, max_rows integer DEFAULT 100) RETURNS SETOF mailer.message_status
 LANGUAGE plpgsql STABLE ROWS 100 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -182,20 +189,30 @@ COMMENT ON COLUMN batch.summary IS 'sent 6 of 8, 1 bounced';
 COMMENT ON COLUMN batch.gap IS 'Least time between two of its mails';
 
 CREATE FUNCTION batch_status(batch_id bigint) RETURNS SETOF mailer.batch
-LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql STABLE ROWS 1 SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT b.* FROM mailer._batch_rows(batch_status.batch_id) b WHERE batch_status.batch_id IS NOT NULL
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT b.* FROM mailer.batch_entry e CROSS JOIN LATERAL mailer._batch_rows(e.batch_id) b
+    WHERE e.batch_id = batch_status.batch_id AND mailer._sees(e.tenant_id, e.principal_id);
+END;
 $$;
-COMMENT ON FUNCTION batch_status(bigint) IS 'Counts and summary (sent 6 of 8) of a batch; no row when there is no such batch';
+COMMENT ON FUNCTION batch_status(bigint) IS 'Counts and summary (sent 6 of 8) of a batch; no row when there is no such batch, or it is another tenant''s';
 
 CREATE FUNCTION batch_status(label text) RETURNS SETOF mailer.batch
-LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql STABLE ROWS 1 SET search_path = pg_catalog, mailer, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT b.*
-    FROM (SELECT e.batch_id FROM mailer.batch_entry e WHERE e.label = batch_status.label ORDER BY e.batch_id DESC LIMIT 1) e
-    CROSS JOIN LATERAL mailer._batch_rows(e.batch_id) b
+    FROM (SELECT e.batch_id FROM mailer.batch_entry e
+          WHERE e.label = batch_status.label AND mailer._sees(e.tenant_id, e.principal_id) ORDER BY e.batch_id DESC LIMIT 1) e
+    CROSS JOIN LATERAL mailer._batch_rows(e.batch_id) b;
+END;
 $$;
-COMMENT ON FUNCTION batch_status(text) IS 'The same of the newest batch with this label; view batch has all of them';
+COMMENT ON FUNCTION batch_status(text) IS 'The same of the newest batch with this label; view batch has all of them. Each tenant has labels of its own';
 
 -- ── Campaigns ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,10 +8,10 @@ DECLARE
     key text := mailer._address_key(_suppress_address.address);
 BEGIN
     -- What a person said stays; what the engine said follows what it learns.
-    INSERT INTO mailer.suppression AS s (address_key, scope, address, reason, expires_at, created_at, created_by)
+    INSERT INTO mailer.suppression AS s (address_key, scope, address, reason, expires_at, created_at, created_by, tenant_id)
     VALUES (key, _suppress_address.scope, _suppress_address.address, _suppress_address.reason, _suppress_address.expires_at,
-        mailer._now(), 'mailer')
-    ON CONFLICT (address_key, scope) DO UPDATE SET expires_at = excluded.expires_at, reason = excluded.reason
+        mailer._now(), 'mailer', COALESCE((SELECT m.tenant_id FROM mailer.message m WHERE m.message_id = _suppress_address.message_id), 1))
+    ON CONFLICT (address_key, scope, tenant_id) DO UPDATE SET expires_at = excluded.expires_at, reason = excluded.reason
     WHERE s.created_by = 'mailer' AND s.expires_at IS NOT NULL AND s.expires_at IS DISTINCT FROM excluded.expires_at;
     IF NOT FOUND THEN
         RETURN false;

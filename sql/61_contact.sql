@@ -13,6 +13,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'user_id must have 1 to 200 characters',
             HINT = 'Pass the key by which the application knows the user.';
     END IF;
+    PERFORM mailer._check_name(user_id, 'user_id');
 END;
 $$;
 COMMENT ON FUNCTION _check_user(text) IS 'Error 22004 or 22023 unless it can be a user''s id';
@@ -152,6 +153,7 @@ BEGIN
     ELSIF length(name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a category''s name must have 1 to 200 characters';
     END IF;
+    PERFORM mailer._check_name(name, 'a category''s name');
 END;
 $$;
 COMMENT ON FUNCTION _check_category(text) IS 'Error 22004 or 22023 unless it can be a category''s name';

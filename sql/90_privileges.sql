@@ -1,40 +1,43 @@
--- Who may call what. Nothing is granted to PUBLIC; three kinds of role get what they need, function by function.
+-- Who may call what. Nothing is granted to PUBLIC; four kinds of role get what they need, function by function.
 --
---   sender    queues mail, leads of campaigns included, and asks about it by id; sees no other mail, no settings, no views.
+--   sender    queues mail, leads of campaigns included, and sees what is its tenant's; no other mail, no settings.
 --   viewer    sees everything but passwords and content that isn't sent; changes nothing.
 --   operator  both, and every setting, campaign and switch.
+--   gateway   what public URLs do: unsubscribe, and hand in what others report.
 -- Arming a copy, and granting, stay with the extension's owner, who can do what an operator can besides.
 --
 -- _privilege is the whole table, by name; a test holds it to the functions there are. Roles are cluster-wide, so the extension
--- makes none: grant to yours. DROP OWNED BY role, or REVOKE, takes it back.
+-- makes none: grant to yours. revoke(role) takes it back (89_tenancy.sql).
 
 CREATE FUNCTION _privilege() RETURNS TABLE (level text, names text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
-        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set']),
+        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
+        'retry', 'suppress', 'unsuppress', 'suppression_list', '_sees_all', '_own_tenant']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'lead_status', 'campaign_step_status', 'campaign_day_numbers', 'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
-        'feedback_log', '_shield_text', '_bounce_rate',
+        'feedback_log', 'suppression_list', '_shield_text', '_bounce_rate',
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
-        '_now', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        '_now', '_sees_all', '_own_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
-        'template_set', 'retry', 'resolve', 'resolve_held', 'message_source', 'category_set', 'suppress', 'unsuppress',
+        'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
         'ingest', 'ingest_webhook', 'webhook_set_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'listen',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
         'purge', 'mailbox_delete', 'template_delete', 'campaign_delete', 'category_delete', 'forget', '_purge_ledger', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
-    ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer'])
+    ('gateway', ARRAY['unsubscribe', 'ingest', 'ingest_webhook', 'oauth_code']),
+    ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer', 'grant_gateway', 'grant_mailbox', 'grant_template', 'revoke'])
 $$;
 COMMENT ON FUNCTION _privilege() IS 'Which functions, procedures and views each kind of role may use, by name';
 

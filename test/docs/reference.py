@@ -49,7 +49,7 @@ settings = rows("""
            concat_ws(' ', s.short_desc, s.extra_desc) AS words
     FROM pg_settings s WHERE s.name LIKE 'mailer.%' ORDER BY s.name""")
 
-who = {"sender": "senders", "viewer": "viewers", "operator": "operators", "owner": "the extension's owner"}
+who = {"sender": "senders", "gateway": "gateways", "viewer": "viewers", "operator": "operators", "owner": "the extension's owner"}
 
 
 def for_whom(levels):
@@ -58,7 +58,7 @@ def for_whom(levels):
     names = levels.split(",")
     if "owner" in names:
         return "For the extension's owner."
-    names = [who[n] for n in ("sender", "viewer", "operator") if n in names or n == "operator"]
+    names = [who[n] for n in ("sender", "gateway", "viewer", "operator") if n in names or n == "operator"]
     return "For " + ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] + "."
 
 

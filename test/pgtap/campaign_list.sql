@@ -24,10 +24,10 @@ SELECT is(pg_temp.scope_of(:bob), 'campaigns', 'without one it is that of all ca
 SELECT is((SELECT count(*) FROM regexp_matches(pg_temp.source(:ada7), 'example.com/u/', 'g')), 3::bigint, 'it is in the header, the text and the HTML');
 SELECT unalike(pg_temp.source(:plain), '%example.com/u/%', 'a mail without a scope has none');
 
-SELECT mailer.unsubscribe(mailer._unsubscribe_token('ada@example.com', 'list:news')) \g /dev/null
+SELECT mailer.unsubscribe(mailer._unsubscribe_token(1, 'ada@example.com', 'list:news')) \g /dev/null
 SELECT ok(NOT pg_temp.may_go(:ada7) AND NOT pg_temp.may_go(:ada9), 'who leaves a list gets nothing of it, also from the next campaign');
 SELECT ok(pg_temp.may_go(:ada_sale) AND pg_temp.may_go(:bob9), 'other campaigns and other readers go on');
-SELECT mailer.unsubscribe(mailer._unsubscribe_token('bob@example.com', 'campaigns')) \g /dev/null
+SELECT mailer.unsubscribe(mailer._unsubscribe_token(1, 'bob@example.com', 'campaigns')) \g /dev/null
 SELECT ok(NOT pg_temp.may_go(:bob) AND NOT pg_temp.may_go(:bob2) AND NOT pg_temp.may_go(:bob9), 'who leaves campaigns gets none');
 SELECT ok(pg_temp.may_go(:plain), 'but other mail');
 SELECT lives_ok($$SELECT mailer.suppress('cy@example.com', scope => s) FROM unnest('{all,bulk,campaigns,list:news,category:likes,campaign:7}'::text[]) s$$, 'all of these are scopes');

@@ -96,8 +96,8 @@ SELECT mailer.campaign_add_many(:autumn, '{d@example.com,e@example.com,broken}')
 SELECT mailer.campaign_start(:autumn) \g /dev/null
 -- Both are refused, as the engine writes it: the addresses are suppressed for it, and another one for a reason of its own.
 SELECT mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q JOIN mailer.message m USING (message_id) WHERE m.campaign_id = :autumn), 'rejected') \g /dev/null
-INSERT INTO mailer.suppression (address_key, scope, address, reason, created_at, created_by)
-VALUES ('d@example.com', 'all', 'd@example.com', 'hard_bounce', now(), 'mailer'), ('e@example.com', 'all', 'e@example.com', 'asked us to', now(), 'tester');
+INSERT INTO mailer.suppression (address_key, scope, address, reason, created_at, created_by, tenant_id)
+VALUES ('d@example.com', 'all', 'd@example.com', 'hard_bounce', now(), 'mailer', 1), ('e@example.com', 'all', 'e@example.com', 'asked us to', now(), 'tester', 1);
 SELECT is(mailer.campaign_retry_failed(:autumn), 2::bigint, 'failed ones are tried again, but for the bad address');
 SELECT is((SELECT array_agg(s.address_key ORDER BY s.address_key) FROM mailer.suppression s), '{e@example.com}',
     'what their refusal had suppressed is lifted, and nothing else');

@@ -16,10 +16,10 @@ FROM (VALUES
 SELECT is((SELECT length(key) FROM mailer.signing_key), 32, 'the key has 256 bits');
 
 -- Tokens.
-SELECT mailer._unsubscribe_token('owner@example.com', 'category:likes') AS token \gset
+SELECT mailer._unsubscribe_token(1, 'owner@example.com', 'category:likes') AS token \gset
 SELECT matches(:'token'::text, '^[A-Za-z0-9_.-]+$', 'a token stands in a URL as it is');
 SELECT results_eq(format('SELECT scope, address_key FROM mailer._read_token(%L)', :'token'), $$VALUES ('category:likes', 'owner@example.com')$$, 'it names scope and address');
-SELECT results_eq(format('SELECT address_key FROM mailer._read_token(mailer._unsubscribe_token(%L, %L))', 'grażyna@example.com', 'category:żółw'), $$VALUES ('grażyna@example.com')$$, 'in any script');
+SELECT results_eq(format('SELECT address_key FROM mailer._read_token(mailer._unsubscribe_token(1, %L, %L))', 'grażyna@example.com', 'category:żółw'), $$VALUES ('grażyna@example.com')$$, 'in any script');
 SELECT throws_ok(format('SELECT mailer.unsubscribe(%L)', bad), '22023', 'the unsubscribe token is not valid', what)
 FROM (VALUES ('', 'an empty token is refused'), ('x', 'so is nonsense'), (left(:'token', -1), 'one that was cut'), (:'token' || 'A', 'one that was lengthened'),
     (overlay(:'token' PLACING 'B' FROM 3 FOR 1), 'one for another scope'), (left(:'token', -1) || CASE right(:'token', 1) WHEN 'A' THEN 'B' ELSE 'A' END, 'one with another signature'),
@@ -27,11 +27,11 @@ FROM (VALUES ('', 'an empty token is refused'), ('x', 'so is nonsense'), (left(:
 SELECT throws_ok('SELECT mailer.unsubscribe(NULL)', '22023', NULL, 'none at all is refused');
 UPDATE mailer.signing_key SET key = sha256('another database');
 SELECT throws_ok(format('SELECT mailer.unsubscribe(%L)', :'token'), '22023', NULL, 'another database''s token is refused');
-SELECT mailer._unsubscribe_token('owner@example.com', 'category:likes') AS token \gset
+SELECT mailer._unsubscribe_token(1, 'owner@example.com', 'category:likes') AS token \gset
 
 -- A category.
 SELECT mailer.notify('owner', 'likes', 'liked', '{"post": "P"}', 'ada', 'post 1') \g /dev/null
-SELECT is(mailer.unsubscribe(:'token'), 'category:likes', 'unsubscribe() gives the scope');
+SELECT results_eq(format('SELECT scope, address FROM mailer.unsubscribe(%L)', :'token'), $$VALUES ('category:likes', 'owner@example.com')$$, 'unsubscribe() gives the scope and the address');
 SELECT results_eq($$SELECT scope, reason, expires_at FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, $$VALUES ('category:likes', 'unsubscribed', NULL::timestamptz)$$, 'the scope is suppressed for good');
 SELECT results_eq($$SELECT email_enabled, in_app_enabled FROM mailer.preference WHERE user_id = 'owner' AND category = 'likes'$$, $$VALUES (false, true)$$, 'the preference shows it');
 SELECT ok(NOT pg_temp.goes(pg_temp.newest()), 'what waits doesn''t go');
@@ -50,7 +50,7 @@ SELECT is_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@ex
 
 -- What it never stops.
 SELECT mailer.category_set('security', is_required => true) \g /dev/null
-SELECT mailer.unsubscribe(mailer._unsubscribe_token('owner@example.com', 'category:security')) \g /dev/null
+SELECT mailer.unsubscribe(mailer._unsubscribe_token(1, 'owner@example.com', 'category:security')) \g /dev/null
 SELECT is_empty($$SELECT * FROM mailer.preference WHERE category = 'security'$$, 'a required category isn''t switched off');
 SELECT mailer.notify('owner', 'security', 'liked') \g /dev/null
 SELECT is((SELECT category FROM mailer.message WHERE message_id = pg_temp.newest()), NULL, 'and its mails are of no scope that could stop them');
@@ -58,20 +58,20 @@ SELECT is((SELECT category FROM mailer.message WHERE message_id = pg_temp.newest
 -- A campaign.
 SELECT mailer.campaign_create('spring', 'liked') AS spring \gset
 SELECT mailer.campaign_add(:spring, 'lead@example.com') \g /dev/null
-SELECT is(mailer.unsubscribe(mailer._unsubscribe_token('lead@example.com', format('campaign:%s', :spring))), format('campaign:%s', :spring), 'a campaign is a scope, too');
+SELECT is((mailer.unsubscribe(mailer._unsubscribe_token(1, 'lead@example.com', format('campaign:%s', :spring)))).scope, format('campaign:%s', :spring), 'a campaign is a scope, too');
 SELECT results_eq($$SELECT scope FROM mailer.suppression WHERE address_key = 'lead@example.com'$$, format($$VALUES ('campaign:%s')$$, :spring), 'of its own');
 
 -- In the mail.
-SELECT is(mailer._unsubscribe_url('a@example.com', 'campaign:1'), NULL, 'without mailer.unsubscribe_url there is no link');
+SELECT is(mailer._unsubscribe_url(1, 'a@example.com', 'campaign:1'), NULL, 'without mailer.unsubscribe_url there is no link');
 SELECT ok(convert_from(mailer.message_source(pg_temp.newest()), 'UTF8') !~ 'List-Unsubscribe', 'nor a header');
 SET LOCAL mailer.unsubscribe_url = 'https://example.com/u/{token}?from=mail';
-SELECT is(mailer._unsubscribe_url('a@example.com', 'campaign:1'), format('https://example.com/u/%s?from=mail', mailer._unsubscribe_token('a@example.com', 'campaign:1')), 'the token takes its place in the URL');
+SELECT is(mailer._unsubscribe_url(1, 'a@example.com', 'campaign:1'), format('https://example.com/u/%s?from=mail', mailer._unsubscribe_token(1, 'a@example.com', 'campaign:1')), 'the token takes its place in the URL');
 SELECT mailer.notify('owner', 'comments', 'commented') \g /dev/null
 SELECT regexp_replace(convert_from(mailer.message_source(pg_temp.newest()), 'UTF8'), E'\r\n[ \t]+', ' ', 'g') AS source \gset
 SELECT matches(:'source'::text, 'List-Unsubscribe: ?<https://example\.com/u/[A-Za-z0-9_.-]+\?from=mail>', 'a category''s mail has List-Unsubscribe (RFC 2369)');
 SELECT matches(:'source'::text, 'List-Unsubscribe-Post: List-Unsubscribe=One-Click', 'and one-click (RFC 8058)');
 SELECT matches(:'source'::text, 'Auto-Submitted: auto-generated', 'and Auto-Submitted (RFC 3834)');
-SELECT is(mailer.unsubscribe(substring(:'source' FROM 'example\.com/u/([A-Za-z0-9_.-]+)')), 'category:comments', 'its token works');
+SELECT is((mailer.unsubscribe(substring(:'source' FROM 'example\.com/u/([A-Za-z0-9_.-]+)'))).scope, 'category:comments', 'its token works');
 SELECT matches(convert_from(mailer.message_source(message_id), 'UTF8'), 'List-Unsubscribe:', 'a campaign''s mail has it, too') FROM mailer.message WHERE campaign_id = :spring;
 SELECT mailer.notify('owner', 'security', 'liked') \g /dev/null
 SELECT ok(convert_from(mailer.message_source(pg_temp.newest()), 'UTF8') !~ 'List-Unsubscribe', 'a required one has none');

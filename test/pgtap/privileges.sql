@@ -1,4 +1,4 @@
--- The three kinds of role: what each may do, and may not.
+-- The kinds of role: what each may do, and may not.
 BEGIN;
 SELECT no_plan();
 \ir fixture.psql
@@ -6,21 +6,23 @@ SELECT no_plan();
 CREATE ROLE tap_sender;
 CREATE ROLE tap_viewer;
 CREATE ROLE tap_operator;
+CREATE ROLE tap_gateway;
 CREATE ROLE tap_stranger;
 SELECT mailer.grant_sender('tap_sender') \g /dev/null
 SELECT mailer.grant_viewer('tap_viewer') \g /dev/null
 SELECT mailer.grant_operator('tap_operator') \g /dev/null
+SELECT mailer.grant_gateway('tap_gateway') \g /dev/null
 SELECT throws_ok($$SELECT mailer.grant_viewer('tap_nobody')$$, '42704', NULL, 'a role must exist');
 
 -- What a role may call is exactly what the table says.
 SELECT set_eq(format($$SELECT p.proname::text FROM pg_proc p WHERE p.pronamespace = 'mailer'::regnamespace AND has_function_privilege(%L, p.oid, 'EXECUTE')$$, r.role),
     format($$SELECT p.proname::text FROM pg_proc p JOIN mailer._privilege() g ON p.proname = ANY (g.names) WHERE p.pronamespace = 'mailer'::regnamespace AND g.level = ANY (%L)
-             UNION SELECT 'status' WHERE %L <> 'tap_stranger'$$, r.levels, r.role), r.role || ' calls what it may, and nothing else')
-FROM (VALUES ('tap_sender', '{sender}'), ('tap_viewer', '{viewer}'), ('tap_operator', '{sender,viewer,operator}'), ('tap_stranger', '{}')) r(role, levels);
+             UNION SELECT 'status' WHERE %L NOT IN ('tap_stranger', 'tap_gateway')$$, r.levels, r.role), r.role || ' calls what it may, and nothing else')
+FROM (VALUES ('tap_sender', '{sender}'), ('tap_viewer', '{viewer}'), ('tap_operator', '{sender,viewer,operator}'), ('tap_gateway', '{gateway}'), ('tap_stranger', '{}')) r(role, levels);
 SELECT set_eq(format($$SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege(%L, c.oid, 'SELECT')$$, r.role),
     format($$SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind = 'v' AND %s$$, r.sees), r.role || ' reads the views it may, and no table')
-FROM (VALUES ('tap_sender', 'false'), ('tap_viewer', 'true'), ('tap_operator', 'true'), ('tap_stranger', 'false')) r(role, sees);
-SELECT is_empty($$SELECT c.relname, r FROM pg_class c, unnest(ARRAY['tap_sender', 'tap_viewer', 'tap_operator']) r
+FROM (VALUES ('tap_sender', $$EXISTS (SELECT FROM mailer._privilege() g WHERE g.level = 'sender' AND c.relname = ANY (g.names))$$), ('tap_viewer', 'true'), ('tap_operator', 'true'), ('tap_gateway', 'false'), ('tap_stranger', 'false')) r(role, sees);
+SELECT is_empty($$SELECT c.relname, r FROM pg_class c, unnest(ARRAY['tap_sender', 'tap_viewer', 'tap_operator', 'tap_gateway']) r
     WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind IN ('r', 'v') AND has_table_privilege(r, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')$$,
     'nobody writes a table by hand');
 SELECT ok(NOT has_function_privilege('tap_operator', 'mailer.arm()', 'EXECUTE'), 'an operator can''t arm a copy');
@@ -37,7 +39,9 @@ FROM unnest(ARRAY['status()', format('status(%s)', :ada), format('campaign_statu
 SELECT throws_ok(format('SELECT mailer.campaign_pause(%s, ''x'')', :spring), '42501', NULL, 'a viewer changes nothing');
 SELECT throws_ok('SELECT * FROM mailer.mailbox_secret', '42501', NULL, 'a viewer reads no password');
 SET ROLE tap_sender;
-SELECT is((SELECT state FROM mailer.status(:ada)), 'pending', 'a sender asks about a message by its id');
+SELECT mailer.enqueue('own@example.com', 's', 'b') AS own \gset
+SELECT is((SELECT state FROM mailer.status(:own)), 'pending', 'a sender asks about a message of its own by its id');
+SELECT is_empty(format('SELECT mailer.status(%s)', :ada), 'and not about others''');
 SELECT throws_ok('SELECT * FROM mailer.message_status', '42501', NULL, 'a sender doesn''t see all messages');
 SELECT throws_ok('SELECT * FROM mailer.message', '42501', NULL, 'nor any table');
 SELECT throws_ok($$SELECT mailer.mailbox_alter('one', '{"host": "evil.example.com"}')$$, '42501', NULL, 'a sender changes no mailbox');
@@ -59,6 +63,24 @@ RESET search_path;
 SELECT lives_ok($$SELECT mailer.mailbox_alter('one', '{"ca_file": "/etc/ssl/ca.pem"}')$$, 'a superuser names a file');
 SET ROLE tap_operator;
 SELECT throws_ok($$SELECT mailer.mailbox_alter('one', '{"password_file": "/etc/shadow"}')$$, '42501', NULL, 'an operator names no file of the server');
+RESET ROLE;
+
+-- ── revoke() takes all of it back, and nothing else ────────────────────────────────────────────────────────────────
+CREATE TABLE pg_temp.of_sender (x integer);
+ALTER TABLE pg_temp.of_sender OWNER TO tap_sender;
+SELECT mailer.revoke(r) FROM unnest(ARRAY['tap_sender', 'tap_viewer', 'tap_operator', 'tap_gateway', 'tap_stranger']) r \g /dev/null
+SELECT is_empty($$SELECT r, p.oid::regprocedure FROM pg_proc p, unnest(ARRAY['tap_sender', 'tap_viewer', 'tap_operator', 'tap_gateway']) r
+    WHERE p.pronamespace = 'mailer'::regnamespace AND has_function_privilege(r, p.oid, 'EXECUTE')$$, 'after revoke() a role may call nothing');
+SELECT is_empty($$SELECT r, c.relname FROM pg_class c, unnest(ARRAY['tap_sender', 'tap_viewer', 'tap_operator']) r
+    WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind = 'v' AND has_table_privilege(r, c.oid, 'SELECT')$$, 'and see nothing');
+SELECT ok(NOT has_schema_privilege('tap_operator', 'mailer', 'USAGE') AND NOT has_type_privilege('tap_sender', 'mailer.attachment', 'USAGE'), 'not even the schema');
+SELECT lives_ok('DROP ROLE tap_viewer', 'it can be dropped');
+SELECT is((SELECT count(*) FROM pg_class WHERE relname = 'of_sender' AND relowner = 'tap_sender'::regrole), 1::bigint, 'what it owns stays');
+SELECT is((SELECT state FROM mailer.message_status WHERE message_id = :own), 'pending', 'and so does its mail');
+SELECT throws_ok($$SELECT mailer.revoke('tap_nobody')$$, '42704', NULL, 'a role must exist');
+SELECT mailer.grant_sender('tap_sender') \g /dev/null
+SET ROLE tap_sender;
+SELECT is((SELECT state FROM mailer.status(:own)), 'pending', 'granted again, it is the same tenant');
 RESET ROLE;
 
 SELECT * FROM finish();

@@ -75,6 +75,7 @@ struct LaneFacts {
     std::vector<std::int64_t> pool = {};   // ids of the mailboxes it may send from
     int in_flight = 0;
 
+    std::int64_t tenant_id = 0;         // whose mail waits in it
     std::int64_t pace_id = 0;           // the main lane whose pace it shares; 0: it carries its own
     bool is_follow_up = false;          // it holds later steps, which go from the mailbox of the first
     std::optional<Time> heard_at = {};  // a follow-up's: when the inbox of its mailbox was last read to the end

@@ -33,12 +33,26 @@ void log(const Call& call_, std::string_view kind, const Param& detail) {
         {p_time(call_.now), p_text(kind), p_bigint(call_.message_id), p_text(std::string_view(call_.role)), detail});
 }
 
+// Whose mail it isn't, for them there is no such message. What somebody queued into a campaign is the operators', but
+// whoever queued it may still take it back.
+bool is_theirs(std::int64_t message_id, bool also_queued = false) {
+    static Statement find("SELECT m.tenant_id, m.principal_id FROM mailer.message m WHERE m.message_id = $1",
+                          {INT8OID});
+    const Actor who = actor();
+    if (who.is_operator) return true;
+    const Rows rows = find.run({p_bigint(message_id)});
+    if (rows.empty()) return false;
+    return who.owns(rows.bigint(0, 1)) ||
+           (also_queued && who.principal_id != 0 && rows.bigint(0, 2) == who.principal_id);
+}
+
 // ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 bool cancel(FunctionCallInfo fcinfo) {
     const Call call_ = read_call(fcinfo);
     AsOwner owner(fcinfo);
     Spi spi;
+    if (!is_theirs(call_.message_id, true)) return false;
     if (end_messages(std::span(&call_.message_id, 1), core::Cause::by_user, "", call_.role, from_pg(call_.now)).empty())
         return false;
     log(call_, "message_cancelled", p_null(JSONBOID));
@@ -69,6 +83,7 @@ bool retry(FunctionCallInfo fcinfo) {
     const Call call_ = read_call(fcinfo);
     AsOwner owner(fcinfo);
     Spi spi;
+    if (!is_theirs(call_.message_id)) return false;
     if (!requeue(call_, core::MessageState::failed) && !hasten(call_)) return false;
     log(call_, "message_retried", p_null(JSONBOID));
     return true;

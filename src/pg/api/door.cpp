@@ -71,6 +71,11 @@ MAILER_FUNCTION(mailer_sees_all) {
     return as_owner(fcinfo, [] { return BoolGetDatum(actor().sees_all); });
 }
 
+MAILER_FUNCTION(mailer_sees) {
+    const std::int64_t tenant = PG_GETARG_INT64(0), principal = PG_GETARG_INT64(1);
+    return as_owner(fcinfo, [=] { return BoolGetDatum(actor().sees(tenant, principal)); });
+}
+
 MAILER_FUNCTION(mailer_principals_changed) {
     principals_changed();
     PG_RETURN_VOID();

@@ -80,7 +80,7 @@ public:
 
     std::string bytes() {
         if (sent_.was_sent) return as_sent();
-        TemplateCache templates;
+        TemplateCache templates(message_.tenant_id);
         const std::string composed = expect(compose(templates)).bytes;
         return settings().redirect_to.empty() ? composed : redirected(composed);
     }
@@ -110,7 +110,7 @@ private:
 
     // The candidates: with the template of then or of now, redirected or not.
     std::string as_sent() {
-        TemplateCache then(sent_.tried_at), today;
+        TemplateCache then(message_.tenant_id, sent_.tried_at), today(message_.tenant_id);
         for (TemplateCache* templates : {&then, &today}) {
             const core::Result<core::Composed> composed = compose(*templates);
             if (message_.is_purged) expect(composed);

@@ -59,6 +59,19 @@ struct Maybe {
     bool is_null;
 };
 
+// Whose templates the caller may read: viewers read all.
+std::int64_t tenant_of_reader() {
+    const Actor who = actor();
+    return who.sees_all ? operator_tenant : who.tenant_id;
+}
+
+bool is_usable(const TextValue& template_name) {
+    static Statement find("SELECT t.is_shared FROM mailer.template t WHERE t.name OPERATOR(pg_catalog.=) $1",
+                          {TEXTOID});
+    const Rows rows = find.run({template_name.param()});
+    return rows.empty() || rows.boolean(0, 1) || is_template_granted(tenant_of_reader(), template_name.view);
+}
+
 Maybe render(FunctionCallInfo fcinfo) {
     const MemoryContext context = CurrentMemoryContext;
     Arguments arguments(fcinfo);
@@ -67,9 +80,9 @@ Maybe render(FunctionCallInfo fcinfo) {
     const core::Value variables = read_variables(arguments.raw());
     const bool is_html = arguments.boolean().value_or(false);
     const core::Template parsed = expect(core::Template::parse(source.view));
-    TemplateCache templates;
     AsOwner owner(fcinfo);
     Spi spi;
+    TemplateCache templates(tenant_of_reader());
     templates.load_partials(parsed);
     return {result_text(context, render_part(parsed, variables, templates, is_html)), false};
 }
@@ -87,9 +100,10 @@ Datum preview(FunctionCallInfo fcinfo) {
     if (!name) refuse_null("name");
     const core::Value variables = read_variables(arguments.raw());
 
-    TemplateCache templates;
     AsOwner owner(fcinfo);
     Spi spi;
+    TemplateCache templates(tenant_of_reader());
+    if (!is_usable(name)) refuse_ungranted("template", name.view);
     if (!templates.load(std::string(name.view)))
         refuse("template \"" + std::string(name.view) + "\" does not exist", {}, "Store it with mailer.template_set().",
                "42704");

@@ -40,6 +40,7 @@ core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
 StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     StoredMessage m;
     m.id = rows.bigint(i, 1);
+    m.tenant_id = rows.bigint(i, 32);
     if (!rows.is_null(i, 2)) {
         const std::vector<std::int64_t> caller = rows.bigints(i, 2);
         m.caller = {static_cast<Oid>(caller[0]), caller[1] != 0, static_cast<Oid>(caller[2])};
@@ -132,9 +133,11 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
         "         ORDER BY p.message_id DESC LIMIT 1) END,"
         "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
-        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, coalesce('list:' || "
+        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
+        "coalesce('list:' || "
         "c.list, 'campaigns'))"
-        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.address_key, 'category:' || "
+        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
+        "'category:' || "
         "m.category) END, m.options, m.loaded_variables, m.is_raw,"
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
         "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
@@ -142,7 +145,8 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT t.internet_message_id FROM mailer.message t"
         "         JOIN mailer.outcome o ON o.message_id = t.message_id AND o.state = 'S'"
         "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
-        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id ORDER BY t.message_id) END"
+        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id ORDER BY t.message_id) "
+        "END, m.tenant_id"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id"
         "  LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key",

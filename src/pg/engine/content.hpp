@@ -23,6 +23,7 @@ struct Caller {
 
 struct StoredMessage {
     std::int64_t id = 0;
+    std::int64_t tenant_id = 0;
     Caller caller;  // who queued it, if it names functions to run
     std::vector<std::string> addresses;
     std::string roles;  // t, c or b for each

@@ -380,7 +380,7 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
             WHERE o.message_id = ANY ($1) AND m.message_id = o.message_id AND o.state = $3
               AND o.reason IS DISTINCT FROM 'invalid_address' AND m.purged_at IS NULL
               AND (m.campaign_id IS NULL OR m.campaign_id = ANY ($5))
-            RETURNING m.message_id, m.lane_id, m.campaign_id, m.step_id, m.batch_id, m.addresses, m.expires_at, o.try_count
+            RETURNING m.message_id, m.lane_id, m.campaign_id, m.step_id, m.batch_id, m.addresses, m.expires_at, o.try_count, m.tenant_id
         ), queued AS (
             INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, expires_at, epoch, try_count, age_from)
             SELECT g.message_id, g.lane_id, CASE WHEN g.campaign_id IS NULL THEN 2 ELSE $4 END, $2,
@@ -393,8 +393,9 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
               AND (r.state = $3 OR $3 = 'u' AND r.state = 'f' AND r.code BETWEEN 400 AND 499)
         ), lifted AS (
             DELETE FROM mailer.suppression s
-            WHERE s.reason = 'hard_bounce' AND s.address_key IN (
-                SELECT mailer._address_key(a.address) FROM gone g CROSS JOIN LATERAL unnest(g.addresses) AS a(address))
+            WHERE s.reason = 'hard_bounce' AND (s.address_key, s.tenant_id) IN (
+                SELECT mailer._address_key(a.address), g.tenant_id
+                FROM gone g CROSS JOIN LATERAL unnest(g.addresses) AS a(address))
         ), counted AS (
             INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, sent, failed, cancelled, unconfirmed)
             SELECT g.campaign_id, g.batch_id, count(*), 0, -(count(*) FILTER (WHERE $3 = 'f')),

@@ -48,7 +48,7 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
     }
     templates_.refresh();
     for (StoredMessage& message : read_messages(ids)) {
-        load_templates(templates_, message);
+        load_templates(templates_.of(message.tenant_id), message);
         const std::int64_t id = message.id;
         fetched_[id] = Fetched{std::move(message), {}, {}};
     }
@@ -214,8 +214,9 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
         return fault(Prepared::Kind::cancelled, "every recipient is suppressed", core::Cause::suppressed);
     const Sender sender{account.from_address, account.from_name, account.allowed_from, account.signature_text,
                         account.signature_html};
-    auto composed = compose_message(fetched.message, sender, const_cast<TemplateCache&>(templates_), variables,
-                                    content_, &prepared.thread_subject);
+    auto composed =
+        compose_message(fetched.message, sender, const_cast<TemplateCaches&>(templates_).of(fetched.message.tenant_id),
+                        variables, content_, &prepared.thread_subject);
     if (!composed.ok() && context_.should_stop()) return fault(Prepared::Kind::interrupted, composed.error().text());
     if (!composed.ok()) return fault(Prepared::Kind::failed, composed.error().text(), core::Cause::render_error);
     ask_for_reports(fetched.message, account, prepared);

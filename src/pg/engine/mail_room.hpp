@@ -62,7 +62,7 @@ private:
     Preparers* preparers_;
     Settings settings_;
     ContentOptions content_;
-    TemplateCache templates_;
+    TemplateCaches templates_;
     std::map<std::int64_t, Fetched> fetched_;
     std::map<std::int64_t, int> most_recipients_;  // of a mailbox, as its server said since this process began
 };

@@ -5,16 +5,24 @@
 
 namespace mailer::pg {
 
-void TemplateCache::refresh() {
-    static Statement statement("SELECT max(updated_at), count(*) FROM mailer.template", {});
+void TemplateCaches::refresh() {
+    static Statement statement(
+        "SELECT max(t.updated_at), count(*), bool_and(t.is_shared), (SELECT sum(hashtext(g.template || g.tenant_id))"
+        "         FROM mailer.template_grant g) FROM mailer.template t",
+        {});
     Rows rows = statement.run({});
-    const std::int64_t newest = rows.bigint(0, 1), count = rows.bigint(0, 2);
-    if (newest == newest_ && count == count_) return;
-    entries_.clear();
-    text_partials_.clear();
-    html_partials_.clear();
+    const std::int64_t newest = rows.bigint(0, 1), count = rows.bigint(0, 2), grants = rows.bigint(0, 4);
+    if (newest == newest_ && count == count_ && grants == grants_) return;
+    caches_.clear();
+    are_all_shared_ = count == 0 || rows.boolean(0, 3);
     newest_ = newest;
     count_ = count;
+    grants_ = grants;
+}
+
+TemplateCache& TemplateCaches::of(std::int64_t tenant_id) {
+    const std::int64_t key = are_all_shared_ ? operator_tenant : tenant_id;
+    return caches_.try_emplace(key, key).first->second;
 }
 
 namespace {
@@ -36,14 +44,22 @@ std::vector<StoredAttachment> attachments_of_template(const std::string& name) {
 
 // A template's text serves as a partial in the kind of body that it is written for, or in the other when it has only
 // one.
-bool TemplateCache::load_one(const std::string& name) {
+bool TemplateCache::load_one(const std::string& name, std::int64_t for_tenant) {
     static Statement statement(
-        "SELECT * FROM (SELECT h.subject, h.body_text, h.body_html, h.is_strict FROM mailer.template_history h"
-        "   WHERE h.name = $1 AND h.replaced_at > $2 ORDER BY h.replaced_at LIMIT 1) h"
-        " UNION ALL SELECT t.subject, t.body_text, t.body_html, t.is_strict FROM mailer.template t WHERE t.name = $1",
-        {TEXTOID, TIMESTAMPTZOID});
+        R"sql(
+        SELECT x.* FROM (
+            SELECT * FROM (SELECT h.subject, h.body_text, h.body_html, h.is_strict FROM mailer.template_history h
+                WHERE h.name = $1 AND h.replaced_at > $2 ORDER BY h.replaced_at LIMIT 1) h
+            UNION ALL
+            SELECT t.subject, t.body_text, t.body_html, t.is_strict FROM mailer.template t WHERE t.name = $1
+        ) x
+        WHERE $3 = 1
+           OR COALESCE((SELECT t.is_shared FROM mailer.template t WHERE t.name = $1), true)
+           OR EXISTS (SELECT FROM mailer.template_grant g WHERE g.template = $1 AND g.tenant_id = $3)
+        )sql",
+        {TEXTOID, TIMESTAMPTZOID, INT8OID});
     if (entries_.contains(name)) return true;
-    Rows rows = statement.run({p_text(name), as_of_ ? p_time(*as_of_) : p_time(DT_NOEND)});
+    Rows rows = statement.run({p_text(name), as_of_ ? p_time(*as_of_) : p_time(DT_NOEND), p_bigint(for_tenant)});
     if (rows.empty()) return false;
     Entry entry;
     auto parse = [&](std::optional<std::string> source) -> std::optional<core::Template> {
@@ -71,7 +87,7 @@ bool TemplateCache::load_one(const std::string& name) {
 }
 
 bool TemplateCache::load(const std::string& name) {
-    if (!load_one(name)) return false;
+    if (!load_one(name, operator_tenant)) return false;
     const StoredTemplate& parsed = entries_.at(name).parsed;
     for (const auto* part : {&parsed.subject, &parsed.text, &parsed.html}) {
         if (*part) load_partials(**part);
@@ -88,7 +104,7 @@ void TemplateCache::load_all() {
     static Statement statement("SELECT name FROM mailer.template", {});
     Rows rows = statement.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        load_one(rows.text(i, 1));
+        load_one(rows.text(i, 1), tenant_id_);
 }
 
 void TemplateCache::load_named(std::vector<std::string> names) {
@@ -96,7 +112,7 @@ void TemplateCache::load_named(std::vector<std::string> names) {
     while (!names.empty()) {
         bool is_any = false;
         for (const std::string& name : names) {
-            if (asked.insert(name).second && load_one(name)) is_any = true;
+            if (asked.insert(name).second && load_one(name, tenant_id_)) is_any = true;
         }
         names.clear();
         if (!is_any) break;

@@ -139,14 +139,21 @@ void read_window(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
     lane.window.zone = zone(rows.text(i, 19));
 }
 
-core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, const std::vector<std::int64_t>& default_members,
+core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, std::map<std::int64_t, std::vector<std::int64_t>>& defaults,
                         core::Time now) {
     core::LaneFacts lane;
     lane.id = rows.bigint(i, 1);
     lane.kind = rows.letter(i, 2) == 'c'   ? core::LaneKind::campaign
                 : rows.letter(i, 2) == 'b' ? core::LaneKind::batch
                                            : core::LaneKind::stream;
-    lane.pool = rows.is_null(i, 3) ? default_members : rows.bigints(i, 3);
+    lane.tenant_id = rows.bigint(i, 33);
+    if (rows.is_null(i, 3)) {
+        const auto [known, is_new] = defaults.try_emplace(lane.tenant_id);
+        if (is_new) known->second = default_pool(lane.tenant_id);
+        lane.pool = known->second;
+    } else {
+        lane.pool = rows.bigints(i, 3);
+    }
     std::sort(lane.pool.begin(), lane.pool.end());
     lane.gap = core::Duration(rows.bigint(i, 4));
     if (lane.kind == core::LaneKind::batch) {
@@ -215,10 +222,13 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
     return facts;
 }
 
-std::vector<std::int64_t> default_pool() {
-    static Statement statement("SELECT mailbox_id FROM mailer.mailbox WHERE is_default ORDER BY 1", {});
+std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
+    static Statement statement(
+        "SELECT m.mailbox_id FROM mailer.mailbox m WHERE m.is_default AND (m.is_shared OR $1 = 1 OR EXISTS ("
+        "  SELECT FROM mailer.mailbox_grant g WHERE g.mailbox_id = m.mailbox_id AND g.tenant_id = $1)) ORDER BY 1",
+        {INT8OID});
     std::vector<std::int64_t> ids;
-    Rows rows = statement.run({});
+    Rows rows = statement.run({p_bigint(tenant_id)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         ids.push_back(rows.bigint(i, 1));
     return ids;
@@ -230,7 +240,8 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "       " MAILER_SPAN_US("m.gap") ", m.max_connections, m.timezone, s.next_at, "
         "s.last_used_at,"
         "       s.breaker_until, m.host, m.port, s.breaker_reason,"
-        "       num_nonnulls(m.password_file, m.ca_file) > 0 AND NOT mailer._may_read_files(m.files_by),"
+        "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0 AND NOT "
+        "mailer._may_read_files(m.files_by),"
         "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason,"
         "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d WHERE d.mailbox_id "
         "= "
@@ -279,7 +290,7 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "       c.lane_id, l.is_follow_up, c.ends_at, c.max_new_per_day, c.prefer = 'new',"
         "       (extract(epoch FROM c.max_silence) * 1000000)::bigint,"
         "       ARRAY(SELECT DISTINCT (d - date '2000-01-01')::bigint FROM unnest(c.skip_dates) d ORDER BY 1),"
-        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason"
+        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason, l.tenant_id"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
         "  LEFT JOIN mailer.shield d ON d.scope = 'c' AND d.id = c.campaign_id AND c.shield IS NOT NULL"
@@ -294,13 +305,13 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "SELECT campaign_id, day, used, new_used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
         "'2000-01-01' + $2",
         {INT8ARRAYOID, INT4OID});
-    const std::vector<std::int64_t> members = default_pool();
+    std::map<std::int64_t, std::vector<std::int64_t>> defaults;  // pools by tenant
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->lanes : claimed_by(true);
     std::vector<core::LaneFacts> facts;
     std::vector<std::int64_t> campaigns;
     Rows rows = lanes.run({p_bigints(lane_ids)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        facts.push_back(lane_of(rows, i, members, now));
+        facts.push_back(lane_of(rows, i, defaults, now));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
         hold(facts.back(), options, now);
         if (facts.back().kind == core::LaneKind::campaign) campaigns.push_back(facts.back().campaign_id);

@@ -40,8 +40,8 @@ std::vector<std::int64_t> running_campaign_lanes();
 // Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed anew.
 std::int64_t plan_key(const core::LaneFacts& lane);
 
-// Mailboxes that serve lanes without a pool of their own.
-std::vector<std::int64_t> default_pool();
+// Mailboxes that serve a tenant's lanes without a pool of their own: the default ones that it may use.
+std::vector<std::int64_t> default_pool(std::int64_t tenant_id);
 
 // The earliest due row of every lane that has a pending one, by one index descent per lane and priority, whatever the
 // queue's depth; and the earliest expiry of all when asked for.
@@ -54,9 +54,10 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
     "p.promoted_at))"
 
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
-// claim and by the mail room. Bulk is campaigns and notifications; a mail of a required category has none.
+// claim and by the mail room. Tenant 0 is everybody. Bulk is campaigns and notifications; a mail of a required category
+// has none.
 #define MAILER_SUPPRESSION_APPLIES(now)                                                                  \
-    "(s.expires_at IS NULL OR s.expires_at > " now                                                       \
+    "s.tenant_id IN (0, m.tenant_id) AND (s.expires_at IS NULL OR s.expires_at > " now                   \
     ") AND (s.scope = 'all'"                                                                             \
     " OR s.scope = 'bulk' AND (m.campaign_id IS NOT NULL OR m.category IS NOT NULL)"                     \
     " OR s.scope = 'category:' || m.category"                                                            \

@@ -23,15 +23,19 @@ std::string domain_of(const std::string& from_address) {
 }
 
 // The default pool, and most mail: three rows by their keys.
-void read_default(const TextValue& template_name, Destination& destination) {
+void read_default(const TextValue& template_name, const Actor& by, Destination& destination) {
     static TableReader arming("arming", {}, {"epoch"});
     static TableReader mailboxes("mailbox", {}, {"is_default", "from_address"});
-    static TableReader templates("template", {"name"}, {});
+    static TableReader templates("template", {"name"}, {"is_shared"});
     const FreshSnapshot now;
     const auto armed = arming.first();
     if (!armed)
         refuse("mail can't be queued: this database isn't armed", {}, "Ask an operator to call mailer.arm().", "55000");
-    if (template_name && !templates.find({template_name})) refuse_template(template_name);
+    const auto found = template_name ? templates.find({template_name}) : std::nullopt;
+    if (template_name && !found) refuse_template(template_name);
+    const bool is_free = !found || found->boolean(0) || by.is_operator;
+    if (!is_free && !is_template_granted(by.tenant_id, template_name.view))
+        refuse_ungranted("template", template_name.view);
     destination.epoch = armed->bigint(0);
     const auto mailbox = mailboxes.first(0);
     destination.domain = domain_of(mailbox ? std::string(mailbox->text(1).view) : std::string());
@@ -39,13 +43,17 @@ void read_default(const TextValue& template_name, Destination& destination) {
 
 void read_pool(const Request& request, Destination& destination) {
     static Statement read(
-        "SELECT m.name, m.mailbox_id, m.from_address FROM mailer.mailbox m"
+        "SELECT m.name, m.mailbox_id, m.from_address, m.is_shared OR $2 OPERATOR(pg_catalog.=) 1 OR EXISTS ("
+        "  SELECT FROM mailer.mailbox_grant g WHERE g.mailbox_id OPERATOR(pg_catalog.=) m.mailbox_id"
+        "  AND g.tenant_id OPERATOR(pg_catalog.=) $2) FROM mailer.mailbox m"
         " WHERE m.name OPERATOR(pg_catalog.=) ANY ($1) ORDER BY m.mailbox_id",
-        {TEXTARRAYOID});
-    const Rows rows = read.run({p_texts(std::span<const std::string>(request.mailboxes))});
+        {TEXTARRAYOID, INT8OID});
+    const std::int64_t tenant = request.by.is_operator ? operator_tenant : request.by.tenant_id;
+    const Rows rows = read.run({p_texts(std::span<const std::string>(request.mailboxes)), p_bigint(tenant)});
     std::vector<std::string> found;
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         found.push_back(rows.text(i, 1));
+        if (!rows.boolean(i, 4)) refuse_ungranted("mailbox", found.back());
         destination.pool.push_back(rows.bigint(i, 2));
     }
     for (const std::string& name : request.mailboxes) {
@@ -128,7 +136,7 @@ void check_senders(const Request& request, const Destination& destination) {
 Destination destination_of_lane(std::int64_t lane_id, std::int64_t tenant_id) {
     constexpr std::int64_t default_lane = 1;  // the operators'
     Destination destination;
-    read_default({}, destination);
+    read_default({}, {}, destination);
     if (lane_id == default_lane && tenant_id == operator_tenant)
         destination.stream_lane = lane_id;
     else
@@ -138,7 +146,7 @@ Destination destination_of_lane(std::int64_t lane_id, std::int64_t tenant_id) {
 
 Destination find_destination(const Request& request, bool wants_stream) {
     Destination destination;
-    read_default(request.template_name, destination);
+    read_default(request.template_name, request.by, destination);
     destination.stream_lane = request.by.lane_id;
     if (!request.mailboxes.empty()) read_pool(request, destination);
     check_senders(request, destination);

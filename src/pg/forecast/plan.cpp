@@ -73,7 +73,7 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     lane.max_per_day = cap ? std::optional(static_cast<int>(*cap)) : std::nullopt;
     lane.window.zone = zone(rows.text(0, 7));
     lane.starts_at = time_at(rows, 0, 8);
-    if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool() : rows.bigints(0, 9);
+    if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool(lane.tenant_id) : rows.bigints(0, 9);
     lane.ends_at = time_at(rows, 0, 11);
     auto new_cap = rows.maybe_bigint(0, 12);
     lane.max_new_per_day = new_cap ? std::optional(static_cast<int>(*new_cap)) : std::nullopt;

@@ -24,10 +24,17 @@ int characters_of(const TextValue& text) {
     return call([&] { return pg_mbstrlen_with_len(text.view.data(), static_cast<int>(text.view.size())); });
 }
 
+// Names go into tokens and log lines.
+bool has_controls(const TextValue& text) {
+    return std::any_of(text.view.begin(), text.view.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; });
+}
+
 void check(const Notification& notification) {
     if (!notification.user) refuse_null("user_id");
     if (const int length = characters_of(notification.user); length < 1 || length > 200)
         refuse("user_id must have 1 to 200 characters", {}, "Pass the key by which the application knows the user.");
+    if (has_controls(notification.user)) refuse("user_id must not contain control characters");
     if (notification.variables && inspect_jsonb(notification.variables.datum).shape != JsonbShape::object)
         refuse("variables must be a JSON object", {}, "Write '{\"post\": \"Hello\"}', or use jsonb_build_object().");
     if (notification.key && characters_of(notification.key) > 500)

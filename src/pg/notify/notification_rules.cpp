@@ -4,6 +4,7 @@
 #include "pg/enqueue/request.hpp"
 #include "pg/notify/notification.hpp"
 #include "pg/table/reader.hpp"
+#include "pg/tenancy/principal.hpp"
 
 extern "C" {
 #include "utils/fmgrprotos.h"
@@ -32,13 +33,14 @@ void make_category(const TextValue& name, std::int64_t now) {
 struct Template {
     bool is_there = false;
     bool has_html = false;
+    bool is_shared = false;
 };
 
 Template find_template(const TextValue& name) {
-    static TableReader reader("template", {"name"}, {"body_html"});
+    static TableReader reader("template", {"name"}, {"body_html", "is_shared"});
     if (!name) return {};
     const auto row = reader.find({name});
-    return row ? Template{true, !row->is_null(0)} : Template{};
+    return row ? Template{true, !row->is_null(0), row->boolean(1)} : Template{};
 }
 
 // "NAME.pt-BR", else "NAME.pt", else NAME.
@@ -65,6 +67,8 @@ void read_preference(const Notification& notification, core::NotificationFacts& 
 void read_template(const Notification& notification, NotificationRules& rules) {
     const Template own = find_template(notification.template_name);
     if (!own.is_there) refuse_template(notification.template_name);
+    if (!own.is_shared && !is_template_granted(notification.tenant_id, notification.template_name.view))
+        refuse_ungranted("template", notification.template_name.view);
     rules.has_html = own.has_html;
     rules.template_name = notification.template_name;
     if (rules.contact.locale)

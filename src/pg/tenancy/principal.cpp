@@ -113,6 +113,20 @@ Actor sender() {
     return found;
 }
 
+bool is_template_granted(std::int64_t tenant_id, std::string_view name) {
+    static Statement find(
+        "SELECT FROM mailer.template_grant g WHERE g.template OPERATOR(pg_catalog.=) $1"
+        " AND g.tenant_id OPERATOR(pg_catalog.=) $2",
+        {TEXTOID, INT8OID});
+    return tenant_id == operator_tenant || !find.run({p_text(name), p_bigint(tenant_id)}).empty();
+}
+
+void refuse_ungranted(std::string_view what, std::string_view name) {
+    const std::string kind(what), quoted = "'" + std::string(name) + "'";
+    refuse(kind + " \"" + std::string(name) + "\" is not shared", {},
+           "The extension's owner lets a role use it with mailer.grant_" + kind + "(role, " + quoted + ").", "42501");
+}
+
 std::int64_t principal_of(Oid role) {
     static Statement make("SELECT mailer._principal_of($1)", {OIDOID});
     if (const Actor found = actor_of(role); found.principal_id != 0) return found.principal_id;

@@ -18,8 +18,11 @@ struct Actor {
     bool is_operator = false;       // may do what operators may
     bool sees_all = false;          // the mail of all tenants
 
-    bool owns(std::int64_t tenant) const noexcept { return is_operator || tenant == tenant_id; }
-    bool sees(std::int64_t tenant) const noexcept { return sees_all || tenant == tenant_id; }
+    bool owns(std::int64_t tenant) const noexcept { return is_operator || (tenant_id != 0 && tenant == tenant_id); }
+    // What it queued itself too: leads of campaigns, which are the operators'.
+    bool sees(std::int64_t tenant, std::int64_t principal) const noexcept {
+        return sees_all || (tenant_id != 0 && tenant == tenant_id) || (principal_id != 0 && principal == principal_id);
+    }
 };
 
 // The calling role (calling_role in pg/bridge/identity.hpp). Writes nothing, so a standby can ask too.
@@ -30,6 +33,10 @@ Actor actor_of(Oid role);
 Actor tenant_actor();
 Actor sender();
 [[noreturn]] void refuse_sender(Oid role);
+
+// Whether a tenant was granted a mailbox or a template that isn't shared. Operators need no grant.
+bool is_template_granted(std::int64_t tenant_id, std::string_view name);
+[[noreturn]] void refuse_ungranted(std::string_view what, std::string_view name);
 
 // The principal of a role, made when it is new.
 std::int64_t principal_of(Oid role);

@@ -1,0 +1,99 @@
+-- What a tenant may use beyond what is shared, the gateway, and taking rights back. The kinds of role are in 90_privileges.sql.
+
+CREATE FUNCTION _tenant_of_role(role name) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    found_tenant bigint;
+BEGIN
+    PERFORM mailer._grantee(role);
+    SELECT r.tenant_id INTO found_tenant FROM pg_roles o CROSS JOIN LATERAL mailer._resolve_role(o.oid) r WHERE o.rolname = role;
+    IF found_tenant IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('role "%s" acts for no tenant', role),
+            HINT = format('Call mailer.grant_sender(%L) first.', role);
+    END IF;
+    RETURN found_tenant;
+END;
+$$;
+COMMENT ON FUNCTION _tenant_of_role(name) IS 'The tenant that a role acts for; error 55000 when it acts for none';
+
+CREATE FUNCTION grant_mailbox(role name, mailbox text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    INSERT INTO mailer.mailbox_grant (tenant_id, mailbox_id)
+    VALUES (mailer._tenant_of_role(role), mailer._mailbox_id(grant_mailbox.mailbox)) ON CONFLICT DO NOTHING;
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION grant_mailbox(name, text) IS
+'Lets the tenant of a role send from a mailbox that isn''t shared (mailer.mailbox_alter(name, ''{"is_shared": false}'')). A shared one needs no grant.
+Errors: 42704 no such role or mailbox, 55000 the role is no sender, 42501 you don''t own the extension.';
+
+CREATE FUNCTION grant_template(role name, template text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._check_template_exists(grant_template.template);
+    INSERT INTO mailer.template_grant (tenant_id, template)
+    VALUES (mailer._tenant_of_role(role), grant_template.template) ON CONFLICT DO NOTHING;
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION grant_template(name, text) IS
+'Lets the tenant of a role use a template that isn''t shared (is_shared of mailer.template_set()). A shared one needs no grant.
+Errors: 42704 no such role or template, 55000 the role is no sender, 42501 you don''t own the extension.';
+
+CREATE FUNCTION grant_gateway(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    grantee CONSTANT bigint := mailer._grantee(role);
+BEGIN
+    UPDATE mailer.principal p SET is_gateway = true WHERE p.id = grantee;
+    PERFORM mailer._grant(role, '{gateway}');
+END;
+$$;
+COMMENT ON FUNCTION grant_gateway(name) IS
+'Lets a role do what public URLs need and nothing else: unsubscribe, and hand in what providers report. It sees no mail and queues none.
+Errors: 42704 no such role, 42501 you don''t own the extension.';
+
+-- Exactly what was granted on objects of ours: whatever else the role owns or may do stays (DROP OWNED BY would drop its tables).
+CREATE FUNCTION revoke(role name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    grantee CONSTANT bigint := mailer._grantee(role);
+    role_oid CONSTANT oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
+    what text;
+BEGIN
+    FOR what IN
+        SELECT format('ALL ON ROUTINE %s', p.oid::regprocedure) FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a
+        WHERE p.pronamespace = 'mailer'::regnamespace AND a.grantee = role_oid AND p.proowner <> role_oid
+        UNION
+        SELECT format('ALL ON %s', c.oid::regclass) FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+        WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind IN ('r', 'v') AND a.grantee = role_oid AND c.relowner <> role_oid
+        UNION
+        SELECT format('ALL ON TYPE %s', t.oid::regtype) FROM pg_type t CROSS JOIN LATERAL aclexplode(t.typacl) a
+        WHERE t.typnamespace = 'mailer'::regnamespace AND a.grantee = role_oid AND t.typowner <> role_oid
+        UNION
+        SELECT 'ALL ON SCHEMA mailer' FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) a
+        WHERE n.nspname = 'mailer' AND a.grantee = role_oid AND n.nspowner <> role_oid
+        ORDER BY 1
+    LOOP
+        EXECUTE format('REVOKE %s FROM %I', what, role);
+    END LOOP;
+    UPDATE mailer.principal p SET is_sender = false, is_operator = false, is_viewer = false, is_gateway = false WHERE p.id = grantee;
+    DELETE FROM mailer.mailbox_grant g USING mailer.principal p
+    WHERE p.id = grantee AND g.tenant_id = p.tenant_id
+      AND NOT EXISTS (SELECT FROM mailer.principal o WHERE o.tenant_id = p.tenant_id AND o.is_sender);
+    DELETE FROM mailer.template_grant g USING mailer.principal p
+    WHERE p.id = grantee AND g.tenant_id = p.tenant_id
+      AND NOT EXISTS (SELECT FROM mailer.principal o WHERE o.tenant_id = p.tenant_id AND o.is_sender);
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION revoke(name) IS
+'Takes back everything that the grant_… functions gave a role, and nothing else of what it has. Its mail stays and is sent, late-bound
+functions included; granted grant_sender() again, it is the same tenant as before. After it the role can be dropped, as far as mailer is concerned.
+Errors: 42704 no such role, 42501 you don''t own the extension.';
