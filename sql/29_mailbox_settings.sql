@@ -246,7 +246,6 @@ BEGIN
     END;
 
     box.name := btrim(box.name);
-    PERFORM mailer._check_name(box.name, 'a mailbox''s name');
     IF settings ? 'host' THEN
         box.host := mailer._host_name(box.host, 'host');
     END IF;

@@ -5,18 +5,6 @@
 -- when the transaction commits. The password goes into a table that nothing but the engine reads; it is in no
 -- event, no view and no dump. What a setting may be is in 29_mailbox_settings.sql.
 
--- Names go into tokens, log lines and terminals.
-CREATE FUNCTION _check_name(name text, what text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
-AS $$
-BEGIN
-    IF name ~ '[[:cntrl:]]' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s must not contain control characters', what);
-    END IF;
-END;
-$$;
-COMMENT ON FUNCTION _check_name(text, text) IS 'Error 22023 when a name contains control characters';
-
 CREATE FUNCTION _mailbox_id(name text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$

@@ -28,7 +28,6 @@ BEGIN
     IF num_nulls(template_set.name, template_set.subject) > 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a template needs a name and a subject';
     END IF;
-    PERFORM mailer._check_name(template_set.name, 'a template''s name');
     IF num_nonnulls(template_set.body_text, template_set.body_html) = 0 THEN
         RAISE EXCEPTION USING
             ERRCODE = 'null_value_not_allowed',

@@ -96,7 +96,7 @@ DECLARE
     new_id bigint := nextval(pg_get_serial_sequence('mailer.campaign', 'campaign_id'));
     new_lane bigint;
 BEGIN
-    PERFORM mailer._check_name(campaign_create.name, 'a campaign''s name');
+    PERFORM mailer._check_name('name', campaign_create.name);
     PERFORM mailer._check_campaign(campaign_create.template, campaign_create.headers);
     IF campaign_create.list IS NOT NULL THEN
         PERFORM mailer._check_name('list', campaign_create.list);
@@ -190,7 +190,7 @@ BEGIN
     IF settings ? 'allowed_days' THEN
         new_row.allowed_days := mailer._weekdays(mailer._text_array(settings, 'allowed_days'));
     END IF;
-    PERFORM mailer._check_name(new_row.name, 'a campaign''s name');
+    PERFORM mailer._check_name('name', new_row.name);
     PERFORM mailer._check_campaign(new_row.template, new_row.headers);
     PERFORM mailer._check_pace(new_row.name, new_row.window_start, new_row.window_end, new_row.gap, new_row.jitter, new_row.max_per_day,
         new_row.starts_at);

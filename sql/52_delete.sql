@@ -70,6 +70,7 @@ DECLARE
     was_there boolean;
 BEGIN
     PERFORM mailer._check_user(contact_delete.user_id);
+    contact_delete.user_id := mailer._user_key(contact_delete.user_id);
     PERFORM mailer._end(ARRAY(SELECT n.message_id FROM mailer.notification_mail n JOIN mailer.queue_entry q ON q.message_id = n.message_id
                               WHERE n.user_id = contact_delete.user_id AND q.state = 'p'), 'by_user', 'the contact was deleted', mailer._caller_name());
     DELETE FROM mailer.notification_item i WHERE i.user_id = contact_delete.user_id;

@@ -10,6 +10,30 @@
 --
 -- User ids are text, whatever the application counts its users by. No foreign keys here either; verify() proves what they would.
 
+-- Two tenants may both have a user 17. In all of these tables a user of the operators' is called by the application's own id, one of
+-- another tenant by the tenant's id, U+001F and the application's id: so every key keeps tenants apart. Ids have no control characters.
+
+CREATE FUNCTION _user_key(user_id text) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    tenant CONSTANT bigint := mailer._tenant();
+BEGIN
+    RETURN CASE tenant WHEN 1 THEN user_id ELSE tenant || E'\x1f' || user_id END;
+END;
+$$;
+COMMENT ON FUNCTION _user_key(text) IS 'What tables call this user of the caller''s tenant';
+
+CREATE FUNCTION _shown_user(user_key text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT pg_catalog.substr(user_key, pg_catalog.strpos(user_key, E'\x1f') + 1) $$;
+COMMENT ON FUNCTION _shown_user(text) IS 'The application''s id of a user';
+
+CREATE FUNCTION _user_tenant(user_key text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT COALESCE(pg_catalog.substring(user_key, E'^([0-9]+)\x1f')::bigint, 1) $$;
+COMMENT ON FUNCTION _user_tenant(text) IS 'Whose user it is';
+
 CREATE TABLE contact (
     user_id     text PRIMARY KEY,
     address     text,
@@ -18,7 +42,7 @@ CREATE TABLE contact (
     timezone    text,
     locale      text,
     created_at  timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT "user_id is 1 to 200 characters" CHECK (length(user_id) BETWEEN 1 AND 200),
+    CONSTRAINT "user_id is 1 to 200 characters, beside the tenant" CHECK (length(user_id) BETWEEN 1 AND 220),
     CONSTRAINT "name is at most 64 kB" CHECK (octet_length(name) <= 65536),
     CONSTRAINT "an address has its key" CHECK ((address IS NULL) = (address_key IS NULL))
 );
@@ -63,9 +87,11 @@ CREATE TABLE preference (
     in_app_enabled boolean NOT NULL,
     digest         text NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
+    unsubscribed_at timestamptz,
     PRIMARY KEY (user_id, category),
     CONSTRAINT "digest is immediate, hourly or daily" CHECK (digest IN ('immediate', 'hourly', 'daily'))
 );
+COMMENT ON COLUMN preference.unsubscribed_at IS 'When the link of a mail to the user''s address switched it off; only that user''s own choice takes it back';
 COMMENT ON TABLE preference IS 'What users chose for a category; without a row both ways are on, at once';
 
 CREATE TABLE notification (

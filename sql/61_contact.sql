@@ -13,7 +13,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'user_id must have 1 to 200 characters',
             HINT = 'Pass the key by which the application knows the user.';
     END IF;
-    PERFORM mailer._check_name(user_id, 'user_id');
+    PERFORM mailer._check_name('user_id', user_id);
 END;
 $$;
 COMMENT ON FUNCTION _check_user(text) IS 'Error 22004 or 22023 unless it can be a user''s id';
@@ -28,6 +28,7 @@ DECLARE
 BEGIN
     PERFORM mailer._check_user(contact_set.user_id);
     PERFORM mailer._check_text('name', contact_set.name, 65536), mailer._check_text('locale', contact_set.locale, 100);
+    contact_set.user_id := mailer._user_key(contact_set.user_id);
     IF contact_set.timezone <> '' THEN
         PERFORM mailer._check_zone(contact_set.timezone);
     END IF;
@@ -153,7 +154,7 @@ BEGIN
     ELSIF length(name) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a category''s name must have 1 to 200 characters';
     END IF;
-    PERFORM mailer._check_name(name, 'a category''s name');
+    PERFORM mailer._check_name('a category''s name', name);
 END;
 $$;
 COMMENT ON FUNCTION _check_category(text) IS 'Error 22004 or 22023 unless it can be a category''s name';
@@ -202,6 +203,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM mailer._check_user(preference_set.user_id);
+    preference_set.user_id := mailer._user_key(preference_set.user_id);
     PERFORM mailer._check_category(preference_set.category);
     IF preference_set.digest NOT IN ('immediate', 'hourly', 'daily') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('"%s" is not a way to get digests', preference_set.digest),
@@ -220,11 +222,19 @@ BEGIN
     SET email_enabled = COALESCE(preference_set.email_enabled, p.email_enabled),
         in_app_enabled = COALESCE(preference_set.in_app_enabled, p.in_app_enabled),
         digest = COALESCE(preference_set.digest, p.digest), updated_at = excluded.updated_at;
-    -- Who switches mail on again takes back what the unsubscribe link did.
+    -- Who switches mail on again takes back what the unsubscribe link did to this user. An unsubscription is of the address: another
+    -- contact with the same address can't lift it, and where several were switched off only unsuppress() does.
     IF preference_set.email_enabled THEN
-        DELETE FROM mailer.suppression s USING mailer.contact c
+        DELETE FROM mailer.suppression s USING mailer.contact c, mailer.preference p
         WHERE c.user_id = preference_set.user_id AND s.address_key = c.address_key
-          AND s.scope = 'category:' || preference_set.category AND s.reason = 'unsubscribed';
+          AND s.scope = 'category:' || preference_set.category AND s.reason = 'unsubscribed' AND s.tenant_id = mailer._user_tenant(c.user_id)
+          AND p.user_id = c.user_id AND p.category = preference_set.category AND p.unsubscribed_at IS NOT NULL
+          AND NOT EXISTS (
+              SELECT FROM mailer.contact o JOIN mailer.preference x ON x.user_id = o.user_id
+              WHERE o.address_key = c.address_key AND o.user_id <> c.user_id AND mailer._user_tenant(o.user_id) = s.tenant_id
+                AND x.category = p.category AND x.unsubscribed_at IS NOT NULL);
+        UPDATE mailer.preference p SET unsubscribed_at = NULL
+        WHERE p.user_id = preference_set.user_id AND p.category = preference_set.category AND p.unsubscribed_at IS NOT NULL;
     END IF;
     PERFORM mailer._reschedule_digests(preference_set.user_id, preference_set.category);
     IF preference_set.digest IN ('hourly', 'daily') THEN

@@ -17,7 +17,7 @@ LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RETURN (
-        SELECT COALESCE(item.variables ->> 'actor', (SELECT c.name FROM mailer.contact c WHERE c.user_id = item.actor_id), item.actor_id));
+        SELECT COALESCE(item.variables ->> 'actor', (SELECT c.name FROM mailer.contact c WHERE c.user_id = item.actor_id), mailer._shown_user(item.actor_id)));
 END;
 $$;
 COMMENT ON FUNCTION _actor_name(mailer.notification_item) IS 'Who did it, as people read it: the variable actor, else the contact''s name, else the id';
@@ -37,14 +37,14 @@ DECLARE
     list jsonb;
 BEGIN
     IF cardinality(items) = 1 THEN
-        RETURN mailer._collapsed_one(last.variables, mailer._actor_name(last), last.actor_id, last.created_at);
+        RETURN mailer._collapsed_one(last.variables, mailer._actor_name(last), mailer._shown_user(last.actor_id), last.created_at);
     END IF;
     SELECT GREATEST(count(DISTINCT i.actor_id) - 1, 0) INTO others FROM unnest(items) i;
-    SELECT jsonb_agg(i.variables || jsonb_build_object('actor', mailer._actor_name(i), 'actor_id', i.actor_id, 'at', i.created_at) ORDER BY i.item_id)
+    SELECT jsonb_agg(i.variables || jsonb_build_object('actor', mailer._actor_name(i), 'actor_id', mailer._shown_user(i.actor_id), 'at', i.created_at) ORDER BY i.item_id)
     INTO list FROM unnest(items[:100]) i;
     SELECT e.value ->> 'actor' INTO actor FROM jsonb_array_elements(list) WITH ORDINALITY e(value, place)
     WHERE e.value ->> 'actor' IS NOT NULL ORDER BY e.place LIMIT 1;
-    RETURN last.variables || jsonb_build_object('actor', actor, 'actor_id', items[1].actor_id, 'at', last.created_at,
+    RETURN last.variables || jsonb_build_object('actor', actor, 'actor_id', mailer._shown_user(items[1].actor_id), 'at', last.created_at,
         'others_count', others, 'one_other', others = 1, 'many_others', others > 1, 'count', cardinality(items), 'items', list);
 END;
 $$;
@@ -75,6 +75,7 @@ DECLARE
     page mailer.notification[];
 BEGIN
     PERFORM mailer._check_user(inbox.user_id);
+    inbox.user_id := mailer._user_key(inbox.user_id);
     IF inbox.max_rows < 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'max_rows must not be negative';
     END IF;
@@ -112,11 +113,14 @@ or has none. variables: as the template saw them, for an application that draws 
 Errors: 22004 no user_id, 22023 max_rows is negative.';
 
 CREATE FUNCTION inbox_unread(user_id text) RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT (SELECT count(*) FROM mailer.notification n WHERE n.user_id = inbox_unread.user_id AND n.read_at IS NULL)
-         + (SELECT count(*) FROM mailer.notification n
-            WHERE n.user_id = inbox_unread.user_id AND n.read_count IS NOT NULL AND mailer._is_unread(n))
+DECLARE
+    reader CONSTANT text := mailer._user_key(inbox_unread.user_id);
+BEGIN
+    RETURN (SELECT count(*) FROM mailer.notification n WHERE n.user_id = reader AND n.read_at IS NULL)
+         + (SELECT count(*) FROM mailer.notification n WHERE n.user_id = reader AND n.read_count IS NOT NULL AND mailer._is_unread(n));
+END;
 $$;
 COMMENT ON FUNCTION inbox_unread(text) IS 'How many of a user''s notifications are unread';
 
@@ -128,6 +132,7 @@ DECLARE
     marked bigint;
 BEGIN
     PERFORM mailer._check_user(inbox_mark_read.user_id);
+    inbox_mark_read.user_id := mailer._user_key(inbox_mark_read.user_id);
     -- In one order, so that two of a user's devices don't block each other for good.
     UPDATE mailer.notification n
     SET read_at = mailer._now(), is_open = false, read_count = CASE WHEN n.is_open OR n.read_count IS NOT NULL THEN (

@@ -117,12 +117,13 @@ BEGIN
     ON CONFLICT (address_key, scope, tenant_id) DO UPDATE SET reason = excluded.reason, expires_at = NULL;
     IF named.scope LIKE 'category:%' THEN
         category_name := substr(named.scope, length('category:') + 1);
-        INSERT INTO mailer.preference AS p (user_id, category, email_enabled, in_app_enabled, digest, updated_at)
-        SELECT u.user_id, category_name, false, true, 'immediate', mailer._now()
+        INSERT INTO mailer.preference AS p (user_id, category, email_enabled, in_app_enabled, digest, updated_at, unsubscribed_at)
+        SELECT u.user_id, category_name, false, true, 'immediate', mailer._now(), mailer._now()
         FROM mailer.contact u
-        WHERE u.address_key = named.address_key
+        WHERE u.address_key = named.address_key AND mailer._user_tenant(u.user_id) = named.tenant_id
           AND NOT EXISTS (SELECT FROM mailer.category c WHERE c.name = category_name AND c.is_required)
-        ON CONFLICT (user_id, category) DO UPDATE SET email_enabled = false, updated_at = excluded.updated_at;
+        ON CONFLICT (user_id, category) DO UPDATE
+        SET email_enabled = false, updated_at = excluded.updated_at, unsubscribed_at = excluded.unsubscribed_at;
     END IF;
     PERFORM mailer._log_event('unsubscribed', jsonb_build_object('address', named.address_key, 'scope', named.scope));
     PERFORM mailer._changed();

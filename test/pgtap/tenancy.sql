@@ -138,6 +138,48 @@ SELECT mailer.suppress('gone@example.com') \g /dev/null
 RESET ROLE;
 SELECT ok(pg_temp.is_stopped('tap_b'), 'an operator''s suppression stops everybody''s');
 
+-- ── Contacts, inboxes and preferences (T10) ────────────────────────────────────────────────────────────────────────
+SET ROLE tap_a;
+SELECT mailer.contact_set('bob', 'bob@example.com', 'Bob') \g /dev/null
+SELECT mailer.notify('bob', 'likes', 'hello', '{"name": "Bob"}', 'eve') AS of_a \gset
+SELECT mailer.notify('bob', 'likes', 'hello', '{"name": "Bob"}', 'eve') \g /dev/null
+RESET ROLE;
+SELECT max(message_id) AS mail_of_a FROM mailer.message WHERE category = 'likes' \gset
+SET ROLE tap_b;
+SELECT is(mailer.inbox_unread('bob'), 0::bigint, 'another tenant''s bob is somebody else');
+SELECT is_empty($$SELECT * FROM mailer.inbox('bob')$$, 'with an inbox of his own');
+SELECT is(mailer.inbox_mark_read('bob'), 0::bigint, 'whose reading marks nothing');
+SELECT mailer.contact_set('bob', 'thief@example.com'), mailer.preference_set('bob', 'likes', false, false) \g /dev/null
+SELECT results_eq('SELECT user_id, address FROM mailer.contact_list', $$VALUES ('bob', 'thief@example.com')$$, 'a tenant lists its own contacts');
+SELECT results_eq('SELECT user_id, category FROM mailer.preference_list', $$VALUES ('bob', 'likes')$$, 'and preferences');
+SET ROLE tap_a;
+SELECT results_eq($$SELECT title, variables ->> 'actor', variables ->> 'actor_id', variables ->> 'name' FROM mailer.inbox('bob') LIMIT 1$$,
+    $$VALUES ('Hello Bob', 'eve', 'eve', 'Bob')$$, 'the inbox says who it was by the application''s ids');
+SELECT is(mailer.inbox_unread('bob'), 2::bigint, 'all of it is unread still');
+SELECT results_eq('SELECT user_id, address FROM mailer.contact_list', $$VALUES ('bob', 'bob@example.com')$$, 'its contact is as it was');
+SELECT mailer.preference_set('bob', 'likes', digest => 'daily') \g /dev/null
+RESET ROLE;
+SELECT is((SELECT array_agg(DISTINCT m.addresses[1]) FROM mailer.message m WHERE m.category = 'likes'), '{bob@example.com}'::text[], 'no mail was redirected');
+SELECT is((SELECT array_agg(DISTINCT t.name) FROM mailer.message m JOIN mailer.tenant t ON t.id = m.tenant_id WHERE m.category = 'likes'), '{tap_a}'::text[], 'all of it is the tenant''s, digests too');
+SELECT is((SELECT count(*) FROM mailer.contact_list WHERE user_id = 'bob'), 2::bigint, 'a viewer sees both');
+-- An unsubscription is of the address.
+CREATE FUNCTION pg_temp.is_unsubscribed(who text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT FROM mailer.suppression WHERE address_key = who AND scope = 'category:likes' AND reason = 'unsubscribed') $$;
+SELECT mailer.unsubscribe(mailer._unsubscribe_token((SELECT id FROM mailer.tenant WHERE name = 'tap_a'), 'bob@example.com', 'category:likes')) \g /dev/null
+SELECT is((SELECT email_enabled FROM mailer.preference_list WHERE user_id = 'bob' AND tenant = 'tap_a'), false, 'the link switches its user''s preference off');
+SET ROLE tap_a;
+SELECT mailer.contact_set('alias', 'bob@example.com'), mailer.preference_set('alias', 'likes', true) \g /dev/null
+RESET ROLE;
+SELECT ok(pg_temp.is_unsubscribed('bob@example.com'), 'another contact with the address lifts no unsubscription');
+SET ROLE tap_b;
+SELECT mailer.contact_set('bob', 'bob@example.com'), mailer.preference_set('bob', 'likes', true) \g /dev/null
+RESET ROLE;
+SELECT ok(pg_temp.is_unsubscribed('bob@example.com'), 'nor does another tenant');
+SET ROLE tap_a;
+SELECT mailer.preference_set('bob', 'likes', true) \g /dev/null
+RESET ROLE;
+SELECT ok(NOT pg_temp.is_unsubscribed('bob@example.com'), 'whom it is about may change their mind');
+
 -- ── Mailboxes that aren't shared ───────────────────────────────────────────────────────────────────────────────────
 SELECT mailer.mailbox_alter('private', '{"is_default": true}') \g /dev/null
 SELECT mailer.mailbox_alter('one', '{"is_default": false}'), mailer.mailbox_alter('two', '{"is_default": false}') \g /dev/null

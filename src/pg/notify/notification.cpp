@@ -6,6 +6,7 @@
 #include "pg/enqueue/store.hpp"
 #include "pg/table/reader.hpp"
 #include "pg/table/writer.hpp"
+#include "pg/tenancy/user_key.hpp"
 
 extern "C" {
 #include "commands/async.h"
@@ -44,7 +45,8 @@ void check(const Notification& notification) {
 // ── The inbox ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 // Ids only: whoever listens sees nothing of others' content.
-void announce(const TextValue& user, std::int64_t notification_id) {
+void announce(const TextValue& user_of_tenant, std::int64_t notification_id) {
+    const TextValue user = shown_user(user_of_tenant);
     call([&] {
         StringInfoData payload;
         initStringInfo(&payload);
@@ -172,7 +174,7 @@ TextValue actor_name(const Notification& notification) {
         return text_value(**named);
     const FreshSnapshot now;
     if (const TextValue name = find_contact(notification.actor).name) return name;
-    return notification.actor;
+    return shown_user(notification.actor);
 }
 
 void see_to_mail(const Notification& notification, const NotificationRules& rules, const MailPlan& plan,
@@ -192,8 +194,9 @@ void see_to_mail(const Notification& notification, const NotificationRules& rule
         if (plan.group == core::MailGroup::none) insert_waiting_mail(*plan.message_id, notification, at);
         mail.variables = empty_object();
     } else {
-        mail.variables = variables_of_one(notification.variables, actor_name(notification), notification.actor, at,
-                                          rules.contact.name, notification.category);
+        mail.variables =
+            variables_of_one(notification.variables, actor_name(notification), shown_user(notification.actor), at,
+                             rules.contact.name, notification.category);
     }
     queue_mail(rules.category, mail);
 }
@@ -204,6 +207,8 @@ std::optional<std::int64_t> notify_user(const Notification& asked) {
     if (asked.actor && asked.user && asked.actor.view == asked.user.view) return std::nullopt;
     check(asked);
     Notification notification = asked;
+    notification.user = user_key(asked.tenant_id, asked.user);
+    notification.actor = user_key(asked.tenant_id, asked.actor);
     if (notification.key.view.empty()) notification.key = {};
     if (!notification.variables) notification.variables = empty_object();
     const NotificationRules rules = read_rules(notification);

@@ -6,6 +6,7 @@
 #include "pg/enqueue/store.hpp"
 #include "pg/notify/notification.hpp"
 #include "pg/table/reader.hpp"
+#include "pg/tenancy/user_key.hpp"
 
 extern "C" {
 #include "utils/fmgrprotos.h"
@@ -284,6 +285,7 @@ void queue_digest(const TextValue& user, const TextValue& category_name, bool ha
     }
     if (!category || !contact.address) return;
     NotificationMail mail;
+    mail.tenant_id = tenant_of_user(user);
     enter_group(mail.plan, core::MailGroup::digest, {}, user, *category);
     if (!mail.plan.message_id) return;
     mail.plan.due_at = due_of_group(mail.plan.group, user, *category);
