@@ -99,7 +99,6 @@ private:
     core::Time started_ = now();
     core::Duration slept_{};
     core::Time last_turn_ = core::Time::min();
-    core::Time prepared_at_ = core::Time::min();
     core::Time busy_at_ = now();  // when it last had mail in hand
 };
 
@@ -145,8 +144,6 @@ bool Engine::turn() {
         const core::Time at = now();
         if (at < last_turn_) pump_->forget_world();  // the clock was set back; the planner's time only runs forward
         last_turn_ = at;
-        if (at + prepared_look < prepared_at_) prepared_at_ = at;  // the clock was set back
-        look_for_prepared(at);
         keep_tokens(at);
         look_outside(at);
         if (!is_session_ && !context_.should_stop()) listener_.look(at);
@@ -208,8 +205,6 @@ core::Duration Engine::sleep_for(core::Time at) const {
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
     if (!is_session_) consider(listener_.next_look());
-    std::uint64_t seen = 0;
-    if (may_have_prepared_mail(&seen)) consider(prepared_at_);
     if (!is_session_ && pump_->is_idle() && !listener_.is_wanted() && look_at_crowd().is_crowded)
         consider(busy_at_ + idle_before_leaving);
     if (is_session_) {

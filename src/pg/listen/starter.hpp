@@ -23,8 +23,8 @@ public:
     void look(core::Time now);  // throws PgError
     core::Time next_look() const { return next_look_; }
     bool is_wanted() const { return is_wanted_; }  // something is to be listened to here
-    void ask_to_stop() noexcept;  // returns at once
-    void wait_until_stopped();    // for a few seconds at most; requires no transaction
+    void ask_to_stop() noexcept;                   // returns at once
+    void wait_until_stopped();                     // for a few seconds at most; requires no transaction
 
 private:
     bool is_running(pid_t* pid) const;
