@@ -279,47 +279,6 @@ void Pump::refresh(Time now) {
     is_swept_ = true;
 }
 
-// When their inboxes were last read is a fact of follow-ups that changes all the time: looked up with each sweep.
-void Pump::hear_inboxes(Time now) {
-    std::vector<std::int64_t> lanes;
-    for (const std::int64_t id : planner_.lane_ids()) {
-        const core::LaneFacts* lane = planner_.lane(id);
-        const core::LaneFacts* pace = planner_.pace(id);
-        if (lane->is_follow_up && lane->waiting_since && pace != nullptr && pace->max_silence) lanes.push_back(id);
-    }
-    if (lanes.empty()) return;
-    for (const std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
-        dirty_lanes_.insert(id);
-}
-
-InFlight Pump::in_flight() const {
-    InFlight counts;
-    for (const auto& [token, ticket] : tickets_) {
-        ++counts.lanes[ticket.row.lane_id];
-        if (!ticket.is_aside) ++counts.mailboxes[ticket.reservation.mailbox_id];
-    }
-    return counts;
-}
-
-void Pump::count_days(const core::Reservation& r, int sign) {
-    auto add = [&](auto& days, std::int64_t id, core::Date day, bool is_warmup, std::optional<int> limit) {
-        DayDelta& delta = days[{id, day.time_since_epoch().count()}];
-        delta.id = id;
-        delta.day = day;
-        delta.used += sign;
-        if (is_warmup) delta.warmup += sign;
-        if (sign > 0) delta.day_limit = limit;
-    };
-    const core::MailboxFacts* mailbox = planner_.mailbox(r.mailbox_id);
-    add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup,
-        mailbox ? mailbox->daily_limit.on(r.mailbox_day, mailbox->use) : std::nullopt);
-    if (!r.campaign_day) return;
-    const core::LaneFacts* pace = planner_.pace(r.lane_id);
-    if (pace == nullptr) return;
-    add(campaign_days_, pace->campaign_id, *r.campaign_day, false, pace->max_per_day);
-    if (r.is_new) campaign_days_[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
-}
-
 void Pump::settle(Time now) {
     if (settlements_.empty()) return;
     const std::span<Settlement> batch(settlements_.data(), is_one_by_one_ ? 1 : settlements_.size());
@@ -436,15 +395,6 @@ void Pump::store(Time now) {
         queue_.fold_tally(now);
         fold_at_.reset();
     }
-}
-
-// Nothing of the campaign waits or is on its way, as far as is known.
-bool Pump::is_pace_idle(std::int64_t main_lane_id) const {
-    const std::vector<std::int64_t> lanes = planner_.lanes_of_pace(main_lane_id);
-    return std::all_of(lanes.begin(), lanes.end(), [this](std::int64_t id) {
-        const core::LaneFacts* lane = planner_.lane(id);
-        return lane == nullptr || (!lane->waiting_since && lane->in_flight == 0);
-    });
 }
 
 // The transaction has committed: what it did becomes what is.
