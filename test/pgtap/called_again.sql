@@ -108,7 +108,7 @@ $$;
 SELECT isnt(answer_to_null(p.oid), 'XX000', format('%s takes or refuses NULL', p.oid::regprocedure))
 FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'mailer'::regnamespace AND l.lanname = 'c' AND NOT p.proisstrict AND p.pronargs > 0 AND p.prokind = 'f';
-SELECT throws_ok($$SELECT mailer._store_leads(1, 1, 1, NULL, NULL, 1, now(), NULL, NULL, NULL)$$, '22004', NULL, 'no array of leads is refused');
+SELECT throws_ok($$SELECT mailer._store_leads(1, 1, 1, NULL, NULL, 1, now(), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$, '22004', NULL, 'no array of leads is refused');
 
 SELECT * FROM finish();
 ROLLBACK;
