@@ -1,18 +1,33 @@
 -- Addresses that get no mail. A suppression is looked at when a mail is about to go, never when it is queued, so that it
 -- holds for what waits already, and lifting it lets what comes later through. The engine adds hard bounces.
 
+-- "@acme.example" and "*@acme.example" are all addresses of that domain; its key is that of an address there, with a star for
+-- the local part (MAILER_SUPPRESSED_KEYS in src/pg/engine/world.hpp looks for both).
+CREATE FUNCTION _suppressed_address(address text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF address ~ '^[*]?@' THEN
+        RETURN '*' || substring(mailer._address_key(mailer._bare_address('x' || ltrim(btrim(address), '*'), 'address')) FROM '@.*$');
+    END IF;
+    RETURN mailer._bare_address(COALESCE(address, ''), 'address');
+END;
+$$;
+COMMENT ON FUNCTION _suppressed_address(text) IS 'An address in its wire form, or *@domain for all of a domain; error 22023 when it is neither';
+
 CREATE FUNCTION suppress(address text, reason text DEFAULT NULL, expires_at timestamptz DEFAULT NULL, scope text DEFAULT 'all')
     RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    bare text := mailer._bare_address(COALESCE(suppress.address, ''), 'address');
+    bare text := mailer._suppressed_address(suppress.address);
+    key text := CASE WHEN bare LIKE '*@%' THEN bare ELSE mailer._address_key(bare) END;
 BEGIN
     PERFORM mailer._check_scope(suppress.scope);
     PERFORM mailer._check_text('reason', suppress.reason, 10000), mailer._check_time('expires_at', suppress.expires_at);
     INSERT INTO mailer.suppression (address_key, scope, address, reason, expires_at, created_at, created_by, tenant_id)
-    VALUES (mailer._address_key(bare), suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), mailer._caller_name(),
+    VALUES (key, suppress.scope, bare, suppress.reason, suppress.expires_at, mailer._now(), mailer._caller_name(),
         CASE WHEN mailer._is_operator() THEN 0 ELSE mailer._tenant() END)
     ON CONFLICT (address_key, scope, tenant_id) DO UPDATE
     SET address = excluded.address, reason = excluded.reason, expires_at = excluded.expires_at,
@@ -25,6 +40,7 @@ $$;
 COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
 'From now on this address gets no mail: what waits for it is cancelled (suppressed) when its turn comes. Operators say so for everybody
 (suppressions of refused mail and unsubscriptions are of the tenant that sent it), a tenant for its own mail.
+address: one address, or @acme.example (*@acme.example is the same) for all of a domain.
 reason: for people. expires_at: NULL is for good. Suppressing again replaces.
 scope: all, bulk (campaigns, and notifications that aren''t required), campaigns, list:NAME (campaigns of that list), category:NAME or campaign:ID.
 Errors: 22023 a bad address or scope.';
@@ -34,11 +50,12 @@ LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    bare text := mailer._bare_address(COALESCE(unsuppress.address, ''), 'address');
+    bare text := mailer._suppressed_address(unsuppress.address);
+    key text := CASE WHEN bare LIKE '*@%' THEN bare ELSE mailer._address_key(bare) END;
 BEGIN
     PERFORM mailer._check_scope(unsuppress.scope);
     DELETE FROM mailer.suppression s
-    WHERE s.address_key = mailer._address_key(bare) AND s.scope = unsuppress.scope
+    WHERE s.address_key = key AND s.scope = unsuppress.scope
       AND (mailer._is_operator() OR s.tenant_id = mailer._tenant());
     IF NOT FOUND THEN
         RETURN false;

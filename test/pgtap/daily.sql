@@ -33,8 +33,22 @@ SELECT is(mailer.inbox_mark_read(2), 1::bigint, 'read by an integer');
 
 -- ── Words ────────────────────────────────────────────────────────────────────────────────────────────────────────
 SELECT throws_ok($$CALL mailer.purge('30')$$, '22023', 'older_than is 00:00:30, less than a day', 'a bare number is no age');
-
 SELECT is((SELECT missing FROM mailer.template_preview('hello', '{}')), '{name}', 'a preview says what is missing');
+
+-- ── Suppressed domains ───────────────────────────────────────────────────────────────────────────────────────────
+SELECT mailer.suppress('@Acme.Example', 'asked') \g /dev/null
+SELECT is((SELECT address_key FROM mailer.suppression WHERE reason = 'asked'), '*@acme.example', 'a domain has a key');
+SELECT mailer.enqueue('Bob <bob@acme.example>', 's', 'b') AS bob \gset
+SELECT ok(EXISTS (SELECT FROM mailer.explain(:bob) WHERE gate = 'not_suppressed' AND NOT is_open), 'mail to the domain is suppressed');
+SELECT ok(mailer.unsuppress('*@acme.example'), 'both ways of writing it are the same');
+
+-- ── A misspelt key ───────────────────────────────────────────────────────────────────────────────────────────────
+CREATE TABLE public.ticket (id int);
+CREATE FUNCTION public.nobody(new_row jsonb) RETURNS TABLE (recipient text, variables jsonb) LANGUAGE sql AS $$ SELECT new_row ->> 'emial', '{}'::jsonb $$;
+CREATE TRIGGER mails AFTER INSERT ON public.ticket FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('hello', 'public.nobody');
+INSERT INTO public.ticket VALUES (1);
+SELECT is((SELECT count(*) FROM mailer.event_log WHERE kind = 'recipient_missing'), 1::bigint, 'a recipient that is NULL is an event');
+SELECT is((SELECT count(*) FROM mailer.message_status WHERE reason = 'invalid_address'), 1::bigint, 'and a failed mail');
 
 -- ── What did you send to this address? ───────────────────────────────────────────────────────────────────────────
 SELECT is((SELECT count(*) FROM mailer.sent_to('A@example.com')), 3::bigint, 'mails of an address, whatever its case');
@@ -68,5 +82,10 @@ UPDATE mailer.message SET created_at = created_at - interval '3 days', purged_at
 SELECT mailer._purge_ledger(now() - interval '1 day', 0, 1000) \g /dev/null
 SELECT set_eq('SELECT idempotency_key FROM mailer.message', ARRAY['kept'], 'the ledger is deleted, a key is not');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations > 0$$, 'and all invariants hold');
+SET LOCAL mailer.key_retention = '1d';
+SELECT mailer._purge_ledger(now() - interval '1 day', 0, 1000) \g /dev/null
+SELECT is_empty('SELECT FROM mailer.message', 'after mailer.key_retention the key goes too');
+SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations > 0$$, 'and all invariants hold');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -46,6 +46,23 @@ bool is_theirs(std::int64_t message_id, bool also_queued = false) {
            (also_queued && who.principal_id != 0 && rows.bigint(0, 2) == who.principal_id);
 }
 
+// Why nothing was done, for people: a program looks at the result.
+bool notice_why(const Call& call_, const char* done) {
+    static Statement find(
+        "SELECT state || coalesce(' (' || reason || ')', ''), purged_at IS NOT NULL FROM mailer.message_status WHERE "
+        "message_id = $1",
+        {INT8OID});
+    std::string why = "there is no such message";
+    const Rows rows = find.run({p_bigint(call_.message_id)});
+    if (is_theirs(call_.message_id) && !rows.empty()) {
+        why = "it is " + rows.text(0, 1);
+        if (rows.boolean(0, 2)) why += ", and its content was purged";
+    }
+    const long long id = call_.message_id;
+    call([&] { ereport(NOTICE, (errmsg("message %lld is not %s: %s", id, done, why.c_str()))); });
+    return false;
+}
+
 // ── cancel ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 bool cancel(FunctionCallInfo fcinfo) {
@@ -54,7 +71,7 @@ bool cancel(FunctionCallInfo fcinfo) {
     Spi spi;
     if (!is_theirs(call_.message_id, true)) return false;
     if (end_messages(std::span(&call_.message_id, 1), core::Cause::by_user, "", call_.role, from_pg(call_.now)).empty())
-        return false;
+        return notice_why(call_, "cancelled");
     log(call_, "message_cancelled", p_null(JSONBOID));
     return true;
 }
@@ -83,8 +100,8 @@ bool retry(FunctionCallInfo fcinfo) {
     const Call call_ = read_call(fcinfo);
     AsOwner owner(fcinfo);
     Spi spi;
-    if (!is_theirs(call_.message_id)) return false;
-    if (!requeue(call_, core::MessageState::failed) && !hasten(call_)) return false;
+    if (!is_theirs(call_.message_id)) return notice_why(call_, "retried");
+    if (!requeue(call_, core::MessageState::failed) && !hasten(call_)) return notice_why(call_, "retried");
     log(call_, "message_retried", p_null(JSONBOID));
     return true;
 }

@@ -3,8 +3,11 @@
 // The walk: read the row and call the recipients function as the user who changed it; as the owner, queue one batch.
 // The right to do this came with the right to create the trigger (EXECUTE on this function); the user who fires it
 // needs none. What becomes of a failure is run_harmless's.
+#include <algorithm>
+
 #include "core/octets.hpp"
 #include "pg/bridge/identity.hpp"
+
 #include "pg/enqueue/harmless_trigger.hpp"
 #include "pg/enqueue/trigger_event.hpp"
 
@@ -30,6 +33,19 @@ RawValue parse_gap(const std::string& text) {
     return checked_gap(gap);
 }
 
+// A recipient that is NULL became a failed mail; the event says so once for each firing.
+void log_missing(const TriggerData& trigger, const Batch& batch, std::int64_t batch_id) {
+    static Statement insert(
+        "INSERT INTO mailer.event (at, kind, batch_id, by_role, detail) SELECT $1, 'recipient_missing', $2, $3,"
+        " pg_catalog.jsonb_build_object('trigger', $4, 'recipients', $5)",
+        {TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, INT8OID});
+    const auto missing = std::count_if(batch.items.begin(), batch.items.end(),
+                                       [](const BatchItem& item) { return item.recipient.data() == nullptr; });
+    if (missing == 0) return;
+    insert.run({p_time(batch.request.now), p_bigint(batch_id), p_text(current_role()),
+                p_text(trigger.tg_trigger->tgname), p_bigint(missing)});
+}
+
 void notify(FunctionCallInfo fcinfo, const TriggerData& trigger) {
     const TriggerArguments arguments = read_trigger_arguments(*trigger.tg_trigger);
     Spi spi;
@@ -51,7 +67,8 @@ void notify(FunctionCallInfo fcinfo, const TriggerData& trigger) {
     AsOwner owner(fcinfo);
     request.by = sender_of_trigger(trigger);
     request.variables = row_variables(row);
-    store_batch(batch);
+    const std::int64_t batch_id = store_batch(batch);
+    log_missing(trigger, batch, batch_id);
 }
 
 }  // namespace

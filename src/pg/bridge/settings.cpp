@@ -23,6 +23,7 @@ namespace {
 
 bool enabled = true;
 int max_connections = 50;
+int key_retention = -1;
 char* timezone_name = nullptr;
 char* retry_delays = nullptr;
 bool allow_cleartext_login = false;
@@ -218,6 +219,9 @@ void define_limits() {
     DefineCustomIntVariable("mailer.sweep_interval", "How often an idle worker looks for work that nobody told it of.",
                             nullptr, &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
                             nullptr);
+    DefineCustomIntVariable("mailer.key_retention",
+                            "How long an idempotency key outlives its mail when the ledger is purged; -1 is for ever.",
+                            nullptr, &key_retention, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_S, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.loader_timeout", "Longest time a loader or send_if function may run.", nullptr,
                             &loader_timeout, 5000, 1, 600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_preparers",

@@ -79,7 +79,7 @@ void PgMailRoom::date_messages(std::span<const worker::Ticket> tickets) {
 void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
     static Statement statement(
         "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
-        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = mailer._address_key(a.address) AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
+        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("mailer._address_key(a.address)") ") AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
         "  FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY AS a(address, n)"
         "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
         " WHERE m.message_id = ANY ($1)",

@@ -151,7 +151,7 @@ namespace {
     "q.message_id, q.lane_id, q.priority, q.due_at, q.expires_at, q.attempt_count, q.try_count, q.crash_count,"       \
     " m.campaign_id, m.batch_id, m.kind = 'w', cardinality(m.addresses), coalesce(q.age_from, greatest(m.created_at, m.send_at))," \
     " CASE WHEN cardinality(m.addresses) = 1 THEN (SELECT coalesce(s.reason, 'suppressed') FROM mailer.suppression s" \
-    "      WHERE s.address_key = m.address_key AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END,"               \
+    "      WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("m.address_key") ") AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END,"               \
     " (SELECT true FROM mailer.outcome o WHERE o.message_id = q.message_id LIMIT 1),"                                \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
     "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END,"                                         \

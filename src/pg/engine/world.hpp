@@ -53,6 +53,9 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
     " OR EXISTS (SELECT FROM mailer.promotion p WHERE p.is_held AND epoch = ANY (p.held_epochs) AND due_at > " \
     "p.promoted_at))"
 
+// The keys under which an address may be suppressed (SQL text): its own, and the one of its whole domain.
+#define MAILER_SUPPRESSED_KEYS(key) "ARRAY[" key ", '*' || right(" key ", strpos(reverse(" key "), '@'))]"
+
 // Where a suppression applies to a message m (SQL text over aliases s and m, `$now` the moment); one rule, used by the
 // claim and by the mail room. Tenant 0 is everybody. Bulk is campaigns and notifications; a mail of a required category
 // has none.

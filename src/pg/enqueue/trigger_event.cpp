@@ -164,8 +164,8 @@ std::vector<BatchItem> call_recipients_function(const TriggerData& trigger, cons
         BatchItem item;
         bool is_null = false;
         const Datum recipient = rows.datum(i, 1, &is_null);
-        if (is_null) continue;  // nobody: a LEFT JOIN in the function
-        item.recipient = detoasted_text(recipient).view;
+        // Nobody: a misspelt key of the row, mostly. It becomes a failed mail that somebody sees.
+        if (!is_null) item.recipient = detoasted_text(recipient).view;
         if (has_variables) item.variables.datum = rows.datum(i, 2, &item.variables.is_null);
         items.push_back(item);
     }
