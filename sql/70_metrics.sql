@@ -53,7 +53,7 @@ AS $$
     SELECT k.lane,
            CASE k.kind WHEN 'c' THEN t.campaigns WHEN 'b' THEN b.queued ELSE GREATEST(t.everything - t.campaigns - b.queued, 0) END::bigint,
            count(w.kind),
-           round(COALESCE(GREATEST(extract(epoch FROM mailer._now() - LEAST(GREATEST(min(w.due_at), '1970-01-01'), '9999-12-31')), 0), 0)::numeric, 3)
+           round(COALESCE(GREATEST(extract(epoch FROM mailer._now() - LEAST(GREATEST(min(w.due_at), CASE WHEN count(w.due_at) > 0 THEN timestamptz '1970-01-01' END), CASE WHEN count(w.due_at) > 0 THEN timestamptz '9999-12-31' END)), 0), 0)::numeric, 3)
     FROM (VALUES ('campaign', 'c'::"char"), ('batch', 'b'), ('stream', 's')) k(lane, kind)
     CROSS JOIN batches b
     CROSS JOIN total t
