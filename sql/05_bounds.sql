@@ -45,6 +45,18 @@ END;
 $$;
 COMMENT ON FUNCTION _check_jitter(numeric) IS 'The jitter, or NULL; error 22023 when it is out of range';
 
+CREATE FUNCTION _check_share(name text, value numeric) RETURNS numeric
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    IF value IS NOT NULL AND NOT (value > 0 AND value <= 1) THEN
+        PERFORM mailer._refuse(name || ' must be above 0 and at most 1', 'It is a share: 0.05 is 5 %. NULL is none.');
+    END IF;
+    RETURN value;
+END;
+$$;
+COMMENT ON FUNCTION _check_share(text, numeric) IS 'The share, or NULL; error 22023 when it is out of range';
+
 CREATE FUNCTION _check_span(name text, value interval, is_zero_allowed boolean DEFAULT true) RETURNS interval
 LANGUAGE plpgsql IMMUTABLE
 AS $$

@@ -253,6 +253,11 @@ BEGIN
     box.tls := COALESCE(box.tls, CASE WHEN box.port = 465 THEN 'implicit' ELSE 'starttls' END);
     PERFORM mailer._need(k, COALESCE(settings -> k = 'null', false)) FROM unnest(ARRAY['pipelining', 'login_mechanism']) k;
     PERFORM mailer._check_mailbox_bounds(box);
+    PERFORM mailer._need('is_shared', COALESCE(settings -> 'is_shared' = 'null', false));
+    PERFORM mailer._check_share('shield', box.shield);
+    IF box.dsn !~ '^(never|(failure|delay|success)(,(failure|delay|success))*)$' THEN
+        PERFORM mailer._refuse('dsn must be never, or failure, delay and success', 'For example "failure,delay"; null asks for none.');
+    END IF;
     PERFORM mailer._check_host(box.host, box.port);
     IF settings ->> 'imap_host' IS NOT NULL THEN
         box.imap_host := mailer._host_name(box.imap_host, 'imap_host');

@@ -55,16 +55,14 @@ DECLARE
         WHEN cardinality(skip_dates) > 1000 THEN 'there are at most 1000 skip_dates'
         WHEN array_position(skip_dates, NULL) IS NOT NULL OR 'infinity' = ANY (skip_dates) OR '-infinity' = ANY (skip_dates)
             THEN 'skip_dates are dates'
-        WHEN cooldown <= interval '0' OR cooldown > interval '100 years' THEN 'cooldown is more than nothing and at most 100 years'
         WHEN max_new_per_day < 0 THEN 'max_new_per_day is 0 or more'
         WHEN prefer NOT IN ('follow_ups', 'new') THEN format('"%s" is nothing to prefer', prefer)
-        WHEN max_silence <= interval '0' OR max_silence > interval '100 years' THEN 'max_silence is more than nothing and at most 100 years'
-        WHEN auto_reply_delay < interval '0' OR auto_reply_delay > interval '100 years'
-            THEN 'auto_reply_delay is 0 to 100 years'
         WHEN NOT stop_on <@ '{reply,bounce,complaint,unsubscribe}' THEN format('"%s" ends no sequence',
             (SELECT s FROM unnest(stop_on) s WHERE s IS NULL OR NOT s = ANY ('{reply,bounce,complaint,unsubscribe}') LIMIT 1))
         END;
 BEGIN
+    PERFORM mailer._check_span('cooldown', cooldown, false), mailer._check_span('max_silence', max_silence, false),
+        mailer._check_span('auto_reply_delay', auto_reply_delay);
     IF fault IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = fault,
             HINT = CASE WHEN fault LIKE '%prefer%' THEN 'prefer is follow_ups or new.'

@@ -101,6 +101,7 @@ BEGIN
     IF campaign_create.list IS NOT NULL THEN
         PERFORM mailer._check_name('list', campaign_create.list);
     END IF;
+    PERFORM mailer._check_share('shield', campaign_create.shield);
     PERFORM mailer._check_pace(campaign_create.name, campaign_create.window_start, campaign_create.window_end, campaign_create.gap,
         campaign_create.jitter::numeric, campaign_create.max_per_day, campaign_create.starts_at);
     PERFORM mailer._check_sequence(campaign_create.starts_at, campaign_create.ends_at, campaign_create.skip_dates,
@@ -192,6 +193,7 @@ BEGIN
     END IF;
     PERFORM mailer._check_name('name', new_row.name);
     PERFORM mailer._check_campaign(new_row.template, new_row.headers);
+    PERFORM mailer._check_share('shield', new_row.shield);
     PERFORM mailer._check_pace(new_row.name, new_row.window_start, new_row.window_end, new_row.gap, new_row.jitter, new_row.max_per_day,
         new_row.starts_at);
     new_row.prefer := COALESCE(new_row.prefer, 'follow_ups');

@@ -109,6 +109,7 @@ BEGIN
             MESSAGE = format('campaign %s does not exist', COALESCE(campaign_copy.campaign_id::text, 'NULL')),
             HINT = 'SELECT campaign_id, name, state FROM mailer.campaign_progress lists them.';
     END IF;
+    PERFORM mailer._check_name('name', campaign_copy.name);
     IF EXISTS (SELECT FROM mailer.campaign c WHERE c.name = campaign_copy.name AND c.state <> 'x') THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('campaign "%s" already exists', campaign_copy.name);
     END IF;

@@ -23,7 +23,7 @@ END $$;
 -- What the plan is now, for every campaign that has mail waiting.
 CREATE FUNCTION simulation.foretell() RETURNS void LANGUAGE sql AS $$
     INSERT INTO simulation.foretold
-    SELECT mailer._now(), c.campaign_id, f.* FROM mailer.campaign c CROSS JOIN LATERAL mailer.campaign_forecast(c.campaign_id) f WHERE c.state = 'r'
+    SELECT mailer._now(), c.campaign_id, f.ordinal, f.message_id, f.recipient, f.mailbox, f.slot_at FROM mailer.campaign c CROSS JOIN LATERAL mailer.campaign_forecast(c.campaign_id) f WHERE c.state = 'r'
 $$;
 
 -- The sender has just taken all that may go: so explain() must show a shut gate wherever something waits that is due.
