@@ -18,6 +18,7 @@ BEGIN
     ALTER SEQUENCE mailer.message_id_seq RESTART;
     ALTER SEQUENCE mailer.event_id_seq RESTART;
     INSERT INTO mailer.lane (kind, pool_key) VALUES ('s', 'default');
+    INSERT INTO mailer.tenant (name, lane_id) VALUES ('operator', 1);
 END $$;
 
 -- What the plan is now, for every campaign that has mail waiting.
