@@ -205,6 +205,10 @@ BEGIN
     IF length(box.signature_text) > 10000 OR length(box.signature_html) > 100000 THEN
         PERFORM mailer._refuse_setting('the signature is too long', 'A text has at most 10,000 characters, HTML 100,000.');
     END IF;
+    IF NOT (box.return_path ~ '^[^@[:space:]<>]+@[^@[:space:]<>{}]+$' AND length(box.return_path) <= 200) THEN
+        PERFORM mailer._refuse_setting(format('return_path "%s" is not an address', left(box.return_path, 100)),
+            'It is one address of at most 200 characters; {token} may stand before its @.');
+    END IF;
 END;
 $$;
 COMMENT ON FUNCTION _check_mailbox(mailbox) IS 'Error 22023, in words, for settings that can''t work';
