@@ -32,8 +32,8 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
         SELECT m.message_id, m.campaign_id, l.last_slot_at,
                mailer._campaign_lane(m.campaign_id, l.mailbox_id, l.timezone, true),
                substring(m.internet_message_id FROM '@([^>]+)>?$'),
-               t.step_id, t.place, extract(day FROM t.delay)::integer, t.is_working_days,
-               (extract(epoch FROM t.delay) * 1000000)::bigint
+               t.step_id, t.place, greatest(0, least(extract(day FROM t.delay), 36525))::integer, t.is_working_days,
+               )sql" MAILER_SPAN_US("t.delay") R"sql(
         FROM mailer.lead l
         JOIN mailer.message m ON m.campaign_id = l.campaign_id AND m.address_key = l.address_key
         CROSS JOIN LATERAL (

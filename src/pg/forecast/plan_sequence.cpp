@@ -10,8 +10,8 @@ namespace mailer::pg {
 std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
     static Statement steps(
         R"sql(
-        SELECT s.campaign_id, s.step_id, s.place, extract(day FROM s.delay)::integer, s.is_working_days,
-               (extract(epoch FROM s.delay) * 1000000)::bigint
+        SELECT s.campaign_id, s.step_id, s.place, greatest(0, least(extract(day FROM s.delay), 36525))::integer, s.is_working_days,
+               )sql" MAILER_SPAN_US("s.delay") R"sql(
         FROM mailer.campaign_step s WHERE s.campaign_id = ANY ($1) ORDER BY s.campaign_id, s.place
         )sql",
         {INT8ARRAYOID});
