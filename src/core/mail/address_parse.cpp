@@ -195,7 +195,8 @@ bool AddressListParser::group(std::size_t start, bool in_group) {
         if (!skip_blanks()) return false;
         if (take(';')) break;
         if (at_end() || !element(true)) {
-            if (text_.find(';', start) != std::string_view::npos) return false;
+            // What element() found is the better word, unless the ";" is missing altogether.
+            if (error_ && text_.find(';', start) != std::string_view::npos) return false;
             std::string hint = name_hint(start);
             if (hint.empty()) hint = "A group ends in \";\": Team: ada@example.com;";
             return fail(start, "a group isn't closed", std::move(hint));

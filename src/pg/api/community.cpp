@@ -55,8 +55,10 @@ std::vector<Told> find_told(const TriggerData& trigger, const std::string& name,
         if (const auto& user = *value) told.push_back({*user, row});
         return told;
     }
-    for (const BatchItem& item : call_recipients_function(trigger, name, changed))
+    for (const BatchItem& item : call_recipients_function(trigger, name, changed)) {
+        if (item.recipient.empty()) continue;  // NULL: nobody
         told.push_back({std::string(item.recipient), item.variables ? item.variables : row});
+    }
     std::stable_sort(told.begin(), told.end(), [](const Told& a, const Told& b) { return a.user < b.user; });
     return told;
 }
