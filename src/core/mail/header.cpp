@@ -58,6 +58,12 @@ Span span_to_encode(const std::vector<Word>& words, std::size_t longest_raw_word
         span.last = i + 1;
     }
     if (span.first >= span.last) return {0, 0};
+    // GMime takes a raw "=?" for the beginning of the encoded word that follows it.
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (words[i].text.find("=?") == std::string_view::npos) continue;
+        span.first = std::min(span.first, i);
+        span.last = std::max(span.last, i + 1);
+    }
     // Readers differ on several blanks next to an encoded word: such blanks go inside.
     while (span.first > 0 && words[span.first].blank.size() != 1)
         --span.first;
