@@ -48,6 +48,9 @@ void Dialogue::emit(Event event) {
     event_ = std::move(event);
 }
 
+// Between the answer to EXAMINE and the last mail that its search found.
+bool Dialogue::is_in_folder() const { return step_ == Step::search || step_ == Step::headers || step_ == Step::bodies; }
+
 void Dialogue::fail(std::string text, bool is_told_to_wait) {
     if (event_ && event_->kind == Event::Kind::over) return;
     Event over;
@@ -85,7 +88,8 @@ void Dialogue::on_response(Response& response, core::Time now) {
     if (response.tag == "+") {
         if (step_ == Step::idle && is_waiting_) {
             is_idling_ = true;
-            if (folders_[0].is_due) return end_idle(now);  // something came in the meantime
+            if (std::any_of(folders_.begin(), folders_.end(), [](const Folder& one) { return one.is_due; }))
+                return end_idle(now);  // something came in the meantime
             deadline_ = std::min(now + (folders_.size() > 1 ? plan_.poll : renewed_after), renew_at_);
             Event listening;
             listening.kind = Event::Kind::listening;
@@ -108,11 +112,20 @@ void Dialogue::on_response(Response& response, core::Time now) {
         return;
     }
     on_data(response);
-    const bool is_news = step_ == Step::idle && response.values.size() >= 2 && response.values[1].is("EXISTS");
-    if (is_news && !folders_.empty()) {
-        folders_[0].is_due = true;
-        if (is_idling_) end_idle(now);
+    // With any command a server may tell of new mails in the folder that is open (RFC 9051, 5.2 and 7.4.1), and it
+    // tells once. What answers EXAMINE is their number.
+    const bool is_news =
+        step_ != Step::examine && response.values.size() >= 2 && response.values[1].is("EXISTS") && !examined_.empty();
+    if (!is_news) return;
+    for (Folder& one : folders_) {
+        if (one.name != examined_) continue;
+        if (is_in_folder()) {
+            one.has_news = true;
+        } else {
+            one.is_due = true;
+        }
     }
+    if (is_idling_) end_idle(now);
 }
 
 void Dialogue::on_data(Response& response) {
@@ -205,17 +218,18 @@ void Dialogue::on_done(const Response& response, core::Time now) {
         case Step::examine: {
             if (!is_ok) {  // it went away meanwhile
                 if (equals_ignoring_case(folder().name, "INBOX")) return fail(response.status + ' ' + response.text);
-                folder().is_due = false;
                 examined_.clear();
-                return next_folder(now);
+                folder().has_news = false;
+                return finish_folder(now);
             }
             examined_ = folder().name;
+            folder().has_news = false;
+            if (current_ == 0) inbox_due_at_ = now + renewed_after;
             found_.clear();
             const bool is_known = uid_validity_ != 0 && folder().cursor.uid_validity == uid_validity_;
             if (!is_known) folder().cursor = {uid_validity_, 0};
             if (is_known && uid_next_ != 0 && uid_next_ <= folder().cursor.last_uid + 1) {
-                folder().is_due = false;
-                return next_folder(now);
+                return finish_folder(now);
             }
             return command(Step::search,
                            is_known ? "UID SEARCH UID " + std::to_string(folder().cursor.last_uid + 1) + ":*"
@@ -328,12 +342,17 @@ void Dialogue::next_batch(core::Time now) {
             read.cursor = folder().cursor;
             return emit(std::move(read));
         }
-        folder().is_due = false;
-        return next_folder(now);
+        return finish_folder(now);
     }
     folder().cursor.last_uid = batch_.back().uid;
     command(Step::headers,
             "UID FETCH " + set_of(batch_, false) + " (UID BODYSTRUCTURE " + std::string(header_items()) + ")", now);
+}
+
+// All that the search found is read; what came in since is found by another.
+void Dialogue::finish_folder(core::Time now) {
+    folder().is_due = folder().has_news;
+    next_folder(now);
 }
 
 void Dialogue::next_folder(core::Time now) {
@@ -356,7 +375,7 @@ void Dialogue::look_around(core::Time now) {
         const std::string& name = folders_[polled_++].name;
         return command(Step::status, "STATUS " + quoted(name) + " (UIDNEXT UIDVALIDITY)", now);
     }
-    if (!has_idle_ && !folders_.empty()) folders_[0].is_due = true;
+    if (!folders_.empty() && (!has_idle_ || now >= inbox_due_at_)) folders_[0].is_due = true;
     next_folder(now);
 }
 

@@ -89,6 +89,7 @@ private:
         std::string name;
         Cursor cursor;
         bool is_due = true;
+        bool has_news = false;  // the server told of new mails since the last search began
     };
 
     void command(Step step, std::string text, core::Time now);
@@ -97,12 +98,14 @@ private:
     void on_done(const Response& response, core::Time now);
     void on_fetch(Value& items);
     void next_folder(core::Time now);
+    void finish_folder(core::Time now);
     void next_batch(core::Time now);
     void look_around(core::Time now);
     void begin_idle(core::Time now);
     void end_idle(core::Time now);
     void emit(Event event);
     void fail(std::string text, bool is_told_to_wait = false);
+    bool is_in_folder() const;
     Folder& folder() { return folders_[current_]; }
     Mail* mail(std::uint32_t uid);
 
@@ -116,6 +119,7 @@ private:
     unsigned tag_ = 0;
     core::Time deadline_;
     core::Time renew_at_;
+    core::Time inbox_due_at_;  // searched at the latest, told of something or not
 
     bool has_idle_ = false, has_special_use_ = false;
     std::vector<ListedFolder> listed_;

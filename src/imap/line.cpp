@@ -123,11 +123,13 @@ void Line::on_done(CURLcode code, core::Time now) {
 void Line::move(core::Time now) {
     if (!dialogue_ || is_dead()) return;
     std::array<char, 16384> buffer;
+    has_more_ = true;
     for (int i = 0; i < 64; ++i) {  // a fast server must not starve the others
         std::size_t count = 0;
         const CURLcode code = curl_easy_recv(easy_.get(), buffer.data(), buffer.size(), &count);
+        has_more_ = code == CURLE_OK && count > 0;
         if (code == CURLE_AGAIN) break;
-        if (code != CURLE_OK || count == 0) {
+        if (!has_more_) {
             dialogue_->receive_end(count == 0 && code == CURLE_OK ? "the server closed the connection"
                                                                   : curl_easy_strerror(code));
             break;
@@ -158,6 +160,10 @@ void Line::expire(core::Time now) {
     }
 }
 
-core::Time Line::deadline() const { return dialogue_ ? dialogue_->deadline() : opened_by_; }
+// What TLS has read from the socket already doesn't wake anybody.
+core::Time Line::deadline() const {
+    if (has_more_ && !is_dead()) return core::Time{};
+    return dialogue_ ? dialogue_->deadline() : opened_by_;
+}
 
 }  // namespace mailer::imap

@@ -53,6 +53,7 @@ private:
     bool is_login_refused_ = false;
     curl_socket_t socket_ = CURL_SOCKET_BAD;
     bool is_watching_write_ = false;
+    bool has_more_ = false;  // was left in the middle of what the server has sent
     std::optional<Dialogue> dialogue_;
 };
 

@@ -44,6 +44,9 @@ TEST(Address, GroupsBecomeTheirMembers) {
     EXPECT_TRUE(parse_address_list("undisclosed-recipients:;", EmptyGroups::allowed)->empty());
     EXPECT_TRUE(is_refused("Team: ada@example.com"));
     EXPECT_TRUE(is_refused("A: B: ada@example.com;;"));
+    const auto closed_in_comment = parse_address_list("Team (;): ada@example.com");
+    ASSERT_FALSE(closed_in_comment);
+    EXPECT_NE(closed_in_comment.error().message.find("a group isn't closed"), std::string::npos);
 }
 
 TEST(Address, NamesMayBeInAnyLanguageAndHoldDots) {

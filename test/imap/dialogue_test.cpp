@@ -152,6 +152,69 @@ TEST(Dialogue, LooksAtTheOtherFoldersByBreakingIdle) {
     EXPECT_EQ(talk.said(), "m10 EXAMINE \"Junk Email\"");
 }
 
+// A server tells of a new mail once, with whatever command it comes to it.
+TEST(Dialogue, NewMailThatIsToldWithAnyCommandIsLookedFor) {
+    const auto idling = [](Talk& talk) {
+        begin(talk);
+        talk.said();
+        talk.hear("* 2 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
+        EXPECT_EQ(talk.said(), "m4 IDLE");
+        talk.hear("+ idling\r\n");
+        talk.dialogue.take_up(talk.now);
+        talk.now += 4min;
+        talk.dialogue.expire(talk.now);
+        EXPECT_EQ(talk.said(), "DONE");
+    };
+    Plan plan = inbox();
+    plan.cursors["INBOX"] = {7, 11};
+    Talk between(plan);  // the end of IDLE and its answer
+    idling(between);
+    between.hear("* 3 EXISTS\r\nm4 OK done\r\n");
+    EXPECT_EQ(between.said(), "m5 EXAMINE \"INBOX\"");
+
+    Talk searching(plan);
+    begin(searching);
+    searching.said();
+    searching.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 13] next\r\nm3 OK done\r\n");
+    EXPECT_EQ(searching.said(), "m4 UID SEARCH UID 12:*");
+    searching.hear("* SEARCH\r\n* 4 EXISTS\r\nm4 OK done\r\n");
+    EXPECT_EQ(searching.said(), "m5 EXAMINE \"INBOX\"");
+    searching.hear("* 4 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm5 OK done\r\n");
+    EXPECT_EQ(searching.said(), "m6 IDLE");
+
+    plan.wished = {"INBOX", "Junk Email"};
+    plan.cursors["Junk Email"] = {3, 4};
+    Talk polling(plan);  // of another folder
+    begin(polling);
+    polling.said();
+    polling.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
+    polling.hear("* OK [UIDVALIDITY 3] ok\r\n* OK [UIDNEXT 5] next\r\nm4 OK done\r\n");
+    polling.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm5 OK done\r\n+ idling\r\n");
+    polling.dialogue.take_up(polling.now);
+    polling.now += 5s;
+    polling.dialogue.expire(polling.now);
+    polling.hear("m6 OK done\r\n");
+    polling.said();
+    polling.hear("* 3 EXISTS\r\n* STATUS \"Junk Email\" (UIDNEXT 5 UIDVALIDITY 3)\r\nm7 OK done\r\n");
+    EXPECT_EQ(polling.said(), "m8 EXAMINE \"INBOX\"");
+}
+
+// A server that never tells: the inbox is searched again in any case.
+TEST(Dialogue, TheInboxIsSearchedAfterAWhileWithoutBeingTold) {
+    Plan plan = inbox();
+    plan.cursors["INBOX"] = {7, 11};
+    Talk talk(plan);
+    begin(talk);
+    talk.said();
+    talk.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n+ idling\r\n");
+    talk.dialogue.take_up(talk.now);
+    talk.now += 4min;
+    talk.dialogue.expire(talk.now);
+    talk.said();
+    talk.hear("m4 OK done\r\n");
+    EXPECT_EQ(talk.said(), "m5 EXAMINE \"INBOX\"");
+}
+
 TEST(Dialogue, WithoutIdleItPolls) {
     Plan plan = inbox();
     plan.cursors["INBOX"] = {7, 11};

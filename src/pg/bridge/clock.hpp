@@ -30,9 +30,11 @@ inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, in
     return from_pg(*us);
 }
 
-// An interval column as microseconds within the bounds (SQL text): 0 where it is negative, 100 years where it is longer
-// or infinite.
-#define MAILER_SPAN_US(column) "(greatest(0, least(extract(epoch FROM " column "), 3155760000)) * 1000000)::bigint"
+// An interval column as microseconds within the bounds (SQL text): NULL where it is NULL, 0 where it is negative,
+// 100 years where it is longer or infinite. (greatest() and least() pass over a NULL: "none" would become a bound.)
+#define MAILER_SPAN_US(column)                                                                                         \
+    "(CASE WHEN " column " IS NOT NULL"                                                                                \
+    " THEN greatest(0, least(extract(epoch FROM " column "), 3155760000)) * 1000000 END)::bigint"
 
 // "2026-11-22 09:00:00+00", for log lines.
 inline std::string utc_text(core::Time t) {
