@@ -77,6 +77,7 @@ public:
     void sent(std::size_t count) { output_.erase(0, count); }
 
     Event* event() { return event_ ? &*event_ : nullptr; }
+    bool has_event() const { return event_.has_value(); }
     void take_up(core::Time now);  // event() is dealt with (an `over` stays)
 
     void expire(core::Time now);

@@ -160,9 +160,9 @@ void Line::expire(core::Time now) {
     }
 }
 
-// What TLS has read from the socket already doesn't wake anybody.
+// What was read from the socket already, by TLS or by us, wakes nobody.
 core::Time Line::deadline() const {
-    if (has_more_ && !is_dead()) return core::Time{};
+    if (is_dead() || has_more_ || (dialogue_ && dialogue_->has_event())) return core::Time{};
     return dialogue_ ? dialogue_->deadline() : opened_by_;
 }
 

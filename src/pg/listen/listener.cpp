@@ -31,6 +31,7 @@ constexpr core::Duration good_time = 5min;  // after which a failure is the firs
 constexpr core::Duration heard_again = 4s;  // what last_heard_at may lag behind
 constexpr core::Duration stays_for = 5s;    // without anything to listen to
 constexpr std::size_t most_ids = 64;
+constexpr int most_events = 100;  // of one connection, before the others have their turn
 
 smtp::Tls tls_of(const std::string& text) {
     return text == "none" ? smtp::Tls::none : text == "starttls" ? smtp::Tls::starttls : smtp::Tls::implicit;
@@ -179,23 +180,24 @@ void Listener::open_due(core::Time at) {
 }
 
 void Listener::serve(core::Time at) {
-    std::vector<smtp::CurlLoop::Ready> ready;
+    std::vector<smtp::CurlLoop::Ready> ready;  // each is asked in any case: TLS may have read ahead
     std::vector<smtp::CurlLoop::Done> done;
     loop_.poll(at, ready, done);
     for (auto& [id, ear] : ears_) {
         if (!ear.line) continue;
         for (const auto& one : done)
             if (one.easy == ear.line->easy()) ear.line->on_done(one.code, at);
-        for (const auto& one : ready)
-            if (one.owner == ear.line.get()) ear.line->move(at);
         ear.line->expire(at);
         answer(id, ear, at);
     }
 }
 
-// Answers what a connection has to say, as far as it goes.
+// Reads and answers what a connection has to say, until it says no more or has had its turn.
 void Listener::answer(std::int64_t id, Ear& ear, core::Time at) {
-    while (ear.line && ear.line->dialogue() != nullptr && ear.line->dialogue()->event() != nullptr) {
+    ear.line->move(at);
+    for (int i = 0; i < most_events; ++i) {
+        if (ear.line->is_dead()) return bury(id, ear, at);
+        if (ear.line->dialogue() == nullptr || ear.line->dialogue()->event() == nullptr) return;
         imap::Event& event = *ear.line->dialogue()->event();
         switch (event.kind) {
             case imap::Event::Kind::folders:
@@ -218,8 +220,6 @@ void Listener::answer(std::int64_t id, Ear& ear, core::Time at) {
         ear.line->dialogue()->take_up(at);
         ear.line->move(at);
     }
-    if (ear.line && ear.line->is_dead()) return bury(id, ear, at);
-    if (ear.line) ear.line->move(at);
 }
 
 // Of mails that are no reports only those are read further that answer ours, or come from somebody whom we wrote to.
