@@ -6,8 +6,7 @@ namespace mailer::web {
 namespace {
 
 core::Value show(Visit& visit) {
-    core::Value alerts = core::Value::array();
-    for (const core::Value& alert : visit.rows("SELECT severity, subject, problem, since, hint FROM mailer.health()").items()) (void)alerts.append(alert);
+    core::Value alerts = visit.rows("SELECT severity, subject, problem, since, hint FROM mailer.health()");
     const bool has_alerts = !alerts.items().empty();
     return object({
         {"alerts", std::move(alerts)},
