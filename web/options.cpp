@@ -13,7 +13,8 @@ const char* const usage =
     "\n"
     "  --listen ADDRESS:PORT   127.0.0.1:8080, [::1]:8080, or unix:/run/mailer-web/socket; port 0: any that is free\n"
     "  --database CONNINFO     host, port and database as libpq reads them; people bring role and password\n"
-    "  --gateway CONNINFO      the role that mailer.grant_gateway() was called for, for /u/, /oauth/callback and /hook/\n"
+    "  --gateway CONNINFO      the role that mailer.grant_gateway() was called for, for /u/, /oauth/callback and "
+    "/hook/\n"
     "  --public-only           serves those and nothing else\n"
     "  --tls-cert FILE --tls-key FILE\n"
     "                          PEM; without them a proxy does TLS\n"
@@ -27,10 +28,13 @@ ListenAddress read_address(const std::string& text) {
     if (text.starts_with("unix:") && text.size() > 5) return {.socket_path = text.substr(5)};
     if (text.starts_with("/")) return {.socket_path = text};
     const std::size_t colon = text.rfind(':');
-    if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) throw std::runtime_error("--listen takes ADDRESS:PORT or unix:PATH, not " + text);
+    if (colon == std::string::npos || colon == 0 || colon + 1 == text.size())
+        throw std::runtime_error("--listen takes ADDRESS:PORT or unix:PATH, not " + text);
     std::string host = text.substr(0, colon);
-    if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    else if (host.find(':') != std::string::npos) throw std::runtime_error("an IPv6 address stands in brackets: [::1]:8080");
+    if (host.starts_with('[') && host.ends_with(']'))
+        host = host.substr(1, host.size() - 2);
+    else if (host.find(':') != std::string::npos)
+        throw std::runtime_error("an IPv6 address stands in brackets: [::1]:8080");
     const std::string port = text.substr(colon + 1);
     for (const char c : port)
         if (!std::isdigit(static_cast<unsigned char>(c))) throw std::runtime_error("the port is not a number: " + port);
@@ -40,13 +44,17 @@ ListenAddress read_address(const std::string& text) {
 
 void check(const Options& options, bool has_listen) {
     if (!has_listen) throw std::runtime_error("--listen is missing");
-    if (options.cert_file.empty() != options.key_file.empty()) throw std::runtime_error("--tls-cert and --tls-key go together");
-    if (options.site.is_public_only && options.site.gateway.empty()) throw std::runtime_error("--public-only needs --gateway");
-    if (!options.site.is_public_only && options.site.database.empty()) throw std::runtime_error("--database is missing");
+    if (options.cert_file.empty() != options.key_file.empty())
+        throw std::runtime_error("--tls-cert and --tls-key go together");
+    if (options.site.is_public_only && options.site.gateway.empty())
+        throw std::runtime_error("--public-only needs --gateway");
+    if (!options.site.is_public_only && options.site.database.empty())
+        throw std::runtime_error("--database is missing");
     if (!options.site.database.empty()) check_conninfo(options.site.database);
     if (!options.site.gateway.empty()) check_conninfo(options.site.gateway);
     if (!options.has_no_proxy && !is_loopback(options.listen))
-        throw std::runtime_error(options.listen.host + " can be reached from elsewhere. Listen on 127.0.0.1 or a Unix socket behind nginx or "
+        throw std::runtime_error(options.listen.host +
+                                 " can be reached from elsewhere. Listen on 127.0.0.1 or a Unix socket behind nginx or "
                                  "Caddy, or say --i-have-no-proxy.");
 }
 
@@ -66,15 +74,24 @@ Options read_options(int count, char** arguments) {
             if (i + 1 >= count) throw std::runtime_error(name + " needs a value");
             return std::string(arguments[++i]);
         };
-        if (name == "--listen") options.listen = read_address(value()), has_listen = true;
-        else if (name == "--database") options.site.database = value();
-        else if (name == "--gateway") options.site.gateway = value();
-        else if (name == "--tls-cert") options.cert_file = value();
-        else if (name == "--tls-key") options.key_file = value();
-        else if (name == "--public-only") options.site.is_public_only = true;
-        else if (name == "--i-have-no-proxy") options.has_no_proxy = true;
-        else if (name == "--help" || name == "-h") options.is_help = true;
-        else throw std::runtime_error("unknown option " + name + "; --help lists what there is");
+        if (name == "--listen")
+            options.listen = read_address(value()), has_listen = true;
+        else if (name == "--database")
+            options.site.database = value();
+        else if (name == "--gateway")
+            options.site.gateway = value();
+        else if (name == "--tls-cert")
+            options.cert_file = value();
+        else if (name == "--tls-key")
+            options.key_file = value();
+        else if (name == "--public-only")
+            options.site.is_public_only = true;
+        else if (name == "--i-have-no-proxy")
+            options.has_no_proxy = true;
+        else if (name == "--help" || name == "-h")
+            options.is_help = true;
+        else
+            throw std::runtime_error("unknown option " + name + "; --help lists what there is");
     }
     if (!options.is_help) check(options, has_listen);
     return options;

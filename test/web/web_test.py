@@ -209,8 +209,9 @@ def slow_query():
     "a person whose queries are slow has two connections at most, and keeps nobody else waiting"
     slow, quick = logged_in(), logged_in("operator <b>", "do")
     assert slow.get("/").status == quick.get("/").status == 200
-    lock = subprocess.Popen(["psql", "-XqAt", "-c", "BEGIN; LOCK mailer.mailbox; SELECT 'locked';", "-c", "SELECT pg_sleep(100)"],
-                            stdout=subprocess.PIPE, text=True)
+    hold = "SELECT pg_sleep(100)"  # nap: holds the lock until it is ended below
+    lock = subprocess.Popen(["psql", "-XqAt", "-c", "BEGIN; LOCK mailer.mailbox; SELECT 'locked';", "-c", hold],
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert lock.stdout.readline().strip() == "locked"
         answers = []
@@ -222,7 +223,7 @@ def slow_query():
         assert quick.get("/logout").status == 200
         assert sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'viewer' AND application_name = 'mailer-web'") == "2"
     finally:
-        sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(100)%'")
+        sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{hold}'")
         lock.wait()
     for one in asks:
         one.join()

@@ -21,7 +21,10 @@ namespace mailer::web {
 class SqlError : public std::runtime_error {
 public:
     SqlError(std::string state, const std::string& message, std::string the_detail, std::string the_hint)
-        : std::runtime_error(message), sqlstate(std::move(state)), detail(std::move(the_detail)), hint(std::move(the_hint)) {}
+        : std::runtime_error(message),
+          sqlstate(std::move(state)),
+          detail(std::move(the_detail)),
+          hint(std::move(the_hint)) {}
     std::string sqlstate, detail, hint;
 };
 

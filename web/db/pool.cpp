@@ -3,7 +3,9 @@
 namespace mailer::web {
 
 namespace {
-bool is_old(const Connection& connection) { return std::chrono::steady_clock::now() - connection.opened_at() >= Pool::max_age; }
+bool is_old(const Connection& connection) {
+    return std::chrono::steady_clock::now() - connection.opened_at() >= Pool::max_age;
+}
 }  // namespace
 
 Pool::Pool() : thread_([this] { close_old(); }) {}
@@ -28,7 +30,8 @@ Pool::Lease Pool::take(const std::string& person, const std::function<std::uniqu
         if (is_old(*taken) || !taken->is_usable()) taken.reset();
     }
     if (!taken) taken = opens();
-    return {taken.release(), [this, person](Connection* used) { give_back(person, std::unique_ptr<Connection>(used)); }};
+    return {taken.release(),
+            [this, person](Connection* used) { give_back(person, std::unique_ptr<Connection>(used)); }};
 }
 
 void Pool::give_back(const std::string& person, std::unique_ptr<Connection> connection) {

@@ -11,7 +11,16 @@ namespace {
 using core::Value;
 
 // pg_type.h: these numbers are fixed for good.
-enum TypeOid : Oid { bool_oid = 16, int8_oid = 20, int2_oid = 21, int4_oid = 23, json_oid = 114, jsonb_oid = 3802, text_array_oid = 1009, timestamptz_oid = 1184 };
+enum TypeOid : Oid {
+    bool_oid = 16,
+    int8_oid = 20,
+    int2_oid = 21,
+    int4_oid = 23,
+    json_oid = 114,
+    jsonb_oid = 3802,
+    text_array_oid = 1009,
+    timestamptz_oid = 1184
+};
 
 // numeric and double stay text: NaN and Infinity are no JSON, and templates print them as they are.
 struct Builder : nlohmann::json_sax<nlohmann::json> {
@@ -59,17 +68,24 @@ Value value_of_array(std::string_view text) {
 
 Value value_of_field(const PGresult& result, int row, int column) {
     if (PQgetisnull(&result, row, column)) return {};
-    const std::string_view text(PQgetvalue(&result, row, column), static_cast<std::size_t>(PQgetlength(&result, row, column)));
+    const std::string_view text(PQgetvalue(&result, row, column),
+                                static_cast<std::size_t>(PQgetlength(&result, row, column)));
     switch (PQftype(&result, column)) {
-        case bool_oid: return Value::boolean(text == "t");
+        case bool_oid:
+            return Value::boolean(text == "t");
         case int2_oid:
         case int4_oid:
-        case int8_oid: return Value::number(std::string(text));
+        case int8_oid:
+            return Value::number(std::string(text));
         case json_oid:
-        case jsonb_oid: return value_of_json(text);
-        case text_array_oid: return value_of_array(text);
-        case timestamptz_oid: return Value::string(without_fraction(text));
-        default: return Value::string(std::string(text));
+        case jsonb_oid:
+            return value_of_json(text);
+        case text_array_oid:
+            return value_of_array(text);
+        case timestamptz_oid:
+            return Value::string(without_fraction(text));
+        default:
+            return Value::string(std::string(text));
     }
 }
 

@@ -3,7 +3,8 @@
 namespace mailer::web {
 
 Executor::Executor(std::size_t threads) {
-    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+    for (std::size_t i = 0; i < threads; ++i)
+        threads_.emplace_back([this] { work(); });
 }
 
 Executor::~Executor() {
@@ -12,7 +13,8 @@ Executor::~Executor() {
         is_ending_ = true;
     }
     changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
+    for (std::thread& thread : threads_)
+        thread.join();
 }
 
 bool Executor::submit(const std::string& key, std::size_t limit, std::function<void()> task) {

@@ -24,11 +24,16 @@ bool is_clean_utf8(std::string_view s) {
         if (c == 0) return false;
         std::size_t more = 0;
         unsigned char low = 0x80, high = 0xBF;
-        if (c < 0x80) more = 0;
-        else if (c >= 0xC2 && c <= 0xDF) more = 1;
-        else if (c >= 0xE0 && c <= 0xEF) more = 2, low = c == 0xE0 ? 0xA0 : 0x80, high = c == 0xED ? 0x9F : 0xBF;
-        else if (c >= 0xF0 && c <= 0xF4) more = 3, low = c == 0xF0 ? 0x90 : 0x80, high = c == 0xF4 ? 0x8F : 0xBF;
-        else return false;
+        if (c < 0x80)
+            more = 0;
+        else if (c >= 0xC2 && c <= 0xDF)
+            more = 1;
+        else if (c >= 0xE0 && c <= 0xEF)
+            more = 2, low = c == 0xE0 ? 0xA0 : 0x80, high = c == 0xED ? 0x9F : 0xBF;
+        else if (c >= 0xF0 && c <= 0xF4)
+            more = 3, low = c == 0xF0 ? 0x90 : 0x80, high = c == 0xF4 ? 0x8F : 0xBF;
+        else
+            return false;
         if (i + more >= s.size() && more > 0) return false;
         for (std::size_t k = 1; k <= more; ++k, low = 0x80, high = 0xBF) {
             const auto next = static_cast<unsigned char>(s[i + k]);
@@ -47,8 +52,10 @@ std::string lower(std::string_view text) {
 }
 
 std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
+        text.remove_prefix(1);
+    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
+        text.remove_suffix(1);
     return text;
 }
 
@@ -92,8 +99,10 @@ Fields parse_multipart(std::string_view body, const std::string& boundary) {
     const std::string delimiter = "\r\n--" + boundary;
     Fields fields;
     std::size_t at = 0;
-    if (body.starts_with(delimiter.substr(2))) at = delimiter.size() - 2;
-    else throw malformed;
+    if (body.starts_with(delimiter.substr(2)))
+        at = delimiter.size() - 2;
+    else
+        throw malformed;
     while (body.substr(at, 2) != "--") {
         if (body.substr(at, 2) != "\r\n") throw malformed;
         const std::size_t head_end = body.find("\r\n\r\n", at);
@@ -189,8 +198,10 @@ std::string encode_percent(std::string_view text) {
         const auto octet = static_cast<unsigned char>(c);
         const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
                               c == '_' || c == '.' || c == '~';
-        if (is_plain) out += c;
-        else out += {'%', digits[octet >> 4], digits[octet & 15]};
+        if (is_plain)
+            out += c;
+        else
+            out += {'%', digits[octet >> 4], digits[octet & 15]};
     }
     return out;
 }

@@ -64,7 +64,7 @@ struct Response {
     std::string type = "text/html; charset=utf-8";
     std::string body = {};
     std::vector<std::pair<std::string, std::string>> headers = {};  // besides those that every response has
-    std::string content_policy = {};  // instead of the one that every response has
+    std::string content_policy = {};                                // instead of the one that every response has
 
     void set(std::string name, std::string value) { headers.emplace_back(std::move(name), std::move(value)); }
 };

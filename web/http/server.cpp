@@ -71,7 +71,8 @@ unsigned raise_connection_limit() {
     files.rlim_cur = std::min<rlim_t>(files.rlim_max, 8192);
     setrlimit(RLIMIT_NOFILE, &files);
     getrlimit(RLIMIT_NOFILE, &files);
-    return static_cast<unsigned>(std::clamp<rlim_t>(files.rlim_cur > 300 ? files.rlim_cur - 300 : 0, 50, wanted_connections));
+    return static_cast<unsigned>(
+        std::clamp<rlim_t>(files.rlim_cur > 300 ? files.rlim_cur - 300 : 0, 50, wanted_connections));
 }
 
 }  // namespace
@@ -90,7 +91,8 @@ struct Server::Inside {
     void begin(MHD_Connection* connection, const char* method, Exchange& exchange);
     void hand_over(MHD_Connection* connection, Exchange& exchange);
     MHD_Result answer(MHD_Connection* connection, const Response& response) const;
-    MHD_Result step(MHD_Connection* connection, const char* method, const char* data, std::size_t* size, Exchange& exchange);
+    MHD_Result step(MHD_Connection* connection, const char* method, const char* data, std::size_t* size,
+                    Exchange& exchange);
 
     static void* on_uri(void*, const char* uri, MHD_Connection*) { return new Exchange(uri); }
     static MHD_Result on_request(void* self, MHD_Connection* connection, const char*, const char* method, const char*,
@@ -114,10 +116,13 @@ void Server::Inside::on_completed(void* self, MHD_Connection* connection, void**
     inside->deadlines->begin(socket_of(connection));
 }
 
-void Server::Inside::on_connection(void* self, MHD_Connection* connection, void**, MHD_ConnectionNotificationCode code) {
+void Server::Inside::on_connection(void* self, MHD_Connection* connection, void**,
+                                   MHD_ConnectionNotificationCode code) {
     auto* inside = static_cast<Inside*>(self);
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) inside->deadlines->begin(socket_of(connection));
-    else inside->deadlines->end(socket_of(connection));
+    if (code == MHD_CONNECTION_NOTIFY_STARTED)
+        inside->deadlines->begin(socket_of(connection));
+    else
+        inside->deadlines->end(socket_of(connection));
 }
 
 // Headers of a proxy are believed only where nobody but this machine can have sent them.
@@ -181,7 +186,8 @@ MHD_Result Server::Inside::step(MHD_Connection* connection, const char* method, 
         return exchange.response ? answer(connection, *exchange.response) : MHD_YES;
     }
     if (*size > 0) {
-        if (exchange.body_taken + *size > exchange.plan.body_limit || all_bodies + *size > all_bodies_limit) return MHD_NO;
+        if (exchange.body_taken + *size > exchange.plan.body_limit || all_bodies + *size > all_bodies_limit)
+            return MHD_NO;
         exchange.request.body.append(data, *size);
         exchange.body_taken += *size;
         all_bodies += *size;
@@ -194,8 +200,8 @@ MHD_Result Server::Inside::step(MHD_Connection* connection, const char* method, 
 }
 
 MHD_Result Server::Inside::answer(MHD_Connection* connection, const Response& response) const {
-    MHD_Response* made = MHD_create_response_from_buffer(
-        response.body.size(), const_cast<char*>(response.body.data()), MHD_RESPMEM_MUST_COPY);
+    MHD_Response* made = MHD_create_response_from_buffer(response.body.size(), const_cast<char*>(response.body.data()),
+                                                         MHD_RESPMEM_MUST_COPY);
     if (!made) return MHD_NO;
     const auto add = [&](const char* name, const std::string& value) {
         MHD_add_response_header(made, name, value.c_str());
@@ -240,11 +246,9 @@ Server::Server(const ListenAddress& address, const std::string& cert, const std:
     option(MHD_OPTION_END, 0);
     unsigned flags = static_cast<unsigned>(MHD_USE_EPOLL_INTERNAL_THREAD) | MHD_ALLOW_SUSPEND_RESUME;
     if (in.has_tls) flags |= MHD_USE_TLS;
-    in.daemon = MHD_start_daemon(flags, 0, nullptr, nullptr, &Inside::on_request, &in,
-                                 MHD_OPTION_ARRAY, options.data(),
-                                 MHD_OPTION_URI_LOG_CALLBACK, &Inside::on_uri, &in,
-                                 MHD_OPTION_UNESCAPE_CALLBACK, &leave_escaped, nullptr,
-                                 MHD_OPTION_NOTIFY_COMPLETED, &Inside::on_completed, &in,
+    in.daemon = MHD_start_daemon(flags, 0, nullptr, nullptr, &Inside::on_request, &in, MHD_OPTION_ARRAY, options.data(),
+                                 MHD_OPTION_URI_LOG_CALLBACK, &Inside::on_uri, &in, MHD_OPTION_UNESCAPE_CALLBACK,
+                                 &leave_escaped, nullptr, MHD_OPTION_NOTIFY_COMPLETED, &Inside::on_completed, &in,
                                  MHD_OPTION_NOTIFY_CONNECTION, &Inside::on_connection, &in, MHD_OPTION_END);
     if (!in.daemon) throw std::runtime_error("the HTTP server doesn't start; are certificate and key in order?");
 }

@@ -20,7 +20,7 @@ struct ListenAddress {
 
 // How a request is to be read and run. Decided from its head alone, by the thread that moves bytes: never waits.
 struct Plan {
-    std::string key = {};        // requests of one key share `limit` threads
+    std::string key = {};  // requests of one key share `limit` threads
     std::size_t limit = 2;
     std::size_t body_limit = 0;  // octets
 };

@@ -11,16 +11,20 @@ core::Value show(Visit& visit) {
     return object({
         {"alerts", std::move(alerts)},
         {"has_alerts", core::Value::boolean(has_alerts)},
-        {"status", visit.row("SELECT pending, sending, sent, failed, cancelled, unconfirmed, next_due_at, worker FROM mailer.status()")},
+        {"status", visit.row("SELECT pending, sending, sent, failed, cancelled, unconfirmed, next_due_at, worker FROM "
+                             "mailer.status()")},
         {"is_paused", core::Value::boolean(visit.value("SELECT paused FROM mailer._metric_sending()") == "1")},
-        {"rates", visit.row("SELECT sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '1m')::bigint AS sent_1m, "
-                            "sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '5m')::bigint AS sent_5m, "
-                            "sum(recent) FILTER (WHERE outcome NOT IN ('sent', 'requeued') AND \"window\" = '5m')::bigint AS troubled_5m "
-                            "FROM mailer._metric_attempts()")},
+        {"rates",
+         visit.row("SELECT sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '1m')::bigint AS sent_1m, "
+                   "sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '5m')::bigint AS sent_5m, "
+                   "sum(recent) FILTER (WHERE outcome NOT IN ('sent', 'requeued') AND \"window\" = '5m')::bigint AS "
+                   "troubled_5m "
+                   "FROM mailer._metric_attempts()")},
         {"listeners", visit.row("SELECT count(*) FILTER (WHERE listen_state = 'listening') AS listening, "
                                 "count(*) FILTER (WHERE listen_state = 'in trouble') AS in_trouble, "
                                 "count(*) FILTER (WHERE listen_state <> 'off') AS wanted FROM mailer.mailbox_status")},
-        {"campaigns", visit.rows("SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress WHERE state = 'running' ORDER BY campaign_id DESC LIMIT 20")},
+        {"campaigns", visit.rows("SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress WHERE "
+                                 "state = 'running' ORDER BY campaign_id DESC LIMIT 20")},
     });
 }
 
@@ -42,7 +46,8 @@ static const Registered here{Page{
     .menu_place = 10,
     .template_name = "overview.html",
     .show = show,
-    .actions = {{.name = "pause", .needs = "pause", .run = pause}, {.name = "resume", .needs = "resume", .run = resume}},
+    .actions = {{.name = "pause", .needs = "pause", .run = pause},
+                {.name = "resume", .needs = "resume", .run = resume}},
 }};
 
 }  // namespace mailer::web

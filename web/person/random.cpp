@@ -14,7 +14,8 @@ namespace {
 std::string hex(const unsigned char* octets, std::size_t size) {
     static constexpr std::string_view digits = "0123456789abcdef";
     std::string out;
-    for (std::size_t i = 0; i < size; ++i) out += {digits[octets[i] >> 4], digits[octets[i] & 15]};
+    for (std::size_t i = 0; i < size; ++i)
+        out += {digits[octets[i] >> 4], digits[octets[i] & 15]};
     return out;
 }
 }  // namespace
@@ -28,8 +29,8 @@ std::string random_text() {
 std::string signature(std::string_view key, std::string_view text) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> octets{};
     unsigned size = 0;
-    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         octets.data(), &size);
+    HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
+         text.size(), octets.data(), &size);
     return hex(octets.data(), size);
 }
 

@@ -53,8 +53,10 @@ void Sessions::make_room(const std::string& role) {
         ++count;
         if (oldest_of_role == entries_.end() || older(*it, *oldest_of_role)) oldest_of_role = it;
     }
-    if (count >= max_sessions_per_role) entries_.erase(oldest_of_role);
-    else if (entries_.size() >= max_sessions) entries_.erase(std::min_element(entries_.begin(), entries_.end(), older));
+    if (count >= max_sessions_per_role)
+        entries_.erase(oldest_of_role);
+    else if (entries_.size() >= max_sessions)
+        entries_.erase(std::min_element(entries_.begin(), entries_.end(), older));
 }
 
 std::shared_ptr<Session> Sessions::find(const std::string& id, bool is_click) {

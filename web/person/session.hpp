@@ -1,6 +1,7 @@
 // Who is logged in: sessions by a random cookie, in memory alone. A restart logs everybody out.
 //
-// A session ends after an hour without a click (pages that refresh themselves are no clicks) and after 12 h in any case.
+// A session ends after an hour without a click (pages that refresh themselves are no clicks) and after 12 h in any
+// case.
 #pragma once
 
 #include <chrono>

@@ -13,7 +13,8 @@ std::string words_for(std::string_view scope) {
     if (scope == "bulk") return "all lists and campaigns";
     if (scope == "campaigns") return "campaigns";
     if (scope.starts_with("campaign:")) return "this campaign";
-    if (const std::size_t colon = scope.find(':'); colon != std::string_view::npos) return std::string(scope.substr(colon + 1));
+    if (const std::size_t colon = scope.find(':'); colon != std::string_view::npos)
+        return std::string(scope.substr(colon + 1));
     return std::string(scope);
 }
 
@@ -21,7 +22,9 @@ core::Value ask(Gateway& gateway, const char* sql, const Parameters& parameters)
     try {
         return gateway.rows(sql, parameters).items().at(0);
     } catch (const SqlError& error) {
-        if (error.sqlstate == "22023") throw HttpError(404, "This link isn't whole, or it isn't from here. Use the link of the mail as it stands there.");
+        if (error.sqlstate == "22023")
+            throw HttpError(
+                404, "This link isn't whole, or it isn't from here. Use the link of the mail as it stands there.");
         throw;
     }
 }
@@ -33,9 +36,12 @@ std::string member(const core::Value& row, const char* name) {
 
 Response get(Request& request, Gateway& gateway) {
     const std::string& token = request.names["token"];
-    const core::Value row = ask(gateway, "SELECT scope, address, is_unsubscribed FROM mailer.unsubscribe_preview($1)", {token});
+    const core::Value row =
+        ask(gateway, "SELECT scope, address, is_unsubscribed FROM mailer.unsubscribe_preview($1)", {token});
     return public_response(200, "Unsubscribe", "unsubscribe.html",
-                           object({{"token", text(token)}, {"address", text(member(row, "address"))}, {"what", text(words_for(member(row, "scope")))},
+                           object({{"token", text(token)},
+                                   {"address", text(member(row, "address"))},
+                                   {"what", text(words_for(member(row, "scope")))},
                                    {"is_unsubscribed", *row.find("is_unsubscribed")}}));
 }
 
@@ -47,9 +53,11 @@ Response post(Request& request, Gateway& gateway) {
     } catch (const HttpError&) {
         // The token says all that is needed: whoever posts wants to be left alone.
     }
-    const core::Value row = ask(gateway, "SELECT scope, address FROM mailer.unsubscribe($1, $2)", {request.names["token"], is_everything ? "t" : "f"});
+    const core::Value row = ask(gateway, "SELECT scope, address FROM mailer.unsubscribe($1, $2)",
+                                {request.names["token"], is_everything ? "t" : "f"});
     return public_response(200, "Unsubscribed", "unsubscribe.html",
-                           object({{"is_done", core::Value::boolean(true)}, {"address", text(member(row, "address"))},
+                           object({{"is_done", core::Value::boolean(true)},
+                                   {"address", text(member(row, "address"))},
                                    {"what", text(words_for(member(row, "scope")))}}));
 }
 

@@ -12,15 +12,24 @@ namespace {
 
 std::string_view title_of(int status) {
     switch (status) {
-        case 400: return "That can't be read";
-        case 403: return "Not allowed";
-        case 404: return "Not found";
-        case 405: return "Not served";
-        case 409: return "Not possible now";
-        case 413: return "Too large";
-        case 429: return "Too many tries";
-        case 503: return "The database is away";
-        default: return "Something went wrong";
+        case 400:
+            return "That can't be read";
+        case 403:
+            return "Not allowed";
+        case 404:
+            return "Not found";
+        case 405:
+            return "Not served";
+        case 409:
+            return "Not possible now";
+        case 413:
+            return "Too large";
+        case 429:
+            return "Too many tries";
+        case 503:
+            return "The database is away";
+        default:
+            return "Something went wrong";
     }
 }
 
@@ -39,7 +48,8 @@ Layout::Layout() : versions_(core::Value::object()) {
                 throw std::runtime_error("template " + std::string(file.name) + ": " + error->text());
         } else {
             // Browsers keep these for a day; another content has another address.
-            const std::string address = "/static/" + std::string(file.name) + "?v=" + signature("", file.content).substr(0, 12);
+            const std::string address =
+                "/static/" + std::string(file.name) + "?v=" + signature("", file.content).substr(0, 12);
             (void)versions_.set(file.name.substr(0, file.name.find('.')), core::Value::string(address));
         }
     }
@@ -76,7 +86,8 @@ Response error_page(int status, const std::string& message, const std::string& d
                            object({{"message", text(message)}, {"detail", text(detail)}, {"hint", text(hint)}}));
 }
 
-Response public_response(int status, const std::string& title, const std::string& template_name, core::Value variables) {
+Response public_response(int status, const std::string& title, const std::string& template_name,
+                         core::Value variables) {
     return {.status = status, .body = layout().render(title, template_name, std::move(variables))};
 }
 

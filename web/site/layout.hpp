@@ -29,6 +29,7 @@ Layout& layout();
 Response static_file(const std::string& name);
 
 // A page that says what is wrong. It needs neither database nor session.
-Response error_page(int status, const std::string& message, const std::string& detail = {}, const std::string& hint = {});
+Response error_page(int status, const std::string& message, const std::string& detail = {},
+                    const std::string& hint = {});
 
 }  // namespace mailer::web

@@ -8,7 +8,8 @@ namespace mailer::web {
 
 namespace {
 
-std::string cookie(const std::string& name, const std::string& value, const Request& request, const std::string& more = "") {
+std::string cookie(const std::string& name, const std::string& value, const Request& request,
+                   const std::string& more = "") {
     return name + "=" + value + "; Path=/; HttpOnly; SameSite=Strict" + more + (request.is_secure ? "; Secure" : "");
 }
 
@@ -25,11 +26,16 @@ std::unique_ptr<Connection> open_as(const std::string& conninfo, Session& sessio
     auto connection = Connection::open(conninfo, session.credentials);
     const core::Value found = connection->rows(rights);
     std::set<std::string> may;
-    for (const core::Value& name : found.items().at(0).find("may")->items()) may.emplace(name.scalar_text());
+    for (const core::Value& name : found.items().at(0).find("may")->items())
+        may.emplace(name.scalar_text());
     if (found.items().at(0).find("is_superuser")->is_truthy())
-        throw NotForThisRole("Superusers don't log in here. Use a role that mailer.grant_viewer() or mailer.grant_operator() was called for.");
+        throw NotForThisRole(
+            "Superusers don't log in here. Use a role that mailer.grant_viewer() or mailer.grant_operator() was called "
+            "for.");
     if (!may.contains("health"))
-        throw NotForThisRole("This role may not look at mail here. An administrator can let it: mailer.grant_viewer() or mailer.grant_operator().");
+        throw NotForThisRole(
+            "This role may not look at mail here. An administrator can let it: mailer.grant_viewer() or "
+            "mailer.grant_operator().");
     session.set_may(std::move(may));
     return connection;
 }
@@ -39,7 +45,9 @@ Response Site::show_login(const Request& request, int status, const std::string&
     if (before.size() != 64) before = random_text();
     Response response{.status = status};
     response.body = layout().render("Log in", "login.html",
-        object({{"csrf", text(signature(login_key_, before))}, {"problem", text(problem)}, {"given_role", text(request.form.get("role"))}}));
+                                    object({{"csrf", text(signature(login_key_, before))},
+                                            {"problem", text(problem)},
+                                            {"given_role", text(request.form.get("role"))}}));
     response.set("Set-Cookie", cookie("mailer_login", before, request));
     return response;
 }

@@ -19,7 +19,8 @@ std::vector<PublicPage>& public_table() {
 }
 
 void replace_all(std::string& text, std::string_view what, const std::string& by) {
-    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) text.replace(at, what.size(), by);
+    for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+        text.replace(at, what.size(), by);
 }
 
 Parameter not_empty(const std::string& value) { return value.empty() ? Parameter() : Parameter(value); }
@@ -28,7 +29,8 @@ Parameter not_empty(const std::string& value) { return value.empty() ? Parameter
 
 Registered::Registered(Page page) {
     auto& table = page_table();
-    const auto after = std::upper_bound(table.begin(), table.end(), page.menu_place, [](int place, const Page& p) { return place < p.menu_place; });
+    const auto after = std::upper_bound(table.begin(), table.end(), page.menu_place,
+                                        [](int place, const Page& p) { return place < p.menu_place; });
     table.insert(after, std::move(page));
 }
 
@@ -58,7 +60,8 @@ bool matches(std::string_view pattern, std::string_view path, std::map<std::stri
 
 core::Value object(std::initializer_list<std::pair<const char*, core::Value>> members) {
     core::Value made = core::Value::object();
-    for (const auto& [name, value] : members) (void)made.set(name, value);
+    for (const auto& [name, value] : members)
+        (void)made.set(name, value);
     return made;
 }
 
@@ -71,7 +74,8 @@ core::Value Visit::row(const std::string& sql, const Parameters& parameters) {
 std::string Visit::value(const std::string& sql, const Parameters& parameters) {
     const core::Value found = rows(sql, parameters);
     std::string out;
-    if (!found.items().empty() && !found.items().front().members().empty()) found.items().front().members().front().value.append_text(out);
+    if (!found.items().empty() && !found.items().front().members().empty())
+        found.items().front().members().front().value.append_text(out);
     return out;
 }
 
@@ -84,7 +88,8 @@ core::Value Visit::list(std::string sql, Parameters parameters, const std::strin
     core::Value shown = core::Value::array(), page = core::Value::object();
     const auto& all = found.items();
     const std::size_t count = std::min(all.size(), static_cast<std::size_t>(page_size));
-    for (std::size_t i = 0; i < count; ++i) (void)shown.append(all[i]);
+    for (std::size_t i = 0; i < count; ++i)
+        (void)shown.append(all[i]);
     (void)page.set("rows", std::move(shown));
     if (all.size() > count) {
         std::string next = "?";

@@ -18,13 +18,16 @@ namespace mailer::web {
 // One request of somebody who is logged in.
 class Visit {
 public:
-    Visit(const Request& asked, Session& who, Connection& connection) : request(asked), session(who), connection_(connection) {}
+    Visit(const Request& asked, Session& who, Connection& connection)
+        : request(asked), session(who), connection_(connection) {}
 
     const Request& request;
     Session& session;
 
     // Statements of one request are not one transaction: each sees what was committed before it.
-    core::Value rows(const std::string& sql, const Parameters& parameters = {}) { return connection_.rows(sql, parameters); }
+    core::Value rows(const std::string& sql, const Parameters& parameters = {}) {
+        return connection_.rows(sql, parameters);
+    }
     // The only row; HttpError 404 when there is none.
     core::Value row(const std::string& sql, const Parameters& parameters = {});
     // The first column of the first row as text; "" when there is no row.
@@ -57,7 +60,7 @@ struct Action {
 };
 
 struct Page {
-    std::string path;           // "/messages", "/messages/{id}"
+    std::string path;  // "/messages", "/messages/{id}"
     std::string title;
     int menu_place = 0;         // 0: not in the menu; its order otherwise
     std::string template_name;  // "overview.html"
@@ -79,7 +82,7 @@ public:
 // What stands open to everybody: no cookie, no session, its own role.
 struct PublicPage {
     std::string path;
-    std::function<Response(Request&, Gateway&)> get = {};   // none: 404
+    std::function<Response(Request&, Gateway&)> get = {};  // none: 404
     std::function<Response(Request&, Gateway&)> post = {};
     std::size_t body_limit = 0;
 };

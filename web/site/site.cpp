@@ -11,7 +11,7 @@ namespace mailer::web {
 namespace {
 
 constexpr std::size_t small_body = 64u << 10;
-constexpr std::size_t per_person = 2;   // requests at a time, so connections
+constexpr std::size_t per_person = 2;  // requests at a time, so connections
 constexpr std::size_t for_public = 8;
 
 const Page* find_page(const std::string& path, std::map<std::string, std::string, std::less<>>& names) {
@@ -32,11 +32,16 @@ bool is_refresh(const Request& request) { return !request.header("x-refresh").em
 Response response_of(const SqlError& error) {
     const std::string& state = error.sqlstate;
     int status = 500;
-    if (state == "42501" || state.starts_with("28")) status = 403;
-    else if (state == "57014" || state == "55P03" || state.starts_with("53") || state.starts_with("40")) status = 503;
-    else if (state == "42704" || state == "P0002") status = 404;
-    else if (state.starts_with("55") || state.starts_with("23")) status = 409;
-    else if (state.starts_with("22") || state.starts_with("P0") || state.starts_with("54") || state.starts_with("0A")) status = 400;
+    if (state == "42501" || state.starts_with("28"))
+        status = 403;
+    else if (state == "57014" || state == "55P03" || state.starts_with("53") || state.starts_with("40"))
+        status = 503;
+    else if (state == "42704" || state == "P0002")
+        status = 404;
+    else if (state.starts_with("55") || state.starts_with("23"))
+        status = 409;
+    else if (state.starts_with("22") || state.starts_with("P0") || state.starts_with("54") || state.starts_with("0A"))
+        status = 400;
     if (status == 500) std::fprintf(stderr, "mailer-web: %s: %s\n", state.c_str(), error.what());
     if (state == "57014") return error_page(503, "The database took too long to answer.");
     return error_page(status, error.what(), error.detail, error.hint);
@@ -79,10 +84,14 @@ Plan Site::plan(const Request& request) {
     if (const PublicPage* page = find_public(request.path, names))
         return {.key = "public", .limit = for_public, .body_limit = is_post ? page->body_limit : 0};
     if (request.path == "/healthz") return {.key = "health", .limit = 2, .body_limit = 0};
-    if (request.path == "/login") return {.key = "login " + request.peer, .limit = 2, .body_limit = is_post ? small_body : 0};
+    if (request.path == "/login")
+        return {.key = "login " + request.peer, .limit = 2, .body_limit = is_post ? small_body : 0};
     const Page* page = options_.is_public_only ? nullptr : find_page(request.path, names);
     const auto session = page ? session_of(request, false) : nullptr;
-    if (session) return {.key = "person " + session->credentials.role, .limit = per_person, .body_limit = is_post ? page->body_limit : 0};
+    if (session)
+        return {.key = "person " + session->credentials.role,
+                .limit = per_person,
+                .body_limit = is_post ? page->body_limit : 0};
     return {.key = "anybody", .limit = 4, .body_limit = is_post ? small_body : 0};
 }
 
@@ -95,7 +104,9 @@ Response Site::handle(Request& request) {
         return response_of(error);
     } catch (const DatabaseAway& error) {
         std::fprintf(stderr, "mailer-web: %s\n", error.what());
-        Response away = error_page(503, "The database doesn't answer at the moment. This page works again as soon as it is back; nothing is lost.");
+        Response away = error_page(
+            503,
+            "The database doesn't answer at the moment. This page works again as soon as it is back; nothing is lost.");
         away.set("Retry-After", "5");
         return away;
     } catch (const std::exception& error) {
@@ -107,12 +118,12 @@ Response Site::handle(Request& request) {
 Response Site::route(Request& request) {
     if (request.path == "/healthz") return health();
     if (request.method == "GET" && request.path.starts_with("/static/")) return static_file(request.path.substr(8));
-    if (request.method == "GET" && (request.path == "/favicon.ico" || request.path == "/favicon.svg")) return static_file("favicon.svg");
+    if (request.method == "GET" && (request.path == "/favicon.ico" || request.path == "/favicon.svg"))
+        return static_file("favicon.svg");
     if (const PublicPage* page = find_public(request.path, request.names); page && !options_.gateway.empty())
         return serve_public(*page, request);
     if (!options_.is_public_only) {
-        if (request.path == "/login")
-            return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
+        if (request.path == "/login") return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
         if (const Page* page = find_page(request.path, request.names)) return serve_page(*page, request);
     }
     throw HttpError(404, "There is no such page.");
@@ -122,12 +133,16 @@ Response Site::route(Request& request) {
 Response Site::health() {
     bool is_well = false;
     try {
-        if (!options_.gateway.empty()) is_well = !PooledGateway(pool_, options_.gateway).rows("SELECT 1", {}).items().empty();
-        else is_well = is_server_there(options_.database);
+        if (!options_.gateway.empty())
+            is_well = !PooledGateway(pool_, options_.gateway).rows("SELECT 1", {}).items().empty();
+        else
+            is_well = is_server_there(options_.database);
     } catch (const std::exception&) {
         is_well = false;
     }
-    return {.status = is_well ? 200 : 503, .type = "text/plain; charset=utf-8", .body = is_well ? "ok\n" : "the database is away\n"};
+    return {.status = is_well ? 200 : 503,
+            .type = "text/plain; charset=utf-8",
+            .body = is_well ? "ok\n" : "the database is away\n"};
 }
 
 Response Site::serve_public(const PublicPage& page, Request& request) {
@@ -166,7 +181,8 @@ Response Site::show(const Page& page, Visit& visit) {
     core::Value variables = page.show(visit);
     if (variables.kind() != core::Value::Kind::object) variables = core::Value::object();
     const core::Value around = frame(visit.request, visit.session);
-    for (const auto& member : around.members()) (void)variables.set(member.key, member.value);
+    for (const auto& member : around.members())
+        (void)variables.set(member.key, member.value);
     return {.body = layout().render(page.title, page.template_name, std::move(variables))};
 }
 
@@ -175,12 +191,20 @@ core::Value Site::frame(const Request& request, Session& session) {
     core::Value menu = core::Value::array(), may = core::Value::object();
     for (const Page& page : pages())
         if (page.menu_place > 0) {
-            const bool is_here = page.path == "/" ? request.path == "/" : request.path == page.path || request.path.starts_with(page.path + "/");
-            (void)menu.append(object({{"href", text(page.path)}, {"name", text(page.title)}, {"is_here", core::Value::boolean(is_here)}}));
+            const bool is_here = page.path == "/"
+                                     ? request.path == "/"
+                                     : request.path == page.path || request.path.starts_with(page.path + "/");
+            (void)menu.append(object(
+                {{"href", text(page.path)}, {"name", text(page.title)}, {"is_here", core::Value::boolean(is_here)}}));
         }
-    for (const std::string& name : session.may()) (void)may.set(name, core::Value::boolean(true));
-    return object({{"menu", std::move(menu)}, {"may", std::move(may)}, {"csrf", text(session.csrf)}, {"role", text(session.credentials.role)},
-                   {"here", text(request.path)}, {"notice", text(is_refresh(request) ? "" : session.take_notice())}});
+    for (const std::string& name : session.may())
+        (void)may.set(name, core::Value::boolean(true));
+    return object({{"menu", std::move(menu)},
+                   {"may", std::move(may)},
+                   {"csrf", text(session.csrf)},
+                   {"role", text(session.credentials.role)},
+                   {"here", text(request.path)},
+                   {"notice", text(is_refresh(request) ? "" : session.take_notice())}});
 }
 
 Response Site::act(const Page& page, Visit& visit) {
@@ -192,7 +216,8 @@ Response Site::act(const Page& page, Visit& visit) {
         // Encoded, for a path that names something may hold anything.
         std::string back = action.leads_to;
         if (back.empty())
-            for (const char c : visit.request.path) back += c == '/' ? "/" : encode_percent({&c, 1});
+            for (const char c : visit.request.path)
+                back += c == '/' ? "/" : encode_percent({&c, 1});
         return see_other(back);
     }
     throw HttpError(400, "There is no such action.");
