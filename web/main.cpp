@@ -1,4 +1,6 @@
 // mailer-web: see README.md. Starts the server and waits for SIGTERM or SIGINT.
+#include <curl/curl.h>
+
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -39,6 +41,7 @@ int main(int count, char** arguments) {
     sigaddset(&ending, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &ending, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
     try {
         Site site(options.site);
         const Server server(options.listen, content_of(options.cert_file), content_of(options.key_file), site);

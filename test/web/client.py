@@ -3,6 +3,7 @@ import html
 import http.client
 import os
 import re
+import ssl
 import subprocess
 import sys
 import urllib.parse
@@ -45,6 +46,15 @@ class Web:
         assert self.process.wait(30) == 0, "it doesn't end in order"
 
 
+def certificate():
+    """Files of a certificate for localhost and of its key."""
+    cert, key = os.path.join(work, "cert.pem"), os.path.join(work, "key.pem")
+    if not os.path.exists(cert):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-subj", "/CN=localhost"],
+                       check=True, capture_output=True)
+    return cert, key
+
+
 class Answer:
     def __init__(self, response):
         self.status, self.headers, self.body = response.status, response.headers, response.read()
@@ -63,6 +73,8 @@ class Browser:
 
     def ask(self, method, path, fields=None, body=None, **headers):
         connection = http.client.HTTPConnection("127.0.0.1", self.web.port, timeout=60)
+        if self.web.address.startswith("https"):
+            connection = http.client.HTTPSConnection("127.0.0.1", self.web.port, timeout=60, context=ssl._create_unverified_context())
         every = {**self.headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
         if self.cookies:
             every["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())

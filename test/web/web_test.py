@@ -1,11 +1,13 @@
 """mailer-web from outside: what it answers to whom."""
+import base64
+import json
 import os
 import socket
 import subprocess
 import threading
 import time
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, certificate, conninfo, run, sql, until, work
 
 web = Web("--database", conninfo, "--gateway", conninfo + " user=gateway")
 
@@ -179,6 +181,49 @@ def webhook():
     assert ask("/hook/postmark/hook%20secret").status == 403 and ask("/hook/postmark/rotated").status == 200
 
 
+def sns():
+    "SNS is confirmed only when it has signed, and no address but SNS's own is opened"
+    cert, key = certificate()
+    sql("SELECT mailer.webhook_set_secret('ses', $$" + open(cert).read() + "$$)")
+    hits = []
+    trap = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=lambda: hits.append(trap.accept()), daemon=True).start()
+    port = trap.getsockname()[1]
+    for host in (f"http://127.0.0.1:{port}/", f"https://127.0.0.1:{port}/", f"https://sns.eu-west-1.amazonaws.com:x@127.0.0.1:{port}/",
+                 f"https://127.0.0.1:{port}/sns.eu-west-1.amazonaws.com/"):
+        note = {"Type": "SubscriptionConfirmation", "MessageId": "1", "Token": "t", "TopicArn": "a", "Message": "m", "SubscribeURL": host, "Timestamp": "2026",
+                "SignatureVersion": "2"}
+        text = "".join(f"{name}\n{note[name]}\n" for name in ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"))
+        signed = subprocess.run(["openssl", "dgst", "-sha256", "-sign", key], input=text.encode(), capture_output=True, check=True).stdout
+        unsigned = Browser(web).ask("POST", "/hook/ses", body=json.dumps({**note, "Signature": "AAAA"}))
+        assert unsigned.status == 403, unsigned.status
+        answer = Browser(web).ask("POST", "/hook/ses", body=json.dumps({**note, "Signature": base64.b64encode(signed).decode()}))
+        assert answer.status == 200, (answer.status, answer.text)
+    assert not hits, "it opened an address that isn't SNS's"
+    trap.close()
+
+
+def tls_and_socket():
+    "it speaks TLS with a certificate, and listens on a Unix socket"
+    cert, key = certificate()
+    secure = Web("--database", conninfo, "--tls-cert", cert, "--tls-key", key)
+    try:
+        browser = Browser(secure)
+        answer = browser.log_in("viewer", "look")
+        assert answer.status == 303 and "Secure" in answer.headers["Set-Cookie"] and browser.get("/").status == 200
+    finally:
+        secure.stop()
+    path = os.path.join(work, "web.sock")
+    for _ in range(2):
+        on_socket = Web("--database", conninfo, listen="unix:" + path)
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect(path)
+            raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert raw.recv(100).startswith(b"HTTP/1.1 200")
+        on_socket.stop()
+        assert not os.path.exists(path)
+
+
 def public_only():
     "--public-only serves public URLs and nothing else, without --database"
     public = Web("--public-only", "--gateway", conninfo + " user=gateway")
@@ -293,7 +338,7 @@ def slow_client():
 
 
 try:
-    run([command_line, login, refused, secure_cookie, csrf, rights, addresses, unsubscribe, oauth, webhook, public_only, throttle, slow_query, limits,
+    run([command_line, login, refused, secure_cookie, csrf, rights, addresses, unsubscribe, oauth, webhook, sns, tls_and_socket, public_only, throttle, slow_query, limits,
          slow_client, revoked, away])
 finally:
     web.stop()

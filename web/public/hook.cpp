@@ -3,6 +3,7 @@
 //
 // It takes unsigned reports from callers it trusts when no secret is set. Nobody who comes from the internet is one.
 #include "core/mail/value.hpp"
+#include "public/sns_confirmation.hpp"
 #include "site/layout.hpp"
 #include "site/page.hpp"
 
@@ -44,6 +45,10 @@ Response post(Request& request, Gateway& gateway) {
     }
     const core::Value taken = gateway.rows("SELECT count(*) AS taken FROM mailer.ingest_webhook($1, $2, $3)",
                                            {provider, bytea(request.body), headers_of(request)});
+    // Signed: ingest_webhook() would have refused it otherwise.
+    if (provider == "ses")
+        if (const std::string address = confirmation_address(request.body); !address.empty() && !confirm(address))
+            throw HttpError(503, "The subscription could not be confirmed.");
     std::string json;
     taken.items().at(0).append_json(json);
     return {.type = "application/json", .body = json + "\n"};
