@@ -284,6 +284,7 @@ def away():
     cluster("stop")
     for answer in (browser.get("/"), anybody.get("/u/" + token), anybody.get("/healthz"), anybody.log_in("viewer", "look")):
         assert answer.status == 503, (answer.status, answer.text)
+    assert {anybody.log_in("operator <b>", "do").status for _ in range(7)} == {503}, "tries that nobody judged were counted"
     cluster("start")
     until(30, lambda: browser.get("/").status == 200, "the page comes back")
     assert anybody.get("/healthz").status == 200 and anybody.post("/u/" + token, {}).status == 200

@@ -18,7 +18,7 @@ namespace mailer::web {
 
 class Executor {
 public:
-    static constexpr std::size_t max_waiting_per_key = 64;
+    static constexpr std::size_t max_waiting_per_key = 256;
     static constexpr std::size_t max_waiting = 2000;
 
     explicit Executor(std::size_t threads);

@@ -20,6 +20,11 @@ int Throttle::try_after(const std::string& address, const std::string& role) {
     return 0;
 }
 
+void Throttle::take_back(const std::string& address, const std::string& role) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = empty_at_.find({address, role}); found != empty_at_.end()) found->second -= recovery;
+}
+
 void Throttle::succeeded(const std::string& address, const std::string& role) {
     const std::lock_guard lock(mutex_);
     empty_at_.erase({address, role});

@@ -17,6 +17,7 @@ public:
 
     // Takes one try. 0: go ahead; else seconds until the next may be made.
     int try_after(const std::string& address, const std::string& role);
+    void take_back(const std::string& address, const std::string& role);  // a try that nobody judged
     void succeeded(const std::string& address, const std::string& role);
 
 private:

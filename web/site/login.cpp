@@ -73,6 +73,9 @@ Response Site::log_in(Request& request) {
         Response response = see_other("/");
         response.set("Set-Cookie", cookie("mailer_session", session->id, request));
         return response;
+    } catch (const DatabaseAway&) {
+        throttle_.take_back(request.peer, role.substr(0, 100));
+        throw;
     } catch (const NotForThisRole& refused) {
         return show_login(request, 403, refused.what());
     } catch (const LoginRefused&) {
