@@ -49,6 +49,18 @@ COMMENT ON FUNCTION webhook_set_secret(text, text) IS
 caller has to know whom it is from. ses: the certificate of SNS in PEM. sendgrid: the public key, in base64. mailgun: the signing key.
 postmark, brevo, mailjet: user:password of the URL, or a bearer token. Errors: 22023 no such provider.';
 
+CREATE FUNCTION webhook_has_secret(provider text) RETURNS boolean
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._check_provider(webhook_has_secret.provider);
+    RETURN EXISTS (SELECT FROM mailer.webhook_secret w WHERE w.provider = webhook_has_secret.provider);
+END;
+$$;
+COMMENT ON FUNCTION webhook_has_secret(text) IS
+'Whether mailer.webhook_set_secret() set what webhooks of a provider are signed with; who takes webhooks from the internet asks before
+mailer.ingest_webhook(). Errors: 22023 no such provider.';
+
 CREATE FUNCTION _header(headers jsonb, name text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$

@@ -101,7 +101,7 @@ END;
 $$;
 COMMENT ON FUNCTION _read_token(text) IS 'Tenant, scope and address of a token; error 22023 unless this database signed it';
 
-CREATE FUNCTION unsubscribe(token text, OUT scope text, OUT address text)
+CREATE FUNCTION unsubscribe(token text, everything boolean DEFAULT false, OUT scope text, OUT address text)
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -110,10 +110,11 @@ DECLARE
     category_name text;
 BEGIN
     SELECT r.tenant_id, r.scope, r.address_key INTO named FROM mailer._read_token(unsubscribe.token) r;
-    scope := named.scope;
+    scope := CASE WHEN unsubscribe.everything THEN 'bulk' ELSE named.scope END;
     address := named.address_key;
     INSERT INTO mailer.suppression (address_key, scope, address, reason, created_at, created_by, tenant_id)
-    VALUES (named.address_key, named.scope, named.address_key, 'unsubscribed', mailer._now(), mailer._caller_name(), named.tenant_id)
+    SELECT named.address_key, stopped.scope, named.address_key, 'unsubscribed', mailer._now(), mailer._caller_name(), named.tenant_id
+    FROM (SELECT named.scope UNION SELECT unsubscribe.scope ORDER BY 1) stopped(scope)
     ON CONFLICT (address_key, scope, tenant_id) DO UPDATE SET reason = excluded.reason, expires_at = NULL;
     IF named.scope LIKE 'category:%' THEN
         category_name := substr(named.scope, length('category:') + 1);
@@ -125,13 +126,33 @@ BEGIN
         ON CONFLICT (user_id, category) DO UPDATE
         SET email_enabled = false, updated_at = excluded.updated_at, unsubscribed_at = excluded.unsubscribed_at;
     END IF;
-    PERFORM mailer._log_event('unsubscribed', jsonb_build_object('address', named.address_key, 'scope', named.scope));
+    PERFORM mailer._log_event('unsubscribed', jsonb_build_object('address', named.address_key, 'scope', unsubscribe.scope));
     PERFORM mailer._changed();
 END;
 $$;
-COMMENT ON FUNCTION unsubscribe(text) IS
+COMMENT ON FUNCTION unsubscribe(text, boolean) IS
 'What the link of a mail does, for the application''s endpoint at mailer.unsubscribe_url: call it on POST only, for mail scanners follow
 links (RFC 8058, section 6). Stops mail of the token''s scope to its address, of the tenant whose mail had the link, and gives scope
 (category:NAME or campaign:ID) and address.
-A category''s preference is switched off too. Doing it again changes nothing. Never stops required categories and plain enqueue.
+A category''s preference is switched off too. everything: all campaigns and categories of that tenant as well (scope bulk). Doing it again changes nothing. Never stops required categories and plain enqueue.
+Errors: 22023 the token was not made here.';
+
+CREATE FUNCTION unsubscribe_preview(token text, OUT scope text, OUT address text, OUT is_unsubscribed boolean)
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    named record;
+BEGIN
+    SELECT r.tenant_id, r.scope, r.address_key INTO named FROM mailer._read_token(unsubscribe_preview.token) r;
+    scope := named.scope;
+    address := named.address_key;
+    is_unsubscribed := EXISTS (
+        SELECT FROM mailer.suppression s
+        WHERE s.address_key = named.address_key AND s.scope = named.scope AND s.tenant_id = named.tenant_id
+          AND (s.expires_at IS NULL OR s.expires_at > mailer._now()));
+END;
+$$;
+COMMENT ON FUNCTION unsubscribe_preview(text) IS
+'What mailer.unsubscribe() would stop for whom, and whether it is stopped already; changes nothing. For the page that the link of a mail opens.
 Errors: 22023 the token was not made here.';

@@ -14,7 +14,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
-        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
+        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'unsubscribe_preview', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
         'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
@@ -30,13 +30,13 @@ AS $$
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
         'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
-        'ingest', 'ingest_webhook', 'webhook_set_secret',
+        'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'listen',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
         'purge', 'mailbox_delete', 'template_delete', 'campaign_delete', 'category_delete', 'forget', '_purge_ledger', '_purge_messages', '_purge_notifications', '_purge_events', '_purge_done', '_purge_cutoff', '_now']),
-    ('gateway', ARRAY['unsubscribe', 'ingest', 'ingest_webhook', 'oauth_code']),
+    ('gateway', ARRAY['unsubscribe', 'unsubscribe_preview', 'webhook_has_secret', 'ingest', 'ingest_webhook', 'oauth_code']),
     ('owner', ARRAY['arm', 'grant_sender', 'grant_operator', 'grant_viewer', 'grant_gateway', 'grant_mailbox', 'grant_template', 'revoke'])
 $$;
 COMMENT ON FUNCTION _privilege() IS 'Which functions, procedures and views each kind of role may use, by name';

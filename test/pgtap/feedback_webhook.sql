@@ -73,7 +73,10 @@ SELECT is_empty(format($$SELECT * FROM mailer.ingest_webhook('brevo', convert_to
     'the same report by two ways counts once');
 
 -- Signatures, over what really came.
+SELECT is(mailer.webhook_has_secret('mailgun'), false, 'no secret is set yet');
 SELECT mailer.webhook_set_secret('mailgun', 'key') \g /dev/null
+SELECT is(mailer.webhook_has_secret('mailgun'), true, 'now one is');
+SELECT throws_ok('SELECT mailer.webhook_has_secret(''nobody'')', '22023', '"nobody" is not a provider');
 SELECT throws_ok($$SELECT pg_temp.hook('mailgun', '{"signature":{"timestamp":"1","token":"a","signature":"00"},"event-data":{"event":"failed"}}')$$, '28000', 'the webhook is not signed by mailgun');
 SELECT is(pg_temp.hook('mailgun', format('{"signature":{"timestamp":"1","token":"a","signature":"%s"},"event-data":{"event":"complained","recipient":"ada@example.org","message":{"headers":{"message-id":"$OWN"}}}}',
     encode(mailer._hmac_sha256('key', '1a'), 'hex'))), 'complaint ada@example.org', 'mailgun: signed');

@@ -48,6 +48,18 @@ SELECT isnt_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@
 SELECT mailer.preference_set('owner', 'likes', email_enabled => true, in_app_enabled => true) \g /dev/null
 SELECT is_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, 'who switches mail on again has it again');
 
+-- A page asks first, and may offer to stop everything that is optional.
+SELECT results_eq(format('SELECT * FROM mailer.unsubscribe_preview(%L)', :'token'), $$VALUES ('category:likes', 'owner@example.com', false)$$, 'a preview says what would be stopped');
+SELECT is_empty($$SELECT * FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, 'and stops nothing');
+SELECT throws_ok('SELECT mailer.unsubscribe_preview(''x'')', '22023', 'the unsubscribe token is not valid', 'it takes tokens of this database alone');
+SAVEPOINT everything;
+SELECT results_eq(format('SELECT scope, address FROM mailer.unsubscribe(%L, everything => true)', :'token'), $$VALUES ('bulk', 'owner@example.com')$$, 'everything is scope bulk …');
+SELECT results_eq($$SELECT scope FROM mailer.suppression WHERE address_key = 'owner@example.com' ORDER BY 1$$, $$VALUES ('bulk'), ('category:likes')$$, '… beside the link''s own');
+SELECT is((SELECT is_unsubscribed FROM mailer.unsubscribe_preview(:'token')), true, 'which the preview shows');
+SELECT mailer.notify('owner', 'comments', 'commented') \g /dev/null
+SELECT ok(NOT pg_temp.goes(pg_temp.newest()), 'other categories don''t go either');
+ROLLBACK TO everything;
+
 -- What it never stops.
 SELECT mailer.category_set('security', is_required => true) \g /dev/null
 SELECT mailer.unsubscribe(mailer._unsubscribe_token(1, 'owner@example.com', 'category:security')) \g /dev/null

@@ -1,0 +1,157 @@
+#include "db/connection.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+
+#include "db/value_of.hpp"
+
+namespace mailer::web {
+
+namespace {
+
+constexpr std::chrono::seconds connect_time{5};
+
+using ResultPointer = std::unique_ptr<PGresult, decltype(&PQclear)>;
+
+std::string field(const PGresult* result, int code) {
+    const char* text = PQresultErrorField(result, code);
+    return text ? text : "";
+}
+
+// The SQLSTATE in what libpq says about a connection that failed, with verbose errors: "FATAL:  28P01: password …". The
+// severity may be in any language, the code isn't.
+std::string sqlstate_of(std::string_view message) {
+    for (std::size_t at = message.find(":  "); at != std::string_view::npos; at = message.find(":  ", at + 1)) {
+        const std::string_view code = message.substr(at + 3, 5);
+        const bool is_code = code.size() == 5 && message.substr(at + 8, 1) == ":" &&
+                             std::all_of(code.begin(), code.end(),
+                                         [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); });
+        if (is_code) return std::string(code);
+    }
+    return {};
+}
+
+// libpq's own time limit counts only in PQconnectdb.
+bool complete(PGconn* connection) {
+    const auto until = std::chrono::steady_clock::now() + connect_time;
+    PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+    while (state != PGRES_POLLING_OK && state != PGRES_POLLING_FAILED) {
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
+        pollfd waiting{PQsocket(connection), static_cast<short>(state == PGRES_POLLING_READING ? POLLIN : POLLOUT), 0};
+        if (left <= 0 || poll(&waiting, 1, static_cast<int>(left)) == 0) return false;
+        state = PQconnectPoll(connection);
+    }
+    return state == PGRES_POLLING_OK;
+}
+
+[[noreturn]] void fail_to_connect(PGconn* connection) {
+    const std::string state = sqlstate_of(PQerrorMessage(connection));
+    if (state.starts_with("28") || state == "42501") throw LoginRefused("the server refused the role or password");
+    if (PQconnectionNeedsPassword(connection)) throw LoginRefused("the server asks for a password");
+    throw DatabaseAway(state.empty() ? "the database doesn't answer"
+                                     : "the database takes no connections (" + state + ")");
+}
+
+void ignore_notice(void*, const PGresult*) {}
+
+}  // namespace
+
+std::string bytea(std::string_view octets) {
+    static constexpr std::string_view digits = "0123456789abcdef";
+    std::string out = "\\x";
+    out.reserve(2 + octets.size() * 2);
+    for (const char c : octets) {
+        out += digits[static_cast<unsigned char>(c) >> 4];
+        out += digits[static_cast<unsigned char>(c) & 15];
+    }
+    return out;
+}
+
+std::string text_array(const std::vector<std::string>& items) {
+    std::string out = "{";
+    for (const std::string& item : items) {
+        if (out.size() > 1) out += ',';
+        out += '"';
+        for (const char c : item) {
+            if (c == '"' || c == '\\') out += '\\';
+            out += c;
+        }
+        out += '"';
+    }
+    return out + "}";
+}
+
+std::unique_ptr<Connection> Connection::open(const std::string& conninfo,
+                                             const std::optional<Credentials>& credentials) {
+    // dbname first: what it expands to is overridden by what comes after.
+    std::vector<const char*> keys{"dbname", "fallback_application_name", "client_encoding", "tcp_user_timeout"};
+    std::vector<const char*> values{conninfo.c_str(), "mailer-web", "UTF8", "15000"};
+    if (credentials) {
+        // An empty one would make libpq look for another in pgpass.
+        if (credentials->role.empty() || credentials->password.empty()) throw LoginRefused("role or password is empty");
+        keys.insert(keys.end(), {"user", "password"});
+        values.insert(values.end(), {credentials->role.c_str(), credentials->password.c_str()});
+    }
+    keys.push_back(nullptr);
+    values.push_back(nullptr);
+    std::unique_ptr<Connection> made(new Connection(PQconnectStartParams(keys.data(), values.data(), 1)));
+    PGconn* connection = made->connection_.get();
+    if (!connection) throw std::bad_alloc();
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    if (PQstatus(connection) == CONNECTION_BAD || !complete(connection)) fail_to_connect(connection);
+    // A server that trusts whoever comes must not make everybody an operator.
+    if (credentials && !PQconnectionUsedPassword(connection))
+        throw LoginRefused("the server didn't ask for the password");
+    PQsetNoticeReceiver(connection, ignore_notice, nullptr);
+    made->rows(
+        "SELECT set_config(s.name, s.value, false) FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'), "
+        "('idle_in_transaction_session_timeout', '15s'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO'), "
+        "('intervalstyle', 'postgres'), ('bytea_output', 'hex')) s(name, value)");
+    return made;
+}
+
+core::Value Connection::rows(const std::string& sql, const Parameters& parameters) {
+    std::vector<const char*> values;
+    for (const Parameter& one : parameters)
+        values.push_back(one ? one->c_str() : nullptr);
+    const ResultPointer result(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                                            values.data(), nullptr, nullptr, 0),
+                               PQclear);
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return value_of(*result);
+    const std::string state = field(result.get(), PG_DIAG_SQLSTATE);
+    if (PQstatus(connection_.get()) == CONNECTION_BAD || state.starts_with("57P") || state.starts_with("08"))
+        throw DatabaseAway("the database went away");
+    throw SqlError(state, field(result.get(), PG_DIAG_MESSAGE_PRIMARY), field(result.get(), PG_DIAG_MESSAGE_DETAIL),
+                   field(result.get(), PG_DIAG_MESSAGE_HINT));
+}
+
+bool Connection::is_usable() const {
+    PGconn* connection = connection_.get();
+    if (PQtransactionStatus(connection) != PQTRANS_IDLE) return false;
+    pollfd said{PQsocket(connection), POLLIN, 0};
+    if (poll(&said, 1, 0) > 0 && !PQconsumeInput(connection)) return false;
+    return PQstatus(connection) == CONNECTION_OK;
+}
+
+bool is_server_there(const std::string& conninfo) {
+    const char* keys[] = {"dbname", "connect_timeout", nullptr};
+    const char* values[] = {conninfo.c_str(), "3", nullptr};
+    return PQpingParams(keys, values, 1) == PQPING_OK;
+}
+
+void check_conninfo(const std::string& conninfo) {
+    char* error = nullptr;
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(conninfo.c_str(), &error),
+                                                                              PQconninfoFree);
+    const std::unique_ptr<char, decltype(&PQfreemem)> message(error, PQfreemem);
+    if (!parsed) throw std::runtime_error(error ? error : "the connection string can't be read");
+    for (const PQconninfoOption* o = parsed.get(); o->keyword; ++o)
+        if (std::string_view(o->keyword) == "password" && o->val)
+            throw std::runtime_error(
+                "no password in arguments, where others on this machine can read it: use a pgpass or service file");
+}
+
+}  // namespace mailer::web

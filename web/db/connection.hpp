@@ -1,0 +1,78 @@
+// A connection to PostgreSQL as one role, and what its statements give back as template values.
+//
+// Statements take parameters ($1, $2, …), always: no value is ever put into SQL text. Everything that goes wrong is an
+// exception: SqlError when the server refused a statement, DatabaseAway when there is no server to ask, LoginRefused
+// when it doesn't let the role in.
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "core/mail/value.hpp"
+
+namespace mailer::web {
+
+class SqlError : public std::runtime_error {
+public:
+    SqlError(std::string state, const std::string& message, std::string the_detail, std::string the_hint)
+        : std::runtime_error(message),
+          sqlstate(std::move(state)),
+          detail(std::move(the_detail)),
+          hint(std::move(the_hint)) {}
+    std::string sqlstate, detail, hint;
+};
+
+class DatabaseAway : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+class LoginRefused : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// NULL, or a value as text. Octets go as \x… (see bytea()).
+using Parameter = std::optional<std::string>;
+using Parameters = std::vector<Parameter>;
+std::string bytea(std::string_view octets);
+// An array of text: {"a","b"}.
+std::string text_array(const std::vector<std::string>& items);
+
+struct Credentials {
+    std::string role;
+    std::string password;
+};
+
+class Connection {
+public:
+    // conninfo as libpq reads it. With credentials they are all that counts: without a password that the server asked
+    // for and took, LoginRefused. Without them role and password come from conninfo, pgpass or a service file.
+    static std::unique_ptr<Connection> open(const std::string& conninfo, const std::optional<Credentials>& credentials);
+
+    // Rows as an array of objects. Numbers, booleans, json and arrays of text keep their kind, all else is text.
+    core::Value rows(const std::string& sql, const Parameters& parameters = {});
+
+    bool is_usable() const;  // the server hasn't closed it in the meantime
+    std::chrono::steady_clock::time_point opened_at() const { return opened_at_; }
+
+private:
+    struct Finish {
+        void operator()(PGconn* c) const { PQfinish(c); }
+    };
+    explicit Connection(PGconn* connection) : connection_(connection) {}
+    std::unique_ptr<PGconn, Finish> connection_;
+    std::chrono::steady_clock::time_point opened_at_ = std::chrono::steady_clock::now();
+};
+
+// Whether a server answers there at all; asks for no role.
+bool is_server_there(const std::string& conninfo);
+
+// Throws std::runtime_error when conninfo can't be read, or holds a password.
+void check_conninfo(const std::string& conninfo);
+
+}  // namespace mailer::web

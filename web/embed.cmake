@@ -1,0 +1,15 @@
+# Writes FILES (a list) into OUTPUT as one table of names and octets: cmake -DFILES=… -DOUTPUT=… -P embed.cmake
+set(content "#include \"site/embedded.hpp\"\n\nnamespace mailer::web {\n\n")
+set(table "")
+set(number 0)
+foreach(file ${FILES})
+    get_filename_component(name ${file} NAME)
+    file(READ ${file} hex HEX)
+    string(REGEX REPLACE "(..)" "0x\\1," octets "${hex}")
+    string(APPEND content "static const unsigned char file_${number}[] = {${octets}0};\n")
+    string(APPEND table "    {\"${name}\", {reinterpret_cast<const char*>(file_${number}), sizeof file_${number} - 1}},\n")
+    math(EXPR number "${number} + 1")
+endforeach()
+string(APPEND content "\nstatic const EmbeddedFile table[] = {\n${table}};\n\n"
+    "std::span<const EmbeddedFile> embedded_files() { return table; }\n\n}  // namespace mailer::web\n")
+file(WRITE ${OUTPUT} "${content}")

@@ -1,0 +1,53 @@
+// The first page: what needs a person, then the numbers of status(), and the switch for everything.
+#include "site/page.hpp"
+
+namespace mailer::web {
+
+namespace {
+
+core::Value show(Visit& visit) {
+    core::Value alerts = visit.rows("SELECT severity, subject, problem, since, hint FROM mailer.health()");
+    const bool has_alerts = !alerts.items().empty();
+    return object({
+        {"alerts", std::move(alerts)},
+        {"has_alerts", core::Value::boolean(has_alerts)},
+        {"status", visit.row("SELECT pending, sending, sent, failed, cancelled, unconfirmed, next_due_at, worker FROM "
+                             "mailer.status()")},
+        {"is_paused", core::Value::boolean(visit.value("SELECT paused FROM mailer._metric_sending()") == "1")},
+        {"rates",
+         visit.row("SELECT sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '1m')::bigint AS sent_1m, "
+                   "sum(recent) FILTER (WHERE outcome = 'sent' AND \"window\" = '5m')::bigint AS sent_5m, "
+                   "sum(recent) FILTER (WHERE outcome NOT IN ('sent', 'requeued') AND \"window\" = '5m')::bigint AS "
+                   "troubled_5m "
+                   "FROM mailer._metric_attempts()")},
+        {"listeners", visit.row("SELECT count(*) FILTER (WHERE listen_state = 'listening') AS listening, "
+                                "count(*) FILTER (WHERE listen_state = 'in trouble') AS in_trouble, "
+                                "count(*) FILTER (WHERE listen_state <> 'off') AS wanted FROM mailer.mailbox_status")},
+        {"campaigns", visit.rows("SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress WHERE "
+                                 "state = 'running' ORDER BY campaign_id DESC LIMIT 20")},
+    });
+}
+
+std::string pause(Visit& visit) {
+    visit.rows("SELECT mailer.pause($1)", {visit.form("reason")});
+    return "Sending is paused. What is queued waits.";
+}
+
+std::string resume(Visit& visit) {
+    visit.rows("SELECT mailer.resume()");
+    return "Sending goes on.";
+}
+
+}  // namespace
+
+static const Registered here{Page{
+    .path = "/",
+    .title = "Overview",
+    .menu_place = 10,
+    .template_name = "overview.html",
+    .show = show,
+    .actions = {{.name = "pause", .needs = "pause", .run = pause},
+                {.name = "resume", .needs = "resume", .run = resume}},
+}};
+
+}  // namespace mailer::web

@@ -1,0 +1,61 @@
+// Who is logged in: sessions by a random cookie, in memory alone. A restart logs everybody out.
+//
+// A session ends after an hour without a click (pages that refresh themselves are no clicks) and after 12 h in any
+// case.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "db/connection.hpp"
+
+namespace mailer::web {
+
+struct Session {
+    std::string id;
+    std::string csrf;
+    Credentials credentials;
+    std::chrono::steady_clock::time_point began_at = std::chrono::steady_clock::now();
+
+    Session() = default;
+    Session(const Session&) = delete;
+    ~Session();  // wipes the password
+
+    void set_notice(std::string text);
+    std::string take_notice();
+    void set_may(std::set<std::string> functions);
+    std::set<std::string> may() const;  // names of mailer's functions that the role may call
+
+private:
+    mutable std::mutex mutex_;
+    std::string notice_;
+    std::set<std::string> may_;
+};
+
+class Sessions {
+public:
+    static constexpr std::chrono::hours max_idle{1};
+    static constexpr std::chrono::hours max_age{12};
+    static constexpr std::size_t max_sessions = 2000;
+    static constexpr std::size_t max_sessions_per_role = 20;
+
+    std::shared_ptr<Session> begin(Credentials credentials);
+    std::shared_ptr<Session> find(const std::string& id, bool is_click);  // nullptr when there is none, or no longer
+    void end(const std::string& id);
+
+private:
+    struct Entry {
+        std::shared_ptr<Session> session;
+        std::chrono::steady_clock::time_point used_at;
+    };
+    void make_room(const std::string& role);
+
+    std::mutex mutex_;
+    std::map<std::string, Entry> entries_;
+};
+
+}  // namespace mailer::web
