@@ -302,7 +302,7 @@ def under_load(cluster):
     cluster.send(100)
     cluster.wait_promised()
     before = sum(cluster.accepted().values())
-    wait_until("mail goes", lambda: sum(cluster.accepted().values()) > before or cluster.leader().psql("SELECT pending = 0 FROM mailer.status()") == "t", 30)
+    wait_until("mail goes", lambda: sum(cluster.accepted().values()) > before or cluster.leader().psql("SELECT pending = 0 FROM mailer.status()") == "t", 120)
 
 
 def machine_dead(cluster, rng):
