@@ -407,7 +407,7 @@ def summarise(played, cluster):
         patroni, ours = ([t[i] for t in TIMES if t[0] == what] for i in (1, 2))
         print(f"# {what}: until somebody leads {statistics.median(patroni):.1f} s (worst {max(patroni):.1f}), then until mail goes "
               f"{statistics.median(ours):.1f} s (worst {max(ours):.1f})")
-    print(f"# {sum(cluster.accepted().values())} mails accepted, none of them twice")
+    print(f"# {sum(cluster.accepted().values())} mails accepted")
 
 
 def main():
@@ -447,7 +447,10 @@ def main():
             except (Failure, subprocess.SubprocessError) as failure:
                 failed += 1
                 print(f"not ok - patroni: {name} ({i + 1}): {failure}", flush=True)
-                break
+                if not is_random or os.environ.get("MAILER_KEEP"):
+                    break
+                cluster.heal()
+                cluster.leader().psql("SELECT mailer.resolve_held('sent')")
     finally:
         if is_random:
             summarise(played, cluster)
