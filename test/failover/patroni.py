@@ -2,11 +2,12 @@
 """Three nodes under the real Patroni and etcd, with examples/patroni/patroni.yml: whatever is killed, nothing goes twice.
 
     patroni.py [SCENARIO…]            the named ones, or the short list, each on the cluster as the last one left it
-    patroni.py --random COUNT [SEED]  so many scenarios drawn at random
+    patroni.py --random COUNT [SEED]  so many scenarios drawn at random, in asynchronous, synchronous and strict mode
 
 All the while mail is queued on whoever leads, and the witness of the crash tests (test/crash/recorder.py) writes down what
 it accepts. After each scenario everything is settled, and its record is compared with the leader's view: nothing accepted
-twice, nothing sent that wasn't accepted. Needs patroni, etcd and a staged extension (MAILER_STAGE). Times are Patroni's
+twice, nothing sent that wasn't accepted. Each node has a network namespace of its own where that is allowed (root), so that its network
+can be cut; elsewhere those scenarios are left out. Needs patroni, etcd and a staged extension (MAILER_STAGE). Times are Patroni's
 smallest (ttl 20, loop_wait 1), promise_time fits them. The exit code is 77 where it can't run.
 """
 import collections
@@ -18,6 +19,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from pathlib import Path
 
 top = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(top / "test"))
+from failover.network import Network
 
 NAMES = ("n1", "n2", "n3")
 OWNER = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
@@ -66,10 +69,12 @@ def as_owner():
 class Node:
     def __init__(self, cluster, name):
         self.cluster, self.name = cluster, name
+        self.address = cluster.network.add(name) if cluster.network else "127.0.0.1"
         self.folder = cluster.folder / name
         self.folder.mkdir()
         self.port, self.rest = free_port(), free_port()
         text = (top / "examples/patroni/patroni.yml").read_text()
+        text = text.replace("127.0.0.1:ETCD_PORT", f"{cluster.etcd_address}:ETCD_PORT").replace("127.0.0.1", self.address)
         for word, value in (("NAME", name), ("REST_PORT", self.rest), ("ETCD_PORT", cluster.etcd_port), ("PG_PORT", self.port),
                             ("FOLDER", self.folder), ("BIN_DIR", cluster.bindir)):
             text = re.sub(rf"\b{word}\b", str(value), text)
@@ -84,8 +89,10 @@ class Node:
     def start(self):
         log = open(self.folder / "patroni.log", "a")
         env = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": f"{self.cluster.bindir}:{os.environ['PATH']}", "HOME": str(self.folder)}
-        self.process = subprocess.Popen(["patroni", str(self.folder / "patroni.yml")], stdin=subprocess.DEVNULL, stdout=log,
-                                        stderr=log, preexec_fn=as_owner, cwd=self.folder, env=env)
+        within = ["ip", "netns", "exec", self.cluster.network.names[self.name][0], "setpriv", "--reuid", str(OWNER.pw_uid), "--regid",
+                  str(OWNER.pw_gid), "--clear-groups"] if self.cluster.network else []
+        self.process = subprocess.Popen([*within, "patroni", str(self.folder / "patroni.yml")], stdin=subprocess.DEVNULL, stdout=log,
+                                        stderr=log, preexec_fn=os.setsid if within else as_owner, cwd=self.folder, env=env)
 
     def postmaster(self):
         try:
@@ -126,7 +133,7 @@ class Node:
         if self.process is None:
             return False
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}/primary", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.rest}/primary", timeout=2) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -135,7 +142,7 @@ class Node:
         if self.process is None:
             return False
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.rest}/replica", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://{self.address}:{self.rest}/replica", timeout=2) as answer:
                 return answer.status == 200
         except (urllib.error.URLError, OSError):
             return False
@@ -144,6 +151,8 @@ class Node:
 class Cluster:
     def __init__(self, folder):
         self.folder = folder
+        self.network = Network() if Network.is_possible() else None
+        self.etcd_address, mail_address = (self.network.etcd, self.network.mail) if self.network else ("127.0.0.1", "127.0.0.1")
         pg_config = os.environ.get("PG_CONFIG", "pg_config")
         bindir = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
         self.bindir = os.environ["MAILER_STAGE"] + "/server" + bindir
@@ -153,17 +162,18 @@ class Cluster:
         etcd = folder / "etcd"
         etcd.mkdir(mode=0o700)
         self.etcd = subprocess.Popen(
-            ["etcd", "--enable-v2", "--data-dir", str(etcd), "--listen-client-urls", f"http://127.0.0.1:{self.etcd_port}",
-             "--advertise-client-urls", f"http://127.0.0.1:{self.etcd_port}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
+            ["etcd", "--enable-v2", "--data-dir", str(etcd), "--listen-client-urls", f"http://{self.etcd_address}:{self.etcd_port}",
+             "--advertise-client-urls", f"http://{self.etcd_address}:{self.etcd_port}", "--listen-peer-urls", f"http://127.0.0.1:{peer}",
              "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}", "--initial-cluster", f"default=http://127.0.0.1:{peer}",
              "--unsafe-no-fsync"], stdin=subprocess.DEVNULL, stdout=open(folder / "etcd.log", "w"), stderr=subprocess.STDOUT)
-        self.witness = subprocess.Popen([str(top / "test/crash/recorder.py"), str(folder / "witness"), "100", "1"], stdin=subprocess.DEVNULL)
+        self.witness = subprocess.Popen([str(top / "test/crash/recorder.py"), str(folder / "witness"), "100", "1", mail_address], stdin=subprocess.DEVNULL)
         wait_until("the witness starts", lambda: (folder / "witness/port").stat().st_size > 0, 10)
+        self.mail_address = mail_address
         self.nodes = [Node(self, name) for name in NAMES]
 
     def start(self):
         def is_etcd_up():
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.etcd_port}/version", timeout=1).status == 200
+            return urllib.request.urlopen(f"http://{self.etcd_address}:{self.etcd_port}/version", timeout=1).status == 200
         wait_until("etcd answers", is_etcd_up, 20)
         self.nodes[0].start()
         wait_until("the first node leads", self.nodes[0].is_leader, 60)
@@ -173,7 +183,7 @@ class Cluster:
         port = (self.folder / "witness/port").read_text().strip()
         leader = self.leader()
         leader.psql("CREATE EXTENSION mailer")
-        leader.psql(f"SELECT mailer.mailbox_create('desk', 'localhost', {port}, 'desk@example.com', tls => 'none', max_connections => 5)")
+        leader.psql(f"SELECT mailer.mailbox_create('desk', '{self.mail_address}', {port}, 'desk@example.com', tls => 'none', max_connections => 5)")
 
     def leader(self):
         found = []
@@ -194,7 +204,7 @@ class Cluster:
                 return True
             self.send(10, leader)
             return False
-        wait_until("both replicas are promised to be waited for", is_promised, 60)
+        wait_until("both replicas are promised to be waited for", is_promised, 120)
 
     def accepted(self):
         counts = collections.Counter()
@@ -204,8 +214,23 @@ class Cluster:
                 counts.update(event["to"])
         return counts
 
+    def mode(self):
+        """What Patroni's settings say: asynchronous, synchronous or strict."""
+        with urllib.request.urlopen(f"http://{self.leader().address}:{self.leader().rest}/config", timeout=5) as answer:
+            settings = json.load(answer)
+        return "strict" if settings.get("synchronous_mode_strict") else "synchronous" if settings.get("synchronous_mode") else "asynchronous"
+
+    def set_mode(self, mode):
+        leader = self.leader()
+        body = json.dumps({"synchronous_mode": mode != "asynchronous", "synchronous_mode_strict": mode == "strict"}).encode()
+        request = urllib.request.Request(f"http://{leader.address}:{leader.rest}/config", body, {"Content-Type": "application/json"}, method="PATCH")
+        urllib.request.urlopen(request, timeout=10).read()
+        wait_until(f"replication is {mode}", lambda: (leader.psql("SHOW synchronous_standby_names") != "") == (mode != "asynchronous"), 40)
+
     def heal(self):
         for node in self.nodes:
+            if self.network:
+                self.network.mend(node.name)
             if node.process is None:
                 node.start()
             else:
@@ -248,20 +273,36 @@ class Cluster:
         for process in (self.etcd, self.witness):
             process.terminate()
             process.wait()
+        if self.network:
+            self.network.end()
 
 
 # ── Scenarios: what happens; each returns whether something is to be held ─────────────────────────────────────────
 
-def seconds_until_mail_goes(cluster, since, before):
+TIMES = []  # (scenario, until somebody leads, from then until mail goes)
+
+
+def measure(cluster, what, began, before, new):
+    """From the moment of the accident: until another node leads is Patroni's time, from then until mail goes is ours."""
+    leads_after = time.monotonic() - began
+    cluster.send(5, new)
     wait_until("mail goes again", lambda: sum(cluster.accepted().values()) > before, 120)
-    return time.monotonic() - since
+    ours = time.monotonic() - began - leads_after
+    TIMES.append((what, leads_after, ours))
+    print(f"#   {what}: {leads_after:.1f} s until somebody leads, {ours:.1f} s more until mail goes")
+
+
+def another_leader(cluster, old, seconds=90):
+    found = []
+    wait_until("another one leads", lambda: found.extend(n for n in cluster.nodes if n is not old and n.is_leader()) or found, seconds)
+    return found[0]
 
 
 def under_load(cluster):
     cluster.send(100)
     cluster.wait_promised()
     before = sum(cluster.accepted().values())
-    wait_until("mail goes", lambda: sum(cluster.accepted().values()) > before or cluster.leader().psql("SELECT pending = 0 FROM mailer.status()") == "t", 30)
+    wait_until("mail goes", lambda: sum(cluster.accepted().values()) > before or cluster.leader().psql("SELECT pending = 0 FROM mailer.status()") == "t", 120)
 
 
 def machine_dead(cluster, rng):
@@ -269,10 +310,7 @@ def machine_dead(cluster, rng):
     old = cluster.leader()
     old.die()
     began, before = time.monotonic(), sum(cluster.accepted().values())
-    new = cluster.leader()
-    leads_after = time.monotonic() - began
-    cluster.send(5, new)
-    print(f"#   machine dead: {leads_after:.1f} s until somebody leads, {seconds_until_mail_goes(cluster, began, before) - leads_after:.1f} s more until mail goes")
+    measure(cluster, "machine dead", began, before, cluster.leader())
 
 
 def postmaster_killed(cluster, rng):
@@ -284,11 +322,54 @@ def frozen(cluster, rng):
     under_load(cluster)
     old = cluster.leader()
     old.signal_all(signal.SIGSTOP)
-    new = [n for n in cluster.nodes if n is not old]
-    wait_until("another one leads", lambda: any(n.is_leader() for n in new), 90)
-    cluster.send(5, next(n for n in new if n.is_leader()))
+    began, before = time.monotonic(), sum(cluster.accepted().values())
+    measure(cluster, "frozen", began, before, another_leader(cluster, old))
     time.sleep(rng.uniform(0, 3))  # nap: it thaws at a random moment
     old.signal_all(signal.SIGCONT)
+
+
+def network_cut(cluster, rng):
+    """The old leader lives, reaches the mail server, and neither etcd nor the others."""
+    under_load(cluster)
+    old = cluster.leader()
+    cluster.send(200, old)
+    cluster.network.cut(old.name)
+    began, before = time.monotonic(), sum(cluster.accepted().values())
+    new = another_leader(cluster, old)
+    measure(cluster, "network cut", began, max(before, sum(cluster.accepted().values())), new)
+
+
+def standby_lost(cluster, rng):
+    """Mail stops for at most a promise_time: the one that is gone could be promoted."""
+    under_load(cluster)
+    rng.choice(cluster.replicas()).die()
+    began, before = time.monotonic(), sum(cluster.accepted().values())
+    cluster.send(5)
+    wait_until("mail goes again", lambda: cluster.leader().psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 120)
+    print(f"#   standby lost: {time.monotonic() - began:.1f} s until all is sent (mailer.promise_time is 40 s)")
+
+
+def sent_while_alone(cluster, rng):
+    """What a primary sent without any promised standby is held by the next one."""
+    cluster.set_mode("asynchronous")  # strict mode would not let it commit alone
+    under_load(cluster)
+    old = cluster.leader()
+    wait_until("all is sent", lambda: old.psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 60)
+    old.psql("SELECT mailer.pause('the standbys must know it as waiting')")
+    cluster.send(7, old)
+    wait_until("the standbys know it", lambda: old.psql(
+        "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()") == "2", 30)
+    others = cluster.replicas()
+    for node in others:
+        node.die()
+    old.psql("SELECT mailer.resume()")
+    wait_until("it sends alone", lambda: old.psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 120)
+    old.die()
+    for node in others:
+        node.start()
+    new = another_leader(cluster, old, 120)
+    wait_until("it holds", lambda: new.psql("SELECT held FROM mailer.promotion_state()") == "7", 60)
+    return 7
 
 
 def switchover(cluster, rng):
@@ -296,7 +377,7 @@ def switchover(cluster, rng):
     old = cluster.leader()
     candidate = rng.choice(cluster.replicas())
     body = json.dumps({"leader": old.name, "candidate": candidate.name}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{old.rest}/switchover", body, {"Content-Type": "application/json"})
+    request = urllib.request.Request(f"http://{old.address}:{old.rest}/switchover", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=60).read()
     wait_until("the candidate leads", candidate.is_leader, 60)
 
@@ -310,8 +391,23 @@ def second_failover(cluster, rng):
     cluster.leader().die()
 
 
-SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, second_failover)}
-SHORT = ("machine_dead", "postmaster_killed")
+SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, second_failover, network_cut, standby_lost,
+                                     sent_while_alone)}
+SHORT = ("machine_dead", "postmaster_killed", "network_cut")
+MODES = ("asynchronous", "synchronous", "strict")
+
+
+def playable():
+    return [name for name in sorted(SCENARIOS) if name != "network_cut" or Network.is_possible()]
+
+
+def summarise(played, cluster):
+    print("# " + ", ".join(f"{count} × {name}" for name, count in sorted(played.items())))
+    for what in sorted({t[0] for t in TIMES}):
+        patroni, ours = ([t[i] for t in TIMES if t[0] == what] for i in (1, 2))
+        print(f"# {what}: until somebody leads {statistics.median(patroni):.1f} s (worst {max(patroni):.1f}), then until mail goes "
+              f"{statistics.median(ours):.1f} s (worst {max(ours):.1f})")
+    print(f"# {sum(cluster.accepted().values())} mails accepted")
 
 
 def main():
@@ -325,26 +421,40 @@ def main():
         seed = int(arguments[2]) if len(arguments) > 2 else random.randrange(10**6)
         print(f"# seed {seed}")
         rng = random.Random(seed)
-        chosen = [rng.choice(sorted(SCENARIOS)) for _ in range(count)]
+        chosen = [rng.choice(playable()) for _ in range(count)]
     else:
-        chosen = arguments or SHORT
+        chosen = [name for name in arguments or SHORT if name in playable()]
+    is_random = arguments[:1] == ["--random"]
+    played = collections.Counter()
     folder = Path(tempfile.mkdtemp(prefix="mailer-patroni-"))
     folder.chmod(0o755)
     cluster = Cluster(folder)
-    failed = 0
+    failed = 1  # until it has started
     try:
         cluster.start()
+        failed = 0
         for i, name in enumerate(chosen):
             began = time.monotonic()
             try:
-                SCENARIOS[name](cluster, rng)
+                if is_random and rng.random() < 0.3:
+                    cluster.set_mode(rng.choice(MODES))
+                mode = cluster.mode()
+                holds = SCENARIOS[name](cluster, rng) or 0
                 cluster.heal()
-                print(f"ok - patroni: {name}  # {cluster.judge()}, {time.monotonic() - began:.0f} s", flush=True)
+                verdict = cluster.judge(holds)
+                played[f"{name} ({mode})"] += 1
+                print(f"ok - patroni: {name}  # {mode}: {verdict}, {time.monotonic() - began:.0f} s", flush=True)
             except (Failure, subprocess.SubprocessError) as failure:
                 failed += 1
                 print(f"not ok - patroni: {name} ({i + 1}): {failure}", flush=True)
-                break
+                if not is_random or os.environ.get("MAILER_KEEP"):
+                    break
+                cluster.heal()
+                cluster.leader().psql("SELECT mailer.resolve_held('sent')")
     finally:
+        if is_random:
+            summarise(played, cluster)
+        sys.stdout.flush()
         if failed and os.environ.get("MAILER_KEEP"):
             print(f"# everything is left running in {folder}; etcd {cluster.etcd.pid}")
         else:

@@ -87,7 +87,8 @@ void Accounts::read() {
         "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients,"
         "       m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls, m.source_address, m.proxy, "
         "m.pipelining,"
-        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn"
+        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn,"
+        "       m.connection, m.forward_mailbox"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
@@ -110,6 +111,8 @@ void Accounts::read() {
         if (const auto most = rows.maybe_bigint(i, 24)) account.max_recipients = static_cast<int>(*most);
         account.return_path = rows.text(i, 33);
         account.dsn = rows.text(i, 34);
+        account.connection = rows.text(i, 35);
+        account.forward_mailbox = rows.text(i, 36);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };

@@ -1,6 +1,7 @@
 // Reading stored messages; see content.hpp. What they become is content_compose.cpp's.
 #include "pg/engine/content.hpp"
 
+#include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
@@ -168,6 +169,14 @@ void load_templates(TemplateCache& templates, const StoredMessage& message) {
         const core::Result<core::Template> parsed = core::Template::parse(*source);
         if (parsed.ok()) templates.load_partials(*parsed);
     }
+}
+
+std::string forward_key(const StoredMessage& m) {
+    char random[17];
+    snprintf(random, sizeof random, "%016llx",
+             static_cast<unsigned long long>(core::fingerprint_of(m.internet_message_id)));
+    return "forward/" + std::to_string(GetSystemIdentifier()) + "/" + std::to_string(MyDatabaseId) + "/" +
+           std::to_string(m.id) + "/" + random;
 }
 
 }  // namespace mailer::pg

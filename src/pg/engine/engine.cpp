@@ -118,7 +118,7 @@ void Engine::make_sender() {
     sender_connections_ = settings_.max_connections;
     courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, sender_connections_);
     sockets_ = std::make_unique<net::PollGroup>(
-        std::initializer_list<int>{courier_->transport().poll_fd(), tokens_.poll_fd()});
+        std::initializer_list<int>{courier_->smtp_fd(), courier_->forward_fd(), tokens_.poll_fd()});
     if (!sockets_->is_ok()) throw std::runtime_error("out of descriptors");
     pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
 }
@@ -201,7 +201,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     auto consider = [&](core::Time t) { sleep = std::min(sleep, std::max(core::Duration::zero(), t - at)); };
     if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
     if (auto answer = mail_room_.wake_at()) consider(*answer);
-    if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
+    if (auto timeout = courier_->next_timeout(at)) sleep = std::min(sleep, *timeout);
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
     if (!is_session_) consider(listener_.next_look());
@@ -237,19 +237,18 @@ void Engine::leave() {
     listener_.ask_to_stop();
     pump_->stop_claiming();
     pump_->hand_back_all(now());
-    courier_->transport().stop_new_dots(now());
+    courier_->stop(now());
     const core::Time until = now() + context_.grace();
     while (!pump_->is_idle()) {
         (void)context_.should_stop();  // takes up a cancel that comes again
         if (!turn() && now() >= until) break;
         if (pump_->is_idle()) break;
         if (now() >= until) {
-            courier_->transport().abandon_all(now());
+            courier_->abandon_all(now());
             turn();
             break;
         }
-        context_.wait(courier_->transport().poll_fd(),
-                      std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
+        context_.wait(sockets_->fd(), std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
     }
 }
 
