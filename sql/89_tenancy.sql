@@ -83,7 +83,9 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE %s FROM %I', what, role);
     END LOOP;
-    UPDATE mailer.principal p SET is_sender = false, is_operator = false, is_viewer = false, is_gateway = false WHERE p.id = grantee;
+    UPDATE mailer.principal p SET is_sender = false, is_operator = false, is_viewer = false, is_gateway = false
+    FROM mailer._binding() b
+    WHERE p.id = grantee OR (p.oid = role_oid AND p.system_identifier = b.system_identifier);
     DELETE FROM mailer.mailbox_grant g USING mailer.principal p
     WHERE p.id = grantee AND g.tenant_id = p.tenant_id
       AND NOT EXISTS (SELECT FROM mailer.principal o WHERE o.tenant_id = p.tenant_id AND o.is_sender);

@@ -66,8 +66,7 @@ END;
 $$;
 COMMENT ON FUNCTION _grant(name, text[]) IS 'Grants a role what the levels may use';
 
--- The principal of a role that is to be granted something. The owner's is made too: notifications name it, and their first
--- transaction shouldn't make others wait.
+-- The principal of a role that is to be granted something.
 CREATE FUNCTION _grantee(role name) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -77,9 +76,8 @@ BEGIN
     IF found_oid IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role);
     END IF;
-    PERFORM mailer._principal_of(e.extowner) FROM pg_extension e WHERE e.extname = 'mailer';
     PERFORM mailer._principals_changed();
-    RETURN mailer._principal_of(found_oid);
+    RETURN mailer._current_principal_of(found_oid);
 END;
 $$;
 COMMENT ON FUNCTION _grantee(name) IS 'The principal of a role by name; error 42704 when there is none';
