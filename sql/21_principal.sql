@@ -55,7 +55,7 @@ COMMENT ON FUNCTION _may_read_files(bigint) IS 'Whether a principal''s role may 
 -- Its own grant first, else what operators act for, else the tenant of the granted roles whose rights it has. Rights are those that
 -- are in force without SET ROLE (USAGE). A superuser has everybody's, so it never comes to the last question.
 CREATE FUNCTION _resolve_role(role oid, OUT tenant_id bigint, OUT lane_id bigint, OUT is_operator boolean, OUT sees_all boolean,
-    OUT principal_ids bigint[], OUT choices text)
+    OUT principal_ids bigint[], OUT choices text, OUT max_pending bigint)
 LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
@@ -81,7 +81,7 @@ BEGIN
             tenant_id := candidates[1];
         END IF;
     END IF;
-    SELECT t.lane_id INTO lane_id FROM mailer.tenant t WHERE t.id = tenant_id;
+    SELECT t.lane_id, t.max_pending INTO lane_id, max_pending FROM mailer.tenant t WHERE t.id = tenant_id;
 END;
 $$;
 COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, and its principals, the first of which new mail names; tenant_id NULL: for nobody, or for several (choices names their roles)';

@@ -29,7 +29,7 @@ AS $$
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
-        'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
+        'template_set', 'tenant_alter', 'resolve', 'resolve_held', 'message_source', 'category_set',
         'ingest', 'ingest_webhook', 'webhook_set_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',

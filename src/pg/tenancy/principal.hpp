@@ -19,6 +19,7 @@ struct Actor {
     std::int64_t lane_id = 0;                   // the tenant's stream of mail that names no mailbox
     std::int64_t principal_id = 0;              // what new mail names; 0: the role has none yet
     std::vector<std::int64_t> principals = {};  // all that stand for the role
+    std::int64_t max_pending = 0;               // of the tenant; 0: no limit (pg/tenancy/room.hpp)
     bool is_operator = false;                   // may do what operators may
     bool sees_all = false;                      // the mail of all tenants
 
