@@ -29,7 +29,7 @@ AS $$
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'forwarder_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
-        'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
+        'template_set', 'tenant_alter', 'resolve', 'resolve_held', 'message_source', 'category_set',
         'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',
@@ -66,8 +66,7 @@ END;
 $$;
 COMMENT ON FUNCTION _grant(name, text[]) IS 'Grants a role what the levels may use';
 
--- The principal of a role that is to be granted something. The owner's is made too: notifications name it, and their first
--- transaction shouldn't make others wait.
+-- The principal of a role that is to be granted something.
 CREATE FUNCTION _grantee(role name) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -77,9 +76,8 @@ BEGIN
     IF found_oid IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role);
     END IF;
-    PERFORM mailer._principal_of(e.extowner) FROM pg_extension e WHERE e.extname = 'mailer';
     PERFORM mailer._principals_changed();
-    RETURN mailer._principal_of(found_oid);
+    RETURN mailer._current_principal_of(found_oid);
 END;
 $$;
 COMMENT ON FUNCTION _grantee(name) IS 'The principal of a role by name; error 42704 when there is none';

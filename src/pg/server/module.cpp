@@ -10,6 +10,7 @@
 #include "pg/server/preparer_slots.hpp"
 #include "pg/server/shared.hpp"
 #include "pg/server/wake.hpp"
+#include "pg/tenancy/room.hpp"
 
 extern "C" {
 #ifdef PG_MODULE_MAGIC_EXT
@@ -25,9 +26,11 @@ void _PG_init(void) {
     using namespace mailer::pg;
     define_settings();
     register_wake();
+    register_room();
     if (!process_shared_preload_libraries_in_progress) return;
     request_shared_memory();
     request_preparer_memory();
+    request_room_memory();
     register_launcher();
     install_ddl_hooks();
 }
