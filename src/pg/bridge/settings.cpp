@@ -236,7 +236,7 @@ void define_limits() {
 
 void define_policy() {
     DefineCustomBoolVariable("mailer.allow_cleartext_login",
-                             "Lets mailboxes log in without TLS at hosts that aren't loopback.", nullptr,
+                             "Lets mailboxes log in without TLS, by SMTP and IMAP, at hosts that aren't loopback.", nullptr,
                              &allow_cleartext_login, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("mailer.enabled", "Sends mail; when off, mail waits in the queue.", nullptr, &enabled,
                              true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
