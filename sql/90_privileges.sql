@@ -28,7 +28,7 @@ AS $$
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_feedback', '_metric_unmatched', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
-    ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
+    ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_device', 'oauth_code',
         'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
         'ingest', 'ingest_webhook', 'webhook_set_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
