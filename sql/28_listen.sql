@@ -8,7 +8,9 @@ AS $$
            CASE WHEN p.is_there THEN l.listening_since END, l.last_heard_at, CASE WHEN p.is_there THEN l.failed_since END, l.hint, l.missing_folders
     FROM mailer.mailbox b
     LEFT JOIN mailer.mailbox_listen l ON l.mailbox_id = b.mailbox_id
-    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND EXISTS (SELECT FROM pg_stat_get_activity(l.pid)) AS is_there) p
+    -- One that takes turns is away between two of them, for 30 seconds and more.
+    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND (EXISTS (SELECT FROM pg_stat_get_activity(l.pid))
+        OR l.turn_ended_at BETWEEN clock_timestamp() - interval '5 min' AND clock_timestamp()) AS is_there) p
 $$;
 COMMENT ON FUNCTION _listening() IS 'How the listening to every mailbox goes: off, connecting, listening or in trouble';
 
@@ -121,6 +123,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION _listen_state(bigint, text, text, text, bigint, text[]) IS 'Writes down how the listening to a mailbox goes';
+
+CREATE FUNCTION _listen_turn() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$ UPDATE mailer.mailbox_listen SET turn_ended_at = clock_timestamp() WHERE pid = pg_backend_pid() $$;
+COMMENT ON FUNCTION _listen_turn() IS 'The listener leaves until its next turn';
 
 CREATE FUNCTION _health_listening() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -26,9 +26,9 @@ AS $$
         '_listening',
         '_now', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
-        '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
+        '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_feedback', '_metric_unmatched', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
-    ('operator', ARRAY['mailbox_create', 'forwarder_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
+    ('operator', ARRAY['mailbox_create', 'forwarder_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_device', 'oauth_code',
         'template_set', 'tenant_alter', 'resolve', 'resolve_held', 'message_source', 'category_set',
         'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret',
         'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',

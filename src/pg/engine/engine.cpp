@@ -179,7 +179,8 @@ void Engine::look_outside(core::Time at) {
 bool Engine::makes_room(core::Time at) const {
     if (is_session_ || !pump_->is_idle() || errors_in_a_row_ > 0) return false;
     const Crowd crowd = look_at_crowd();
-    if (!crowd.is_crowded || listener_.is_wanted()) return false;  // the listener goes with the sender
+    if (!crowd.is_crowded || listener_.keeps_sender(at)) return false;  // the listener goes with the sender
+    if (const auto turn = listener_.next_turn(); turn && *turn <= at + soon) return false;
     const auto next = pump_->next_due();
     if (next && *next - fence_.lead(at) <= at + (crowd.is_awaited ? core::Duration::zero() : soon)) return false;
     return crowd.is_awaited || at - busy_at_ >= idle_before_leaving;
@@ -205,7 +206,7 @@ core::Duration Engine::sleep_for(core::Time at) const {
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
     if (!is_session_) consider(listener_.next_look());
-    if (!is_session_ && pump_->is_idle() && !listener_.is_wanted() && look_at_crowd().is_crowded)
+    if (!is_session_ && pump_->is_idle() && !listener_.keeps_sender(at) && look_at_crowd().is_crowded)
         consider(busy_at_ + idle_before_leaving);
     if (is_session_) {
         if (limits_.max_time) consider(started_ + *limits_.max_time);
@@ -268,7 +269,8 @@ std::int64_t Engine::run() {
     listener_.wait_until_stopped();
     if (!is_session_ && !context_.should_stop()) {
         const auto next = pump_->next_due();
-        report_next_due(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND);
+        const auto turn = listener_.next_turn();
+        report_next_due(std::min(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND, turn ? to_pg(*turn) : DT_NOEND));
         context_.note_idle();
     }
     return pump_->settled_count();
