@@ -90,6 +90,7 @@ BEGIN
     UPDATE mailer.lead x SET held_at = mailer._now(), held_due_at = due WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
     UPDATE mailer.queue_entry q SET due_at = timestamptz '9000-01-01 00:00+00'
     WHERE q.message_id = ANY (mailer._lead_waiting(l)) AND q.state = 'p';
+    PERFORM mailer._stop_dots(mailer._lead_waiting(l));
     PERFORM mailer._log_lead('lead_held', l);
     PERFORM mailer._changed();
 END;
@@ -150,8 +151,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM mailer._end(mailer._lead_waiting(l), CASE how WHEN 'left' THEN 'stopped' ELSE how END, reason, by_role);
-    -- What the engine holds of it comes back, unless it is on the wire.
-    PERFORM mailer._changed();
+    -- What the engine holds of it comes back, up to its dot.
+    PERFORM mailer._stop_dots(mailer._lead_waiting(l)), mailer._changed();
     RETURN true;
 END;
 $$;
@@ -282,7 +283,7 @@ BEGIN
         WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
         UPDATE mailer.queue_entry q SET due_at = timestamptz '9000-01-01 00:00+00'
         WHERE q.message_id = ANY (mailer._lead_waiting(l)) AND q.state = 'p';
-        PERFORM mailer._changed();
+        PERFORM mailer._stop_dots(mailer._lead_waiting(l)), mailer._changed();
     END LOOP;
 END;
 $$;
