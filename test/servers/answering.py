@@ -83,7 +83,7 @@ class Session:
         begun, sent = time.monotonic(), False
         if moment == 'race':
             database.begin(address, ids[address])
-            time.sleep(random.uniform(0, longest))  # nothing waits for this: it is the moment
+            time.sleep(random.uniform(0, longest))  # nap: nothing waits for this: it is the moment
         if moment in ('committed', 'undone'):
             database.tell(b'BEGIN;\n')
             self.answer(address)
