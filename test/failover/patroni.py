@@ -375,7 +375,12 @@ def sent_while_alone(cluster, rng):
 def switchover(cluster, rng):
     under_load(cluster)
     old = cluster.leader()
-    candidate = rng.choice(cluster.replicas())
+    candidates = cluster.replicas()
+    if cluster.mode() != "asynchronous":  # Patroni refuses all others
+        names = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'"
+        wait_until("there is a synchronous standby", lambda: old.psql(names) != "", 60)
+        candidates = [n for n in candidates if n.name in old.psql(names).split()]
+    candidate = rng.choice(candidates)
     body = json.dumps({"leader": old.name, "candidate": candidate.name}).encode()
     request = urllib.request.Request(f"http://{old.address}:{old.rest}/switchover", body, {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=60).read()
@@ -444,7 +449,7 @@ def main():
                 verdict = cluster.judge(holds)
                 played[f"{name} ({mode})"] += 1
                 print(f"ok - patroni: {name}  # {mode}: {verdict}, {time.monotonic() - began:.0f} s", flush=True)
-            except (Failure, subprocess.SubprocessError) as failure:
+            except (Failure, subprocess.SubprocessError, OSError) as failure:
                 failed += 1
                 print(f"not ok - patroni: {name} ({i + 1}): {failure}", flush=True)
                 if not is_random or os.environ.get("MAILER_KEEP"):

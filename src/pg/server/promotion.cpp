@@ -48,8 +48,9 @@ const char* setting(const char* name) {
     return value == nullptr ? "" : value;
 }
 
-// As the primary saw it when this server last streamed from it: Patroni empties primary_slot_name and primary_conninfo when
-// the leader's key has run out, some moments before it promotes. The settings tell where it never streamed since it started.
+// As the primary saw it when this server last streamed from it: Patroni empties primary_slot_name and primary_conninfo
+// when the leader's key has run out, some moments before it promotes. The settings tell where it never streamed since
+// it started.
 std::string name_here() {
     char slot[NAMEDATALEN], conninfo[MAXCONNINFO];
     SpinLockAcquire(&WalRcv->mutex);
