@@ -11,6 +11,7 @@ can be cut; elsewhere those scenarios are left out. Needs patroni, etcd and a st
 smallest (ttl 20, loop_wait 1), promise_time fits them. The exit code is 77 where it can't run.
 """
 import collections
+import contextlib
 import json
 import os
 import random
@@ -139,6 +140,35 @@ def switchover(cluster, rng):
     wait_until("the candidate leads", candidate.is_leader, 60)
 
 
+def manual_failover(cluster, rng):
+    """The leader is dead, and a person says who is next."""
+    under_load(cluster)
+    cluster.set_mode("asynchronous")  # else the choice is Patroni's
+    old = cluster.leader()
+    candidate = rng.choice(cluster.replicas())
+    old.die()
+    began, before = time.monotonic(), sum(cluster.accepted().values())
+    body = json.dumps({"candidate": candidate.name}).encode()
+    request = urllib.request.Request(f"http://{candidate.address}:{candidate.rest}/failover", body, {"Content-Type": "application/json"})
+    with contextlib.suppress(OSError):  # Patroni answers when it is over, or says that it took too long
+        urllib.request.urlopen(request, timeout=60).read()
+    wait_until("the candidate leads", candidate.is_leader, 90)
+    measure(cluster, "manual failover", began, before, candidate)
+
+
+def back_alone(cluster, rng):
+    """All three die, and the leader comes back by itself: it goes on, once its promises have run out."""
+    cluster.set_mode("asynchronous")  # strict mode would not let it commit alone
+    under_load(cluster)
+    old = cluster.leader()
+    for node in cluster.nodes:
+        node.die()
+    began, before = time.monotonic(), sum(cluster.accepted().values())
+    old.start()
+    wait_until("it leads again", old.is_leader, 90)
+    measure(cluster, "back alone", began, before, old)
+
+
 def second_failover(cluster, rng):
     machine_dead(cluster, rng)
     cluster.leader()
@@ -148,8 +178,8 @@ def second_failover(cluster, rng):
     cluster.leader().die()
 
 
-SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, second_failover, network_cut, standby_lost,
-                                     sent_while_alone)}
+SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, second_failover, manual_failover, back_alone,
+                                     network_cut, standby_lost, sent_while_alone)}
 SHORT = ("machine_dead", "postmaster_killed", "network_cut")
 MODES = ("asynchronous", "synchronous", "strict")
 
