@@ -53,7 +53,7 @@ struct Ticket {
     std::string loaded_variables = {};               // what the loader gave, as jsonb text
     std::uint64_t committed_at = 0;                  // the claim's place in the log
     std::string thread_subject = {};                 // of a campaign's mail that begins a thread, as rendered
-    bool is_repeatable = false;  // a forwarder has it: handing it over twice does no harm
+    bool is_repeatable = false;                      // a forwarder has it: handing it over twice does no harm
     bool is_aside = false;  // its functions take long: it doesn't count as in flight for its mailbox
 };
 
