@@ -122,6 +122,7 @@ def sent_while_alone(cluster, rng):
         node.start()
     new = another_leader(cluster, old, 120)
     wait_until("it holds", lambda: new.psql("SELECT held FROM mailer.promotion_state()") == "7", 60)
+    new.psql("SELECT mailer.resume()")  # the pause came along, not its end
     return 7
 
 
@@ -213,6 +214,8 @@ def main():
         chosen = [name for name in arguments or SHORT if name in playable()]
     is_random = arguments[:1] == ["--random"]
     played = collections.Counter()
+    for number in (signal.SIGTERM, signal.SIGINT):  # a run that is ended leaves nothing behind, and says what it saw
+        signal.signal(number, lambda *_: sys.exit(130))
     folder = Path(tempfile.mkdtemp(prefix="mailer-patroni-"))
     folder.chmod(0o755)
     cluster = Cluster(folder)
