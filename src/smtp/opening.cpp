@@ -1,13 +1,12 @@
 // See opening.hpp. Options first, then what the callbacks note, then what it all amounts to.
 #include "smtp/opening.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <exception>
 #include <utility>
 
 #include "net/cleartext.hpp"
+#include "net/socket.hpp"
 #include "smtp/helo_name.hpp"
 
 namespace mailer::smtp {
@@ -237,7 +236,7 @@ curl_socket_t Opening::on_open_socket(void* self, curlsocktype, curl_sockaddr* a
     } catch (const std::exception&) {  // out of memory
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return net::open_socket(*address, static_cast<Opening*>(self)->endpoint_->user_timeout);
 }
 
 void Opening::note_command(std::string_view line) {

@@ -3,6 +3,8 @@
 
 #include <fstream>
 
+#include "core/standby/lease.hpp"
+
 namespace mailer::pg {
 
 namespace {
@@ -33,6 +35,13 @@ std::string first_line_of(const std::string& path, std::optional<std::string>& f
     return fault ? std::string() : line;
 }
 
+// With a lease a dot must not lie in a dead network for longer than the lease may be wrong: it would be delivered when
+// the network is back, by then beside the mails of the server that took over.
+core::Duration user_timeout() {
+    const auto lease = core::parse_lease(settings().sender_lease);
+    return lease.ok() ? lease->good_for : core::Duration::zero();
+}
+
 // How it connects: columns 25 to 32.
 void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
     e.login_mechanism = rows.text(i, 25);
@@ -47,6 +56,7 @@ void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
         e.timeouts.session = e.timeouts.connect;
     }
     e.allow_cleartext_login = allows_cleartext_login();
+    e.user_timeout = user_timeout();
 }
 
 smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
