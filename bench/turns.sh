@@ -30,24 +30,25 @@ SELECT mailer.grant_sender('many'), mailer.grant_sender('few');
 SQL
 count_sent() { sql -c "SELECT sent FROM mailer.status()"; }
 is_moving() { [ "$(count_sent)" -gt "$sent_before" ]; }
-is_sent() { [ "$(sql -c "SELECT count(*) FROM mailer.message_status WHERE external_id LIKE 'few of $1 %' AND state <> 'sent'")" = 0 ]; }
+is_sent() { [ "$(sql -c "SELECT count(*) FROM mailer.outcome WHERE message_id = ANY ('{$ids}') AND state = 'S'")" = 40 ]; }
 measure() {  # measure NAME LOADER: of what waits now
     sent_before=$(count_sent)
     sql -c "SELECT mailer.resume()" >/dev/null
     wait_for 120 is_moving
     local since n
-    since=$(date +%s%N) sent_before=$(count_sent)
+    since=$(date +%s%N) sent_before=$(count_sent) ids=
     for n in $(seq 40); do
-        sql -v name="few of $1 $n" -v loader="$2" >/dev/null <<'SQL'
+        ids+=${ids:+,}$(sql -v loader="$2" <<'SQL'
 SET ROLE few;
-SELECT mailer.enqueue('few@example.com', template => 'ticket', loader => nullif(:'loader', ''), external_id => :'name');
+SELECT mailer.enqueue('few@example.com', template => 'ticket', loader => nullif(:'loader', ''));
 SQL
+        )
     done
-    wait_for 120 is_sent "$1"
+    wait_for 120 is_sent
     awk -v n=$(($(count_sent) - sent_before)) -v ns=$(($(date +%s%N) - since)) -v name="$1" -v waits="$(sql -c "SELECT pending FROM mailer.status()")" \
         'BEGIN { printf "%-16s %7d wait, %5.0f mails/s; ", name, waits, n / ns * 1e9 }'
     sql -c "SELECT format('one of another tenant waited %s ms, at most %s ms', round(1000 * percentile_cont(0.5) WITHIN GROUP (ORDER BY s)), round(1000 * max(s)))
-        FROM (SELECT extract(epoch FROM sent_at - created_at) AS s FROM mailer.message_status WHERE external_id LIKE 'few of $1 %') w"
+        FROM (SELECT extract(epoch FROM sent_at - created_at) AS s FROM mailer.message_status WHERE message_id = ANY ('{$ids}')) w"
     sql -c "SELECT mailer.pause('filling')" -c "SELECT count(mailer.batch_cancel(batch_id)) FROM mailer.batch" >/dev/null
 }
 fill() {  # fill BATCHES GAP LOADER
