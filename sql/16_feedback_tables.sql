@@ -53,14 +53,16 @@ COMMENT ON TABLE message_feedback IS 'What feedback makes of a message: a row if
 COMMENT ON COLUMN message_feedback.confirmed_by IS 'Kind of the feedback that proved that an unconfirmed mail had arrived';
 
 CREATE TABLE address_bounce (
-    address_key          text COLLATE "C" PRIMARY KEY,
+    address_key          text COLLATE "C",
+    tenant_id            bigint,
     hard_count           integer NOT NULL DEFAULT 0,
     last_hard_message_id bigint,
     soft_count           integer NOT NULL DEFAULT 0,
     soft_since           timestamptz,
-    last_soft_message_id bigint
+    last_soft_message_id bigint,
+    PRIMARY KEY (address_key, tenant_id)
 );
-COMMENT ON TABLE address_bounce IS 'How often mail to an address bounced: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
+COMMENT ON TABLE address_bounce IS 'How often mail of a tenant to an address bounced, as it is that tenant whose mail is suppressed for it: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
 COMMENT ON COLUMN address_bounce.soft_count IS 'Soft bounces in a row, since soft_since';
 
 CREATE TABLE provider_message (

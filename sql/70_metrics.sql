@@ -168,6 +168,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION _metric_health() IS 'Metrics mailer_health_alerts: rows of mailer.health() by severity';
 
+CREATE FUNCTION _metric_tenant() RETURNS TABLE (tenant text, waiting bigint, max_pending bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT t.tenant, t.waiting, t.max_pending FROM mailer.tenant_status t
+$$;
+COMMENT ON FUNCTION _metric_tenant() IS 'Metrics mailer_tenant_*: what waits of each tenant, counted to 10,000 at most, and how many may';
+
 CREATE FUNCTION _metric_family() RETURNS TABLE (place bigint, name text, type text, help text)
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -206,6 +213,8 @@ AS $$
         ('mailer_campaign_state_complained', 'gauge', 'Mails of the campaign that somebody complained about.'),
         ('mailer_campaign_state_unsubscribed', 'gauge', 'Mails of the campaign whose recipient unsubscribed.'),
         ('mailer_campaign_state_shield_shut', 'gauge', '1 while the campaign''s shield is shut. Absent where it has none.'),
+        ('mailer_tenant_waiting', 'gauge', 'Messages of a tenant that wait, counted to 10,000 at most.'),
+        ('mailer_tenant_max_pending', 'gauge', 'How many messages of a tenant may wait. Absent where there is no limit.'),
         ('mailer_health_alerts', 'gauge', 'Rows of mailer.health() by severity.')
     ) f(name, type, help)
 $$;
@@ -234,6 +243,7 @@ AS $$
         SELECT 'mailer_sending_', to_jsonb(t) FROM mailer._metric_sending() t UNION ALL
         SELECT 'mailer_campaign_', to_jsonb(t) FROM mailer._metric_campaign() t UNION ALL
         SELECT 'mailer_campaign_state_', to_jsonb(t) FROM mailer._metric_campaign_state() t UNION ALL
+        SELECT 'mailer_tenant_', to_jsonb(t) FROM mailer._metric_tenant() t UNION ALL
         SELECT 'mailer_health_', to_jsonb(t) FROM mailer._metric_health() t
     ), sample AS (
         SELECT t.prefix || f.key AS name, mailer._metric_labels(t.fields) AS labels, f.value #>> '{}' AS value

@@ -15,12 +15,12 @@ AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
         'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'unsubscribe_preview', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
-        'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
+        'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
         'lead_status', 'campaign_step_status', 'campaign_day_numbers', 'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
-        'feedback_log', 'suppression_list', 'contact_list', 'preference_list', '_shield_text', '_bounce_rate',
+        'feedback_log', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_metric_tenant', '_shield_text', '_bounce_rate',
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',

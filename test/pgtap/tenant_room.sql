@@ -47,6 +47,12 @@ SELECT lives_ok($$SELECT mailer.enqueue_batch('{a@example.com,a@example.com}', '
 SELECT is(mailer.enqueue('k@example.com', 's', 'b', idempotency_key => 'k'), mailer.enqueue('k@example.com', 's', 'b', idempotency_key => 'k'), 'a repetition needs no room');
 SELECT throws_ok($$SELECT mailer.enqueue('l@example.com', 's', 'b', idempotency_key => 'l')$$, '53400', NULL, 'another key does');
 RESET ROLE;
+SELECT results_eq($$SELECT tenant, waiting, max_pending FROM mailer.tenant_status ORDER BY tenant$$,
+    $$SELECT t.name, (SELECT count(*) FROM mailer.queue_entry q JOIN mailer.message m USING (message_id) WHERE m.tenant_id = t.id), t.max_pending FROM mailer.tenant t ORDER BY 1$$, 'tenant_status shows all to those who see all');
+SELECT ok(mailer.metrics() LIKE '%mailer_tenant_waiting{tenant="tap_app"} 12%mailer_tenant_max_pending{tenant="tap_app"} 12%', 'metrics() counts it');
+SET ROLE tap_mate;
+SELECT results_eq($$SELECT tenant, waiting, max_pending, roles FROM mailer.tenant_status$$, $$VALUES ('tap_app', 12::bigint, 12::bigint, '{tap_app,tap_mate}'::text[])$$, 'and a tenant itself');
+RESET ROLE;
 SELECT mailer.tenant_alter('tap_app', '{"max_pending": null}') \g /dev/null
 SET ROLE tap_app;
 SELECT is(pg_temp.fill(3), 3::bigint, 'null takes the limit away');
