@@ -37,10 +37,10 @@ class Mailroom:
     async def handle_RCPT(self, server, session, envelope, address, options):
         key = address.lower()
         if key in self.options.refuse:
-            self.note(event="refused", recipient=address, code=550)
+            self.note(event="refused", recipient=address, sender=envelope.mail_from, code=550)
             return f"550 5.1.1 <{address}>: nobody of that name here"
         if key in self.options.full:
-            self.note(event="refused", recipient=address, code=552)
+            self.note(event="refused", recipient=address, sender=envelope.mail_from, code=552)
             return f"552 5.2.2 <{address}>: mailbox is over its quota"
         if key in self.options.later and key not in self.put_off:
             self.put_off.add(key)
