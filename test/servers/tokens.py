@@ -8,6 +8,7 @@ How it answers stands in FOLDER/behaviour, a JSON object that is read at each re
               repeats what was sent)
     life      seconds that an access token lives (3600)
     rotate    each refresh token is good once, and is replaced
+    users     whose mailbox the tokens of a client open: {"client": "bea@example.com"} (ada@example.com)
     revoke    with rotate: whoever uses a replaced one is locked out, as strict providers do
     retry_after   the header, as it is
     device_life   seconds that a device code lives (900); consent   what the person did with it: true, "denied"; slow_down   once, before that
@@ -161,6 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     return self.refuse("invalid_grant", "the assertion is wrong")
             else:
                 return self.refuse("unsupported_grant_type", "there is no such grant")
+            username = username or self.how.get("users", {}).get(fields.get("client_id"))
             life = self.how.get("life", 3600)
             token = f"access-{number}"
             tokens[token] = (time.time() + life, username)
