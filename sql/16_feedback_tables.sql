@@ -67,9 +67,13 @@ COMMENT ON COLUMN address_bounce.soft_count IS 'Soft bounces in a row, since sof
 
 CREATE TABLE provider_message (
     provider_id text COLLATE "C" PRIMARY KEY,
-    message_id  bigint NOT NULL
+    message_id  bigint NOT NULL,
+    learned_at  timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250: what they write into Message-ID and webhooks instead of ours';
+CREATE INDEX provider_message_of ON provider_message (message_id);
+COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250, from its copy in the folder of sent mail or from an answer to it: what they write into Message-ID and webhooks instead of ours';
+COMMENT ON COLUMN provider_message.provider_id IS 'With an @ it is the Message-ID that recipients see: follow-ups refer to it';
+COMMENT ON COLUMN provider_message.learned_at IS 'A follow-up refers to what was known when it was first tried, so that message_source() can show it as it was';
 
 CREATE TABLE unmatched_feedback (
     source  text NOT NULL,

@@ -244,21 +244,27 @@ void Listener::choose(imap::Event& event) {
 }
 
 void Listener::store(std::int64_t id, const imap::Event& event) {
-    static Statement statement("SELECT mailer._listen_store($1, $2, $3, $4, $5, $6, $7)",
-                               {INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAARRAYOID, TEXTARRAYOID, INT4OID});
-    std::vector<std::string> mails, sent_ids;
+    static Statement statement(
+        "SELECT mailer._listen_store($1, $2, $3, $4, $5, $6, $7, $8)",
+        {INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAARRAYOID, TEXTARRAYOID, INT4OID, TEXTARRAYOID});
+    std::vector<std::string> mails, sent_ids, original_ids;
     for (const imap::Mail& mail : event.mails) {
         if (mail.is_wanted) mails.push_back(mail.raw);
         if (!event.is_sent) continue;
         std::string_view rest = mail.header;
         const core::feedback::Fields fields = core::feedback::take_fields(rest);
-        for (std::string& own : core::feedback::message_ids(fields.value("message-id"), 1))
-            sent_ids.push_back(std::move(own));
+        std::vector<std::string> own = core::feedback::message_ids(fields.value("message-id"), 1);
+        if (own.empty()) continue;
+        sent_ids.push_back(std::move(own.front()));
+        original_ids.emplace_back();
+        for (const char* replaced : {"x-google-original-message-id", "x-microsoft-original-message-id"})
+            for (std::string& ours : core::feedback::message_ids(fields.value(replaced), 1))
+                original_ids.back() = std::move(ours);
     }
     transactions_.begin();
     (void)statement.run({p_bigint(id), p_text(event.folder), p_bigint(event.cursor.uid_validity),
                          p_bigint(event.cursor.last_uid), p_byteas(mails), p_texts(sent_ids),
-                         p_int(static_cast<std::int32_t>(event.mails.size()))});
+                         p_int(static_cast<std::int32_t>(event.mails.size())), p_texts(original_ids)});
     transactions_.commit();
 }
 
