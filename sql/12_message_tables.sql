@@ -112,7 +112,7 @@ COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable 
 COMMENT ON COLUMN message.attachments_of IS 'Message whose rows in message_attachment go along (a batch stores its attachments once); NULL is none';
 COMMENT ON COLUMN message.category IS 'Notification category, when mailer.notify() made the mail: scopes unsubscribing';
 COMMENT ON COLUMN message.content_hash IS 'What idempotency_key stands for: the same key with another hash is an error';
-COMMENT ON COLUMN message.options IS 'What is rarely asked for: from_name, from_address, sender, dsn, language';
+COMMENT ON COLUMN message.options IS 'What is rarely asked for: from_name, from_address, sender, dsn, language; and test_of, the campaign of which it shows a mail';
 COMMENT ON COLUMN message.is_raw IS 'True: the mail was given ready-made (enqueue_raw) and is the attachment numbered 0';
 COMMENT ON COLUMN message.loaded_variables IS 'What the loader gave at the last try, for message_source()';
 COMMENT ON COLUMN message.loader IS 'Function, by qualified name, that gives the variables when the mail is about to go; send_if says whether it is to go at all';

@@ -1,4 +1,4 @@
--- Leads and steps as people see them, and drafts, previews and tests of a campaign.
+-- Leads and steps as people see them, and drafts of a campaign.
 
 CREATE VIEW lead_status AS
 SELECT l.campaign_id,

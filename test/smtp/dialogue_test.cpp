@@ -167,6 +167,20 @@ TEST(Dialogue, OneByteOfTheDotIsEnoughToLoseCertainty) {
     }
 }
 
+TEST(Dialogue, ADotApartIsAskedForWhenAllElseIsSentAndGoesAlone) {
+    for (const std::size_t size : {0, 1, 16 * 1024, 40'000}) {
+        Delivery delivery = delivery_to({"a@y.example"}, std::string(size, 'x') + "\r\n");
+        delivery.is_dot_apart = true;
+        Talk talk;
+        talk.begin(delivery);
+        talk.says();
+        talk.hears("250 ok\r\n250 ok\r\n354 go\r\n");
+        EXPECT_EQ(talk.says(false), *delivery.body) << size;
+        EXPECT_TRUE(talk.dialogue.wants_dot()) << size;
+        EXPECT_EQ(talk.says(), ".\r\n") << size;
+    }
+}
+
 TEST(Dialogue, OutputStaysWhereItIsUntilItIsSent) {  // 3
     const Delivery delivery = delivery_to({"a@y.example"}, std::string(100'000, 'x'));
     Talk talk;

@@ -25,15 +25,18 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.is_8bit = prepared.is_8bit;
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
     journal_.note_envelope(ticket.token, ticket.envelope);
-    committed_at_[ticket.token] = ticket.committed_at;
+    Carried& carried = carried_[ticket.token] = {.committed_at = ticket.committed_at};
+    if (ticket.row.campaign_id && ticket.row.facts.step > 1) carried.follow_up = ticket.row.facts.id;
+    delivery.is_dot_apart = carried.follow_up != 0;
     if (transport_.submit(std::move(delivery))) return true;
-    committed_at_.erase(ticket.token);
+    carried_.erase(ticket.token);
     return false;
 }
 
 void SmtpCourier::turn(core::Time now, std::vector<core::Report>& finished) {
     const std::size_t before = finished.size();
     transport_.turn(now, finished);
+    last_look_.release();
     for (std::size_t i = before; i < finished.size(); ++i) {
         const core::Report& report = finished[i];
         if (!report.session_reply || report.session_reply->code != 535) continue;
@@ -41,6 +44,14 @@ void SmtpCourier::turn(core::Time now, std::vector<core::Report>& finished) {
         if (account != nullptr && account->uses_oauth && !oauth::names_another_cause(report.session_reply->text))
             refused_logins_.emplace(report.mailbox_id, report.started_at);
     }
+}
+
+smtp::Observer::Dot SmtpCourier::may_dot(std::uint64_t token, core::Time waiting_since, core::Time now) noexcept {
+    const auto it = carried_.find(token);
+    const Carried carried = it == carried_.end() ? Carried{} : it->second;
+    const Dot fenced = fence_.may_dot(carried.committed_at, waiting_since, now);
+    if (fenced != Dot::go || carried.follow_up == 0) return fenced;
+    return last_look_.may_dot(carried.follow_up, waiting_since, now);
 }
 
 std::vector<std::uint64_t> SmtpCourier::take_back(const std::set<std::uint64_t>& tokens) {
@@ -56,7 +67,7 @@ std::vector<std::uint64_t> SmtpCourier::take_back_outdated() {
 
 std::vector<std::uint64_t> SmtpCourier::forget(std::vector<std::uint64_t> tokens) {
     for (std::uint64_t token : tokens)
-        committed_at_.erase(token);
+        carried_.erase(token);
     return tokens;
 }
 

@@ -116,7 +116,7 @@ void Engine::set_up() {
 
 void Engine::make_sender() {
     sender_connections_ = settings_.max_connections;
-    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, sender_connections_);
+    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, transactions_, sender_connections_);
     sockets_ = std::make_unique<net::PollGroup>(
         std::initializer_list<int>{courier_->transport().poll_fd(), tokens_.poll_fd()});
     if (!sockets_->is_ok()) throw std::runtime_error("out of descriptors");
