@@ -30,7 +30,7 @@ AS $$
         '_metric_campaign_state', '_metric_health']),
     ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
         'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
-        'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret',
+        'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret', 'feedback_confirm', 'feedback_take_back',
         'campaign_create', 'campaign_copy', 'campaign_preview', 'campaign_test', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'listen',
