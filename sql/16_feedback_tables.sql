@@ -22,12 +22,17 @@ CREATE TABLE feedback (
     is_guess      boolean NOT NULL,
     is_counted    boolean NOT NULL,
     report_key    text NOT NULL,
+    judged        text,
+    judged_by     text,
+    CONSTRAINT "a guess is confirmed or taken back by somebody" CHECK (judged IN ('confirmed', 'taken_back') AND judged_by IS NOT NULL OR num_nonnulls(judged, judged_by) = 0),
     CONSTRAINT "a report is counted once" UNIQUE (message_id, report_key),
     CONSTRAINT "kind is what feedback_log says" CHECK (kind IN ('bounce', 'delay', 'delivered', 'complaint', 'reply', 'auto_reply', 'unsubscribe')),
     CONSTRAINT "only a bounce is hard" CHECK (kind = 'bounce' OR NOT is_hard)
 );
 CREATE INDEX feedback_campaign ON feedback (campaign_id, feedback_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX feedback_address ON feedback (address_key, feedback_id);
+CREATE INDEX feedback_kind ON feedback (kind, feedback_id);
+CREATE INDEX feedback_guess ON feedback (feedback_id) WHERE is_guess AND judged IS NULL;
 CREATE INDEX feedback_hard ON feedback (mailbox_id, at) WHERE is_hard;
 CREATE INDEX feedback_time ON feedback USING brin (at) WITH (autosummarize = on);
 COMMENT ON TABLE feedback IS 'Bounces, complaints, replies and automatic answers to messages, one row a report and recipient';
@@ -35,6 +40,7 @@ COMMENT ON COLUMN feedback.feedback_id IS 'Drawn from event_id_seq: the order of
 COMMENT ON COLUMN feedback.n IS 'Recipient in message.addresses, from 1; NULL: none of them';
 COMMENT ON COLUMN feedback.evidence IS 'What ties it to the message: a rank of _evidence()';
 COMMENT ON COLUMN feedback.is_counted IS 'False for what a provider''s own suppression list caused: the shield leaves it out';
+COMMENT ON COLUMN feedback.judged IS 'What a person said of a guess: confirmed or taken_back';
 COMMENT ON COLUMN feedback.report_key IS 'The same for the same report, whatever way it comes';
 
 CREATE TABLE message_feedback (
