@@ -25,7 +25,8 @@ SELECT l.campaign_id,
        COALESCE(l.timezone, c.timezone) AS timezone,
        l.not_before,
        COALESCE(l.priority, 2) AS priority,
-       m.external_id
+       m.external_id,
+       l.address_key
 FROM mailer.lead l
 JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
 CROSS JOIN LATERAL (
@@ -42,6 +43,7 @@ COMMENT ON VIEW lead_status IS 'Every lead of every campaign: where its sequence
 COMMENT ON COLUMN lead_status.state IS 'waiting, active, held, replied, bounced, unsubscribed, complained, suppressed, stopped, left, failed, unconfirmed, finished, campaign_ended or campaign_cancelled';
 COMMENT ON COLUMN lead_status.step IS 'Of its last message: the one that waits, or went last';
 COMMENT ON COLUMN lead_status.message_id IS 'Its last message';
+COMMENT ON COLUMN lead_status.address_key IS 'The address as it is compared; a condition on it and campaign_id reaches the index';
 COMMENT ON COLUMN lead_status.reason IS 'Why its sequence ended, or its last message';
 
 CREATE VIEW campaign_step_status AS

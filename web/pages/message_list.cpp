@@ -1,0 +1,140 @@
+// /messages: finds messages by address, id, external id, state and time, newest first.
+//
+// However many there are, a search reads no more than an index gives: address and external id have one, ids are the
+// order of time, and what has none (a state) is looked for among a bounded number of messages at a time. Then the page
+// says how far back it has looked, and leads on from there.
+#include "pages/mail_frame.hpp"
+#include "site/page.hpp"
+
+namespace mailer::web {
+
+namespace {
+
+constexpr const char* most_to_look_at = "10000";  // 20 ms on a small machine
+
+// The first id of a message that was queued at $1 or later. Ids are drawn in the order of time, so halving finds it in
+// thirty steps. What a long transaction queued has the time of its beginning and may stand on the other side.
+constexpr const char* first_since =
+    "WITH RECURSIVE halved(low, high) AS ("
+    "    SELECT 0::bigint, COALESCE((SELECT message_id FROM mailer.message_status ORDER BY message_id DESC LIMIT 1), "
+    "0) + 1"
+    "    UNION ALL"
+    "    SELECT CASE WHEN m.created_at < $1::timestamptz THEN m.message_id + 1 ELSE h.low END,"
+    "           CASE WHEN m.created_at < $1::timestamptz THEN h.high ELSE (h.low + h.high) / 2 END"
+    "    FROM halved h CROSS JOIN LATERAL ("
+    "        SELECT s.message_id, s.created_at FROM mailer.message_status s"
+    "        WHERE s.message_id >= (h.low + h.high) / 2 ORDER BY s.message_id LIMIT 1) m"
+    "    WHERE h.low < h.high) "
+    "SELECT max(low) FROM halved";
+
+constexpr const char* columns =
+    "s.message_id, s.state, s.reason, s.result, s.recipient, s.subject, s.mailbox, s.external_id, s.created_at, "
+    "s.due_at, "
+    "s.sent_at, s.campaign_id, s.attempts ";
+
+// Parameters of all three: id, external id, state, first id, end of ids, how many to look at.
+constexpr const char* conditions =
+    "WHERE ($1::bigint IS NULL OR s.message_id = $1::bigint) AND ($2::text IS NULL OR s.external_id = $2) "
+    "AND ($3::text IS NULL OR s.state = $3 OR s.result = $3) "
+    "AND ($4::bigint IS NULL OR s.message_id >= $4::bigint) AND ($5::bigint IS NULL OR s.message_id < $5::bigint) "
+    "AND (:after::bigint IS NULL OR s.message_id < :after::bigint) AND $6::integer > 0 ";
+
+std::string by_address() {
+    return std::string("SELECT ") + columns + "FROM mailer.sent_to($7, 1000) s " + conditions +
+           "ORDER BY s.message_id DESC LIMIT :limit";
+}
+
+std::string by_key(const char* equality) {
+    return std::string("WITH found AS MATERIALIZED (SELECT f.message_id FROM mailer.message_status f WHERE ") +
+           equality + " LIMIT $6::integer) SELECT " + columns +
+           "FROM found CROSS JOIN LATERAL (SELECT * FROM mailer.message_status m WHERE m.message_id = found.message_id "
+           "OFFSET 0) s " +
+           conditions + "ORDER BY s.message_id DESC LIMIT :limit";
+}
+
+// The messages to look at, newest first: OFFSET 0 keeps the planner from looking at more.
+constexpr const char* looked_at =
+    "(SELECT l.message_id, l.state, l.result, l.created_at FROM mailer.message_status l "
+    "WHERE l.message_id >= COALESCE($1::bigint, 0) AND l.message_id < COALESCE($2::bigint, 9223372036854775807) "
+    "AND l.message_id < COALESCE($3::bigint, 9223372036854775807) ORDER BY l.message_id DESC LIMIT $4::integer) ";
+
+std::string by_time() {
+    return std::string("SELECT ") + columns +
+           "FROM (SELECT l.message_id FROM (SELECT l.message_id, l.state, l.result FROM mailer.message_status l "
+           "WHERE l.message_id >= COALESCE($4::bigint, 0) AND l.message_id < COALESCE($5::bigint, 9223372036854775807) "
+           "AND l.message_id < COALESCE(:after::bigint, 9223372036854775807) AND $1::bigint IS NULL AND $2::text IS "
+           "NULL "
+           "ORDER BY l.message_id DESC LIMIT $6::integer) l "
+           "WHERE $3::text IS NULL OR l.state = $3 OR l.result = $3 ORDER BY l.message_id DESC LIMIT :limit) found "
+           "CROSS JOIN LATERAL (SELECT * FROM mailer.message_status m WHERE m.message_id = found.message_id OFFSET 0) "
+           "s "
+           "ORDER BY s.message_id DESC";
+}
+
+Parameter id_of(const Parameter& text) {
+    if (!text) return std::nullopt;
+    const bool is_number = text->find_first_not_of("0123456789") == std::string::npos && text->size() <= 18;
+    if (!is_number) throw HttpError(400, "The id of a message is a number.");
+    return text;
+}
+
+core::Value show(Visit& visit) {
+    const Parameter address = visit.query("address"), external_id = visit.query("external_id"),
+                    state = visit.query("state");
+    const Parameter id = id_of(visit.query("id")), from = visit.query("from"), to = visit.query("to");
+    (void)id_of(visit.query("after"));
+    Parameter first, end;
+    if (from) first = visit.value(first_since, {from});
+    if (to) end = visit.value(first_since, {to});
+    Parameters parameters{id, external_id, state, first, end, most_to_look_at};
+    core::Value page;
+    if (address) {
+        parameters.push_back(address);
+        page = visit.list(by_address(), parameters, "message_id");
+    } else if (id) {
+        page = visit.list(by_key("f.message_id = $1::bigint"), parameters, "message_id");
+    } else if (external_id) {
+        page = visit.list(by_key("f.external_id = $2"), parameters, "message_id");
+    } else {
+        page = visit.list(by_time(), parameters, "message_id");
+        if (state && !page.find("next")) {
+            const core::Value last = visit.rows(std::string("SELECT l.message_id, l.created_at FROM ") + looked_at +
+                                                    "l ORDER BY l.message_id OFFSET 0 LIMIT 1",
+                                                {first, end, visit.query("after"), most_to_look_at});
+            const core::Value more =
+                last.items().empty()
+                    ? core::Value::array()
+                    : visit.rows(
+                          "SELECT 1 AS one FROM mailer.message_status WHERE message_id < $1::bigint AND message_id >= "
+                          "COALESCE($2::bigint, 0) LIMIT 1",
+                          {std::string(last.items().front().find("message_id")->scalar_text()), first});
+            if (!more.items().empty()) {
+                const core::Value& oldest = last.items().front();
+                std::string next = "?";
+                for (const Field& f : visit.request.query.list())
+                    if (f.name != "after") next += encode_percent(f.name) + "=" + encode_percent(f.value) + "&";
+                next += "after=" + std::string(oldest.find("message_id")->scalar_text());
+                (void)page.set("further_back",
+                               object({{"address", text(next)}, {"since", *oldest.find("created_at")}}));
+            }
+        }
+    }
+    (void)page.set("asked", object({{"address", text(address.value_or(""))},
+                                    {"id", text(id.value_or(""))},
+                                    {"external_id", text(external_id.value_or(""))},
+                                    {"from", text(from.value_or(""))},
+                                    {"to", text(to.value_or(""))}}));
+    (void)page.set("states", choices({"pending", "sending", "sent", "failed", "cancelled", "unconfirmed", "bounced",
+                                      "replied", "complained", "unsubscribed"},
+                                     state));
+    (void)page.set("is_search", core::Value::boolean(address || id || external_id || state || from || to));
+    (void)page.set("is_empty", core::Value::boolean(page.find("rows")->items().empty()));
+    return page;
+}
+
+}  // namespace
+
+static const Registered here{Page{
+    .path = "/messages", .title = "Messages", .menu_place = 40, .template_name = "message_list.html", .show = show}};
+
+}  // namespace mailer::web
