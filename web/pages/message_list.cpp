@@ -10,7 +10,7 @@ namespace mailer::web {
 
 namespace {
 
-constexpr const char* most_to_look_at = "4000";  // 30 ms among two million
+constexpr const char* most_to_look_at = "4000";
 
 constexpr const char* columns =
     "s.message_id, s.state, s.reason, s.result, s.recipient, s.subject, s.mailbox, s.external_id, s.created_at, "
@@ -37,24 +37,23 @@ std::string by_key(const char* equality) {
            conditions + "ORDER BY s.message_id DESC LIMIT :limit";
 }
 
-// The messages to look at, newest first: OFFSET 0 keeps the planner from looking at more.
-constexpr const char* looked_at =
-    "(SELECT l.message_id, l.state, l.result, l.created_at FROM mailer.message_status l "
-    "WHERE l.message_id >= COALESCE($1::bigint, 0) AND l.message_id < COALESCE($2::bigint, 9223372036854775807) "
-    "AND l.message_id < COALESCE($3::bigint, 9223372036854775807) ORDER BY l.message_id DESC LIMIT $4::integer) ";
-
+// Id by id from the end: each is looked up by itself, so that no plan reads more. The ids come in their order, and the
+// inner limit ends it as soon as the page is full.
 std::string by_time() {
-    return std::string("SELECT ") + columns +
-           "FROM (SELECT l.message_id FROM (SELECT l.message_id, l.state, l.result FROM mailer.message_status l "
-           "WHERE l.message_id >= COALESCE($4::bigint, 0) AND l.message_id < COALESCE($5::bigint, 9223372036854775807) "
-           "AND l.message_id < COALESCE(:after::bigint, 9223372036854775807) AND $1::bigint IS NULL AND $2::text IS "
-           "NULL "
-           "ORDER BY l.message_id DESC LIMIT $6::integer) l "
-           "WHERE $3::text IS NULL OR l.state = $3 OR l.result = $3 ORDER BY l.message_id DESC LIMIT :limit) found "
-           "CROSS JOIN LATERAL (SELECT * FROM mailer.message_status m WHERE m.message_id = found.message_id OFFSET 0) "
-           "s "
-           "ORDER BY s.message_id DESC";
+    return std::string("SELECT * FROM (SELECT ") + columns +
+           "FROM generate_series(LEAST(:after::bigint, $5::bigint, mailer.message_since('infinity')) - 1, "
+           "GREATEST($4::bigint, LEAST(:after::bigint, $5::bigint, mailer.message_since('infinity')) - $6::integer), "
+           "-1) id "
+           "CROSS JOIN LATERAL (SELECT * FROM mailer.message_status m WHERE m.message_id = id OFFSET 0) s "
+           "WHERE ($3::text IS NULL OR s.state = $3 OR s.result = $3) AND $1::bigint IS NULL AND $2::text IS NULL "
+           "LIMIT :limit) s ORDER BY s.message_id DESC";
 }
+
+// Where that stopped, when there is more. Parameters: first id, end of ids, how many to look at, :after.
+constexpr const char* stopped_at =
+    "SELECT d.bottom FROM (SELECT LEAST($4::bigint, $2::bigint, mailer.message_since('infinity')) - $3::integer AS "
+    "bottom) d "
+    "WHERE d.bottom > GREATEST($1::bigint, mailer.message_since('-infinity'))";
 
 Parameter id_of(const Parameter& text) {
     if (!text) return std::nullopt;
@@ -82,26 +81,14 @@ core::Value show(Visit& visit) {
         page = visit.list(by_key("f.external_id = $2"), parameters, "message_id");
     } else {
         page = visit.list(by_time(), parameters, "message_id");
-        if (state && !page.find("next")) {
-            const core::Value last = visit.rows(std::string("SELECT l.message_id, l.created_at FROM ") + looked_at +
-                                                    "l ORDER BY l.message_id OFFSET 0 LIMIT 1",
-                                                {first, end, visit.query("after"), most_to_look_at});
-            const core::Value more =
-                last.items().empty()
-                    ? core::Value::array()
-                    : visit.rows(
-                          "SELECT 1 AS one FROM mailer.message_status WHERE message_id < $1::bigint AND message_id >= "
-                          "COALESCE($2::bigint, 0) LIMIT 1",
-                          {std::string(last.items().front().find("message_id")->scalar_text()), first});
-            if (!more.items().empty()) {
-                const core::Value& oldest = last.items().front();
-                std::string next = "?";
-                for (const Field& f : visit.request.query.list())
-                    if (f.name != "after") next += encode_percent(f.name) + "=" + encode_percent(f.value) + "&";
-                next += "after=" + std::string(oldest.find("message_id")->scalar_text());
-                (void)page.set("further_back",
-                               object({{"address", text(next)}, {"since", *oldest.find("created_at")}}));
-            }
+        const std::string bottom =
+            page.find("next") ? "" : visit.value(stopped_at, {first, end, most_to_look_at, visit.query("after")});
+        if (!bottom.empty()) {
+            std::string next = "?";
+            for (const Field& f : visit.request.query.list())
+                if (f.name != "after") next += encode_percent(f.name) + "=" + encode_percent(f.value) + "&";
+            (void)page.set("further_back",
+                           object({{"address", text(next + "after=" + bottom)}, {"bottom", text(bottom)}}));
         }
     }
     (void)page.set("asked", object({{"address", text(address.value_or(""))},
