@@ -70,7 +70,7 @@ def nginx_config(proxy):
 def caddy_config(proxy):
     cert, key = certificate()
     site = replaced(example("Caddyfile"), ("mail.example.com {", f"https://127.0.0.1:{proxy.port} {{\n\ttls {cert} {key}"), ("127.0.0.1:8080", f"127.0.0.1:{web.port}"))
-    return f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{site}"
+    return f"{{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n\tdefault_sni localhost\n}}\n{site}"
 
 
 def through(proxy, user):
