@@ -160,7 +160,7 @@ def keyboard():
     # A refresh would put other elements in the place of those that were counted.
     hold = tab.ask("Page.addScriptToEvaluateOnNewDocument", source="window.setInterval = () => 0")["identifier"]
     for path in paths():
-        tab.go(web.address + path)
+        assert tab.go(web.address + path) == 200, path
         tab.run("""window.seen = new Set(); window.unseen = [];
             window.wanted = () => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, iframe, [tabindex="0"]')].filter(one =>
                 !one.disabled && one.type !== 'hidden' && one.getClientRects().length && one.checkVisibility()
@@ -210,7 +210,7 @@ def buttons():
     log_in(*operator)
     shown = {}
     for path in paths():
-        tab.go(web.address + path)
+        assert tab.go(web.address + path) == 200, path
         shown[path] = set(tab.run(script))
     assert any(shown.values()), "an operator has no button at all"
     log_in(*viewer)
