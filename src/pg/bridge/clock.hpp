@@ -32,8 +32,9 @@ inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, in
 
 // An interval column as microseconds within the bounds (SQL text): NULL where it is NULL, 0 where it is negative,
 // 100 years where it is longer or infinite. (greatest() and least() pass over a NULL: "none" would become a bound.)
-#define MAILER_SPAN_US(column)                                                                                         \
-    "(CASE WHEN " column " IS NOT NULL"                                                                                \
+#define MAILER_SPAN_US(column) \
+    "(CASE WHEN " column       \
+    " IS NOT NULL"             \
     " THEN greatest(0, least(extract(epoch FROM " column "), 3155760000)) * 1000000 END)::bigint"
 
 // "2026-11-22 09:00:00+00", for log lines.

@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "storage/ipc.h"
+#include "storage/pmsignal.h"
 }
 
 namespace mailer::pg {
@@ -21,8 +22,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration slow_after = RoleLines::patience;
-constexpr Duration cancel_grace = 500ms;  // from the limit until SIGTERM
-constexpr Duration end_grace = 1s;        // from SIGTERM until nobody waits for it any more
+constexpr Duration cancel_grace = 500ms;    // from the limit until SIGTERM
+constexpr Duration end_grace = 1s;          // from SIGTERM until nobody waits for it any more
+constexpr Duration shutdown_grace = 200ms;  // from a process's unexplained end until its function is blamed
 constexpr Duration refusal_pause = 1s;
 constexpr Duration wish_lasts = 5s;
 constexpr Duration quantum = 100ms;  // a process serves its role for this long before another gets its place
@@ -43,6 +45,11 @@ core::Value value_of(const std::string& octets) {
     char* const copy = call([&] { return static_cast<char*>(palloc(octets.size())); });
     memcpy(copy, octets.data(), octets.size());
     return read_jsonb(PointerGetDatum(copy));
+}
+
+// Whether the server goes down, or this process of it.
+bool is_leaving() {
+    return is_worker_leaving() || !call([] { return PostmasterIsAlive(); });
 }
 
 std::string names_of(const Question& q) {
@@ -123,7 +130,11 @@ void Preparers::withdraw_wishes(Time now) {
 // ── Hearing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 void Preparers::look_at(Process& process, Time now) {
-    if (!is_there(process.key)) return bury(process, now);
+    if (!is_there(process.key)) {
+        if (!process.gone_at) process.gone_at = now;
+        if (!process.is_busy || now >= *process.gone_at + shutdown_grace || is_leaving()) bury(process, now);
+        return;
+    }
     if (!process.is_up) {
         pid_t pid;
         const BgwHandleStatus status = call([&] { return GetBackgroundWorkerPid(process.handle, &pid); });
@@ -198,9 +209,9 @@ void Preparers::watch_time(Process& process, Time now) {
 }
 
 // The process is gone: by itself, or because it was told to. While the sender is asked to leave, so are its processes:
-// then nothing has happened.
+// then nothing has happened. A shutdown may reach a process a moment before it reaches the sender (shutdown_grace).
 void Preparers::bury(Process& process, Time now) {
-    if (is_worker_leaving()) {
+    if (is_leaving()) {
         if (process.token) answer(*process.token, {Answer::Kind::postponed, "", {}, now});
     } else if (process.is_busy) {
         const std::optional<Token> token = process.token;
@@ -338,6 +349,10 @@ std::optional<Time> Preparers::wake_at() const {
     };
     for (const auto& process : processes_) {
         if (!process->is_busy) continue;
+        if (process->gone_at) {
+            consider(*process->gone_at + shutdown_grace);
+            continue;
+        }
         if (process->token && !process->is_told_slow) consider(process->asked_at + slow_after);
         consider(process->is_ended ? process->deadline + end_grace : process->deadline);
     }

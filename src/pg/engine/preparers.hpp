@@ -67,7 +67,8 @@ private:
         std::string functions;       // for people
         core::Time asked_at{}, deadline{};
         bool is_told_slow = false;
-        bool is_ended = false;  // told to end
+        bool is_ended = false;              // told to end
+        std::optional<core::Time> gone_at;  // without having answered
         std::optional<Outgoing> outgoing;
         Incoming incoming;
     };
