@@ -147,11 +147,11 @@ TEST(Answer, WhatAPersonCouldNotBeShownIsNoDeviceCode) {
                              R"({"device_code":"d","user_code":"AB","verification_uri":"javascript:alert"})
         ",
         R"({"device_code":"d","user_code":"AB","verification_uri":"http://e.example/"})",
-            R"({"user_code":"AB","verification_uri":"https://e.example/"})", R"({"access_token":"a","expires_in":3600})"
-}) {
-    const auto failed = std::get<Failure>(device_answer(Flow::device_authorization, 200, body));
-    EXPECT_EQ(failed.kind, Failure::Kind::provider) << body;
-}
+                             R"({"user_code":"AB","verification_uri":"https://e.example/"})",
+                             R"({"access_token":"a","expires_in":3600})"}) {
+        const auto failed = std::get<Failure>(device_answer(Flow::device_authorization, 200, body));
+        EXPECT_EQ(failed.kind, Failure::Kind::provider) << body;
+    }
 }
 
 TEST(Answer, WhoHasNotEnteredTheCodeYetIsAskedAgainSlowerWhereTheProviderWantsIt) {
