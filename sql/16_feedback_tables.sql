@@ -59,21 +59,27 @@ COMMENT ON TABLE message_feedback IS 'What feedback makes of a message: a row if
 COMMENT ON COLUMN message_feedback.confirmed_by IS 'Kind of the feedback that proved that an unconfirmed mail had arrived';
 
 CREATE TABLE address_bounce (
-    address_key          text COLLATE "C" PRIMARY KEY,
+    address_key          text COLLATE "C",
+    tenant_id            bigint,
     hard_count           integer NOT NULL DEFAULT 0,
     last_hard_message_id bigint,
     soft_count           integer NOT NULL DEFAULT 0,
     soft_since           timestamptz,
-    last_soft_message_id bigint
+    last_soft_message_id bigint,
+    PRIMARY KEY (address_key, tenant_id)
 );
-COMMENT ON TABLE address_bounce IS 'How often mail to an address bounced: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
+COMMENT ON TABLE address_bounce IS 'How often mail of a tenant to an address bounced, as it is that tenant whose mail is suppressed for it: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
 COMMENT ON COLUMN address_bounce.soft_count IS 'Soft bounces in a row, since soft_since';
 
 CREATE TABLE provider_message (
     provider_id text COLLATE "C" PRIMARY KEY,
-    message_id  bigint NOT NULL
+    message_id  bigint NOT NULL,
+    learned_at  timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250: what they write into Message-ID and webhooks instead of ours';
+CREATE INDEX provider_message_of ON provider_message (message_id);
+COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250, from its copy in the folder of sent mail or from an answer to it: what they write into Message-ID and webhooks instead of ours';
+COMMENT ON COLUMN provider_message.provider_id IS 'With an @ it is the Message-ID that recipients see: follow-ups refer to it';
+COMMENT ON COLUMN provider_message.learned_at IS 'A follow-up refers to what was known when it was first tried, so that message_source() can show it as it was';
 
 CREATE TABLE unmatched_feedback (
     source  text NOT NULL,

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An SMTP server whose recipients answer: answering.py FOLDER COUNT
 
-The first mail to an address is taken. While the second one, the follow-up, is being handed over, the reply to the first is committed
+The first mail to an address is taken, under an id of the server's own, which its recipient sees in place of Message-ID, as Microsoft does
+it; the follow-up has to refer to that. While the second one, the follow-up, is being handed over, the reply to the first is committed
 (mailer.ingest), at a moment that changes from mail to mail: at RCPT, at DATA, after a part of the body, or, most often, in a race with the
 body and its final dot. Or its transaction is open while the body comes, and is committed or rolled back then: the dot has to wait for that.
 Every seventh address never answers.
@@ -83,7 +84,7 @@ class Session:
         begun, sent = time.monotonic(), False
         if moment == 'race':
             database.begin(address, ids[address])
-            time.sleep(random.uniform(0, longest))  # nothing waits for this: it is the moment
+            time.sleep(random.uniform(0, longest))  # nap: nothing waits for this: it is the moment
         if moment in ('committed', 'undone'):
             database.tell(b'BEGIN;\n')
             self.answer(address)
@@ -142,12 +143,15 @@ class Session:
                     if moment == 'data':
                         self.answer(address)
                     mail, is_late = self.body(moment, address)
-                    if address in ids:
-                        self.settle(moment or 'silent', address, 2 if is_late else 0)
+                    own = f'<{address.split("@")[0]}@provider.example>'
+                    if address not in ids:
+                        ids[address] = own
+                    elif b'In-Reply-To: ' + own.encode() not in mail:
+                        sys.exit(f'the follow-up to {address} refers to another mail')
                     else:
-                        ids[address] = re.search(rb'Message-ID: (\S+)', mail)[1].decode()
+                        self.settle(moment or 'silent', address, 2 if is_late else 0)
                     address = moment = None
-                    self.say('250 taken')
+                    self.say(f'250 2.0.0 OK {own} [Hostname=answering]')
                 elif verb == 'QUIT':
                     self.say('221 bye')
                     return

@@ -1,6 +1,7 @@
 // Reading stored messages; see content.hpp. What they become is content_compose.cpp's.
 #include "pg/engine/content.hpp"
 
+#include "core/octets.hpp"
 #include "pg/bridge/arguments.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
@@ -143,11 +144,16 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
         "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
         "       m.campaign_id IS NOT NULL, m.step_id <> 0, l.subject,"
-        "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT t.internet_message_id FROM mailer.message t"
+        "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT i.id FROM mailer.message t"
         "         JOIN mailer.outcome o ON o.message_id = t.message_id AND o.state = 'S'"
+        "         CROSS JOIN LATERAL (SELECT t.internet_message_id AS id, 0 AS n UNION ALL"  // and what recipients see
+        "           SELECT '<' || p.provider_id || '>', 1 FROM mailer.provider_message p"
+        "           WHERE p.message_id = t.message_id AND p.provider_id ~ '^[!-;=?-~]+@[!-;=?-~]+$'"
+        "             AND p.learned_at <= coalesce((SELECT a.started_at FROM mailer.attempt a"
+        "               WHERE a.message_id = m.message_id AND a.attempt = 1), 'infinity')) i"
         "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
-        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id ORDER BY t.message_id) "
-        "END, m.tenant_id"
+        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id"
+        "         ORDER BY t.message_id, i.n, i.id) END, m.tenant_id"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = coalesce(m.campaign_id, (m.options ->> 'test_of')::bigint)"
         "  LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key",
@@ -191,6 +197,14 @@ void load_templates(TemplateCache& templates, const StoredMessage& message) {
         const core::Result<core::Template> parsed = core::Template::parse(*source);
         if (parsed.ok()) templates.load_partials(*parsed);
     }
+}
+
+std::string forward_key(const StoredMessage& m) {
+    char random[17];
+    snprintf(random, sizeof random, "%016llx",
+             static_cast<unsigned long long>(core::fingerprint_of(m.internet_message_id)));
+    return "forward/" + std::to_string(GetSystemIdentifier()) + "/" + std::to_string(MyDatabaseId) + "/" +
+           std::to_string(m.id) + "/" + random;
 }
 
 }  // namespace mailer::pg

@@ -99,6 +99,10 @@ core::Result<core::Mail> render_message(const StoredMessage& message, const Send
 // What a report names the message by: its id and the random part of its Message-ID, as mailer._find_token() reads it.
 // Empty where the Message-ID isn't ours.
 std::string report_token(const StoredMessage& message);
+
+// What another database knows the message by: the same at every try. The Message-ID is in it because a promoted server
+// may give the number of a message that it never heard of to another one.
+std::string forward_key(const StoredMessage& m);
 std::string message_option(const StoredMessage& message, std::string_view name);  // empty: not set
 
 // A composed mail with the header that names its recipients, who don't get it (mailer.redirect_to).
