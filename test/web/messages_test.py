@@ -193,7 +193,10 @@ def hostile_names():
         assert "<script>" not in page.text.replace('<script src="/static', ""), path
 
 
+# Nothing that waits may be on its way to the scene's mail server, which isn't there.
+sql("SELECT mailer.pause('a test')")
 try:
     run([empty, search, many, one, content, actions, hostile_names])
 finally:
+    sql("SELECT mailer.resume()")
     web.stop()
