@@ -32,7 +32,7 @@ DATA_built = $(INSTALL_SQL)
 DOCS := $(wildcard doc/*.md)
 EXTRA_CLEAN = build/pg[0-9]* sql/$(EXTENSION)--*.*.*[0-9].sql.tmp
 
-SHLIB_LINK = -Wl,--version-script=src/exports.map -Wl,--compress-debug-sections=zlib -lcurl -lcrypto -lidn2 -lunistring -lstdc++
+SHLIB_LINK = -Wl,--version-script=src/exports.map -Wl,--compress-debug-sections=zlib -L$(shell $(PG_CONFIG) --libdir) -lpq -lcurl -lcrypto -lidn2 -lunistring -lstdc++
 
 # pg_regress wants sql/ and expected/ (specs/ and expected/) side by side, and before 16 has no option to say
 # otherwise: links in the build folder put our folders where it looks, and its results land there too.
@@ -63,7 +63,7 @@ WARNINGS = -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 OPTIMIZE ?= -O2
 ROOM_FLAGS = $(CXXFLAGS) -std=c++20 $(OPTIMIZE) -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) -Isrc -MMD -MP
 PG_FLAGS = $(ROOM_FLAGS) -DMAILER_VERSION='"$(EXTVERSION)"' -Wno-register '-DPGDLLEXPORT=__attribute__((visibility("default")))'
-PG_INCLUDES = $(patsubst -I%,-isystem %,$(filter-out -I.%,$(CPPFLAGS)))
+PG_INCLUDES = $(patsubst -I%,-isystem %,$(filter-out -I.%,$(CPPFLAGS))) -isystem $(shell $(PG_CONFIG) --includedir)
 
 $(B)/pg/%.o: src/pg/%.cpp $(B)/made-with
 	@mkdir -p $(@D)

@@ -8,7 +8,7 @@
 # a second at 1 and 8 clients and the time of the statement alone, parsed each time and prepared, and the backend's CPU
 # time for it, which is what repeats on a busy machine. The batch and the campaign are 100,000 recipients in one call,
 # against INSERT … SELECT into a copy of the message table with one index, and into copies of both tables with all their
-# indexes. Ratios are of medians, or the median of pairs with the smallest and the largest.
+# indexes. Last, what a tenant's max_pending costs. Ratios are of medians, or the median of pairs with the smallest and the largest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-2} rounds=${2:-10}
@@ -127,4 +127,32 @@ WITH medians AS (
 SELECT format('100,000 mails, medians of 5: %s CPU %s ms, in all %s ms; x %s and x %s', rpad(m.what, 36), round(m.cpu_ms), round(m.ms),
     round((m.cpu_ms / o.cpu_ms)::numeric, 2), round((m.ms / o.ms)::numeric, 2))
 FROM medians m, medians o WHERE o.what = 'message rows, one index' ORDER BY m.ms;
+SQL
+
+# The same statement of a tenant without max_pending and with one; it is counted in the tables once in so many mails as there
+# is room for.
+sql <<'SQL' 2>&1 | sed 's/.*INFO: *//'
+SET client_min_messages = info;
+CREATE ROLE bench_app;
+GRANT EXECUTE ON FUNCTION cpu_ns() TO bench_app;
+GRANT pg_read_server_files TO bench_app;
+SELECT mailer.grant_sender('bench_app') \g /dev/null
+CREATE FUNCTION limit_to(n jsonb) RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ SELECT mailer.tenant_alter('bench_app', jsonb_build_object('max_pending', n)) $$;
+ALTER FUNCTION cpu_ns() SECURITY DEFINER;
+SET ROLE bench_app;
+DO $$
+DECLARE since bigint; n CONSTANT integer := 5000; used bigint[] := '{0,0}'; many jsonb[] := '{null,1000000}';
+BEGIN
+    FOR round IN -2..19 LOOP  -- the first two to warm up
+        PERFORM public.limit_to(many[(round + 2) % 2 + 1]);
+        PERFORM mailer.enqueue('Ada <ada@example.com>', 'Ticket 156 was opened', 'Hello Ada, there is a new ticket.');
+        since := public.cpu_ns();
+        FOR i IN 1..n LOOP PERFORM mailer.enqueue('Ada <ada@example.com>', 'Ticket 156 was opened', 'Hello Ada, there is a new ticket.'); END LOOP;
+        IF round >= 0 THEN
+            used[round % 2 + 1] := used[round % 2 + 1] + public.cpu_ns() - since;
+        END IF;
+    END LOOP;
+    RAISE INFO 'CPU time of the statement without max_pending: % us, with it: % us, x %', round(used[1] / 10.0 / n / 1000, 2), round(used[2] / 10.0 / n / 1000, 2),
+        round(used[2]::numeric / used[1], 3);
+END $$;
 SQL

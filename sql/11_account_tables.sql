@@ -51,6 +51,9 @@ CREATE TABLE mailbox (
     allowed_from    text[],
     signature_text  text,
     signature_html  text,
+    -- Another database of mailer that it hands its mail to, instead of a mail server
+    connection      text,
+    forward_mailbox text,
     CONSTRAINT "login_mechanism is one that is known" CHECK (login_mechanism IN ('auto', 'plain', 'login', 'cram-md5', 'xoauth2', 'oauthbearer', 'external')),
     CONSTRAINT "min_tls is a version of TLS" CHECK (min_tls IN ('1.0', '1.1', '1.2', '1.3')),
     CONSTRAINT "connect_timeout is 1 s to 10 min" CHECK (connect_timeout BETWEEN interval '1 s' AND interval '10 min'),
@@ -70,6 +73,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "idle_seconds is 0 to 300" CHECK (idle_seconds BETWEEN 0 AND 300),
     CONSTRAINT "imap_port is a TCP port" CHECK (imap_port BETWEEN 1 AND 65535),
     CONSTRAINT "imap_tls is none, starttls or implicit" CHECK (imap_tls IN ('none', 'starttls', 'implicit')),
+    CONSTRAINT "forward_mailbox is of a forwarder" CHECK (connection IS NOT NULL OR forward_mailbox IS NULL),
     CONSTRAINT "a reason is there iff the mailbox is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
 );
 COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its limits. Settings only: what the engine counts is in mailbox_state and mailbox_day';
@@ -93,6 +97,8 @@ COMMENT ON COLUMN mailbox.connect_timeout IS 'How long each address of the host 
 COMMENT ON COLUMN mailbox.max_recipients IS 'Most recipients in one transaction: a mail to more is split; NULL is no limit but the server''s';
 COMMENT ON COLUMN mailbox.allowed_from IS 'What a mail may name as From and Sender beside from_address: addresses, and @example.com for all of a domain';
 COMMENT ON COLUMN mailbox.signature_text IS 'What templates see as {{sender.signature}}; in HTML bodies it is signature_html';
+COMMENT ON COLUMN mailbox.connection IS 'Of a forwarder: libpq''s connection string of the database that it hands its mail to, without a password; NULL: it sends by SMTP';
+COMMENT ON COLUMN mailbox.forward_mailbox IS 'Of a forwarder: the mailbox that sends over there; NULL is the default pool of that database';
 COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
 COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
 COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';

@@ -112,7 +112,7 @@ COMMENT ON COLUMN message.internet_message_id IS 'The Message-ID header: stable 
 COMMENT ON COLUMN message.attachments_of IS 'Message whose rows in message_attachment go along (a batch stores its attachments once); NULL is none';
 COMMENT ON COLUMN message.category IS 'Notification category, when mailer.notify() made the mail: scopes unsubscribing';
 COMMENT ON COLUMN message.content_hash IS 'What idempotency_key stands for: the same key with another hash is an error';
-COMMENT ON COLUMN message.options IS 'What is rarely asked for: from_name, from_address, sender, dsn, language';
+COMMENT ON COLUMN message.options IS 'What is rarely asked for: from_name, from_address, sender, dsn, language; and test_of, the campaign of which it shows a mail';
 COMMENT ON COLUMN message.is_raw IS 'True: the mail was given ready-made (enqueue_raw) and is the attachment numbered 0';
 COMMENT ON COLUMN message.loaded_variables IS 'What the loader gave at the last try, for message_source()';
 COMMENT ON COLUMN message.loader IS 'Function, by qualified name, that gives the variables when the mail is about to go; send_if says whether it is to go at all';
@@ -148,6 +148,7 @@ CREATE TABLE queue_entry (
     reserved_day  date,
     campaign_day  date,
     age_from      timestamptz,
+    is_repeatable boolean,
     CONSTRAINT "state is p pending or s sending" CHECK (state IN ('p', 's')),
     CONSTRAINT "priority is 0 to 4" CHECK (priority BETWEEN 0 AND 4),
     CONSTRAINT "due_at is a time from 1970 to 9999" CHECK (due_at >= '1970-01-01 00:00:00+00' AND due_at < '10000-01-01 00:00:00+00'),
@@ -169,6 +170,7 @@ COMMENT ON COLUMN queue_entry.crash_count IS 'How often a sender died while it h
 COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
 COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';
 COMMENT ON COLUMN queue_entry.reserved_day IS 'Day of mailbox_day that the claim counted on, to be given back when nothing was sent';
+COMMENT ON COLUMN queue_entry.is_repeatable IS 'Of a claim: a forwarder has it, so that handing it over again after a crash does no harm';
 COMMENT ON COLUMN queue_entry.slot_at IS 'Of a campaign''s claim: the slot that it took, from which the next step counts';
 COMMENT ON COLUMN queue_entry.age_from IS 'Of a message that was queued again: since then mailer.max_age counts; NULL: since it was first due';
 COMMENT ON COLUMN queue_entry.campaign_day IS 'Day of campaign_day that the claim counted on';

@@ -1,6 +1,6 @@
 -- OAuth2: applications, which mailbox uses which, their secrets, and the tokens with the lease under which they are fetched.
 --
--- What describes an account is dumped; what opens it (oauth_app_secret, oauth_account_secret, oauth_consent, oauth_token) is not, so a
+-- What describes an account is dumped; what opens it (oauth_app_secret, oauth_account_secret, oauth_consent, oauth_device, oauth_token) is not, so a
 -- restored database asks for consent again and a copy can't log in as the original. No view shows a secret.
 
 CREATE TABLE oauth_app (
@@ -14,6 +14,7 @@ CREATE TABLE oauth_app (
     scope             text,
     token_url         text,
     auth_url          text,
+    device_url        text,
     redirect_uri      text,
     grant_type        text,
     secret_expires_at timestamptz,
@@ -56,6 +57,21 @@ CREATE TABLE oauth_consent (
 );
 COMMENT ON TABLE oauth_consent IS 'Pages of consent that mailer.oauth_url() made and nobody came back from yet; never dumped';
 
+CREATE TABLE oauth_device (
+    mailbox_id       bigint PRIMARY KEY,
+    device_code      text,
+    user_code        text,
+    verification_uri text,
+    expires_at       timestamptz,
+    poll_us          bigint NOT NULL DEFAULT 5000000,
+    poll_at          timestamptz NOT NULL,
+    CONSTRAINT "a code is there wholly, or was not got yet" CHECK (num_nonnulls(device_code, user_code, verification_uri, expires_at) IN (0, 4))
+);
+COMMENT ON TABLE oauth_device IS 'Consents by device code (RFC 8628) that mailer.oauth_device() began and nobody gave yet; never dumped';
+COMMENT ON COLUMN oauth_device.device_code IS 'A secret: who has it gets the token. NULL: the provider has not been asked yet';
+COMMENT ON COLUMN oauth_device.poll_us IS 'Time between two questions whether it was done, in microseconds, as the provider asks for';
+COMMENT ON COLUMN oauth_device.user_code IS 'What a person is to enter at verification_uri';
+
 CREATE TABLE oauth_token (
     app_id        bigint NOT NULL,
     mailbox_id    bigint NOT NULL,
@@ -93,8 +109,8 @@ END $$;
 
 -- What is known of a provider: servers, endpoints, scopes.
 CREATE FUNCTION _mail_provider(provider text, cloud text DEFAULT NULL, tenant text DEFAULT NULL, OUT host text, OUT port integer, OUT tls text,
-    OUT imap_host text, OUT imap_port integer, OUT imap_tls text, OUT rate text, OUT token_url text, OUT auth_url text, OUT app_scope text,
-    OUT user_scope text)
+    OUT imap_host text, OUT imap_port integer, OUT imap_tls text, OUT rate text, OUT token_url text, OUT auth_url text, OUT device_url text,
+    OUT app_scope text, OUT user_scope text)
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
@@ -119,6 +135,7 @@ BEGIN
         END IF;
         token_url := format('https://%s/%s/oauth2/v2.0/token', login, COALESCE(tenant, 'organizations'));
         auth_url := format('https://%s/%s/oauth2/v2.0/authorize', login, COALESCE(tenant, 'organizations'));
+        device_url := format('https://%s/%s/oauth2/v2.0/devicecode', login, COALESCE(tenant, 'organizations'));
     ELSE
         port := NULL; tls := NULL; imap_port := NULL; imap_tls := NULL;
     END CASE;
@@ -131,7 +148,8 @@ CREATE FUNCTION _oauth_accounts() RETURNS TABLE (mailbox_id bigint, mailbox text
     token_mailbox_id bigint, subject text, login text, token_url text, auth_url text, scope text, redirect_uri text, client_id text,
     secret_expires_at timestamptz, has_refresh_token boolean, has_code boolean, token_expires_at timestamptz, refresh_at timestamptz,
     is_leased boolean, failures integer, failure_kind text, failure_code text, failure_words text, failure_hint text, failed_at timestamptz,
-    retry_at timestamptz, token_state text)
+    retry_at timestamptz, token_state text, device_url text, user_code text, verification_uri text, device_expires_at timestamptz,
+    device_poll_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT m.mailbox_id, m.name, p.app_id, p.name, e.provider, e.grant_type, e.token_mailbox_id, a.subject, a.login,
@@ -146,7 +164,8 @@ AS $$
                 WHEN t.failure_kind = 'provider' THEN 'provider_unreachable'
                 WHEN l.is_leased THEN 'refreshing'
                 WHEN t.expires_at > clock_timestamp() THEN 'valid'
-                ELSE 'refreshing' END
+                ELSE 'refreshing' END,
+           COALESCE(p.device_url, v.device_url), d.user_code, d.verification_uri, d.expires_at, d.poll_at
     FROM mailer.oauth_account a
     JOIN mailer.mailbox m ON m.mailbox_id = a.mailbox_id
     JOIN mailer.oauth_app p ON p.app_id = a.app_id
@@ -155,6 +174,8 @@ AS $$
     CROSS JOIN LATERAL mailer._mail_provider(e.provider, p.cloud, p.tenant) v
     LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.mailbox_id
     LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.mailbox_id = e.token_mailbox_id
+    LEFT JOIN mailer.oauth_device d ON d.mailbox_id = e.token_mailbox_id AND e.grant_type = 'refresh_token'
+        AND (d.expires_at IS NULL OR d.expires_at > clock_timestamp())
     CROSS JOIN LATERAL (SELECT COALESCE(t.lease_until > clock_timestamp()
         AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid)), false) AS is_leased) l
 $$;

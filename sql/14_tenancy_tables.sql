@@ -26,7 +26,7 @@ CREATE TABLE principal (
     is_operator       boolean NOT NULL DEFAULT false,
     is_viewer         boolean NOT NULL DEFAULT false,
     is_gateway        boolean NOT NULL DEFAULT false,
-    is_current        boolean NOT NULL DEFAULT true,
+    is_current        boolean NOT NULL DEFAULT false,
     created_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT "a sender has a tenant" CHECK (NOT is_sender OR tenant_id IS NOT NULL)
 );
@@ -34,7 +34,7 @@ CREATE UNIQUE INDEX "a role is one current principal" ON principal (oid, system_
 COMMENT ON TABLE principal IS 'Roles as rows remember them. The OID decides which role it is, as long as the system identifier is this cluster''s';
 COMMENT ON COLUMN principal.name IS 'The role''s name, kept up to date; arm() finds the role in another cluster by it';
 COMMENT ON COLUMN principal.tenant_id IS 'Of a role that was ever granted grant_sender(): whose mail it queues while is_sender';
-COMMENT ON COLUMN principal.is_current IS 'False: the role has another row, which new mail names (both came together in arm())';
+COMMENT ON COLUMN principal.is_current IS 'The row that has what was granted, which new mail names. Roles that were granted nothing have none: the first use of such a role makes a row that isn''t, one each when transactions meet, so that none waits for another';
 
 CREATE TABLE mailbox_grant (
     tenant_id  bigint NOT NULL,

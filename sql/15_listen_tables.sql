@@ -23,10 +23,12 @@ CREATE TABLE mailbox_listen (
     missing_folders text[],
     read_count      bigint NOT NULL DEFAULT 0,
     skipped_count   bigint NOT NULL DEFAULT 0,
+    turn_ended_at   timestamptz,
     CONSTRAINT "state is connecting, listening or in trouble" CHECK (state IN ('connecting', 'listening', 'in trouble'))
 );
 COMMENT ON TABLE mailbox_listen IS 'How the listening to each mailbox goes: written by the listener alone';
 COMMENT ON COLUMN mailbox_listen.pid IS 'The process that listens: what it wrote counts while it is there';
+COMMENT ON COLUMN mailbox_listen.turn_ended_at IS 'Where listeners take turns (mailer.max_listeners): when this one left until its next; what it wrote counts meanwhile';
 COMMENT ON COLUMN mailbox_listen.skipped_count IS 'Mails that could not be taken in: passed, and counted here';
 
 DO $$ BEGIN PERFORM pg_catalog.pg_extension_config_dump('mailer.listen_cursor', ''); END $$;

@@ -22,12 +22,17 @@ CREATE TABLE feedback (
     is_guess      boolean NOT NULL,
     is_counted    boolean NOT NULL,
     report_key    text NOT NULL,
+    judged        text,
+    judged_by     text,
+    CONSTRAINT "a guess is confirmed or taken back by somebody" CHECK (judged IN ('confirmed', 'taken_back') AND judged_by IS NOT NULL OR num_nonnulls(judged, judged_by) = 0),
     CONSTRAINT "a report is counted once" UNIQUE (message_id, report_key),
     CONSTRAINT "kind is what feedback_log says" CHECK (kind IN ('bounce', 'delay', 'delivered', 'complaint', 'reply', 'auto_reply', 'unsubscribe')),
     CONSTRAINT "only a bounce is hard" CHECK (kind = 'bounce' OR NOT is_hard)
 );
 CREATE INDEX feedback_campaign ON feedback (campaign_id, feedback_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX feedback_address ON feedback (address_key, feedback_id);
+CREATE INDEX feedback_kind ON feedback (kind, feedback_id);
+CREATE INDEX feedback_guess ON feedback (feedback_id) WHERE is_guess AND judged IS NULL;
 CREATE INDEX feedback_hard ON feedback (mailbox_id, at) WHERE is_hard;
 CREATE INDEX feedback_time ON feedback USING brin (at) WITH (autosummarize = on);
 COMMENT ON TABLE feedback IS 'Bounces, complaints, replies and automatic answers to messages, one row a report and recipient';
@@ -35,6 +40,7 @@ COMMENT ON COLUMN feedback.feedback_id IS 'Drawn from event_id_seq: the order of
 COMMENT ON COLUMN feedback.n IS 'Recipient in message.addresses, from 1; NULL: none of them';
 COMMENT ON COLUMN feedback.evidence IS 'What ties it to the message: a rank of _evidence()';
 COMMENT ON COLUMN feedback.is_counted IS 'False for what a provider''s own suppression list caused: the shield leaves it out';
+COMMENT ON COLUMN feedback.judged IS 'What a person said of a guess: confirmed or taken_back';
 COMMENT ON COLUMN feedback.report_key IS 'The same for the same report, whatever way it comes';
 
 CREATE TABLE message_feedback (
@@ -53,21 +59,27 @@ COMMENT ON TABLE message_feedback IS 'What feedback makes of a message: a row if
 COMMENT ON COLUMN message_feedback.confirmed_by IS 'Kind of the feedback that proved that an unconfirmed mail had arrived';
 
 CREATE TABLE address_bounce (
-    address_key          text COLLATE "C" PRIMARY KEY,
+    address_key          text COLLATE "C",
+    tenant_id            bigint,
     hard_count           integer NOT NULL DEFAULT 0,
     last_hard_message_id bigint,
     soft_count           integer NOT NULL DEFAULT 0,
     soft_since           timestamptz,
-    last_soft_message_id bigint
+    last_soft_message_id bigint,
+    PRIMARY KEY (address_key, tenant_id)
 );
-COMMENT ON TABLE address_bounce IS 'How often mail to an address bounced: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
+COMMENT ON TABLE address_bounce IS 'How often mail of a tenant to an address bounced, as it is that tenant whose mail is suppressed for it: a second hard bounce suppresses without expiry, four soft ones in a row for 30 days';
 COMMENT ON COLUMN address_bounce.soft_count IS 'Soft bounces in a row, since soft_since';
 
 CREATE TABLE provider_message (
     provider_id text COLLATE "C" PRIMARY KEY,
-    message_id  bigint NOT NULL
+    message_id  bigint NOT NULL,
+    learned_at  timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250: what they write into Message-ID and webhooks instead of ours';
+CREATE INDEX provider_message_of ON provider_message (message_id);
+COMMENT ON TABLE provider_message IS 'Ids under which providers name a mail, from their 250, from its copy in the folder of sent mail or from an answer to it: what they write into Message-ID and webhooks instead of ours';
+COMMENT ON COLUMN provider_message.provider_id IS 'With an @ it is the Message-ID that recipients see: follow-ups refer to it';
+COMMENT ON COLUMN provider_message.learned_at IS 'A follow-up refers to what was known when it was first tried, so that message_source() can show it as it was';
 
 CREATE TABLE unmatched_feedback (
     source  text NOT NULL,

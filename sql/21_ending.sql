@@ -8,6 +8,12 @@ COMMENT ON FUNCTION _end(bigint[], text, text, text) IS
 already. cause: a reason of doc/states.md. With confirmed or resolved it ends those that are unconfirmed, as sent. detail: shown as the reply.
 by_role: who did it; NULL is the engine. Messages that are sending are left alone. Error 22023 when it is no cause.';
 
+CREATE FUNCTION _stop_dots(message_ids bigint[]) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mailer_stop_dots';
+COMMENT ON FUNCTION _stop_dots(bigint[]) IS
+'For a statement that has stopped the leads of these messages, which are being sent: none of their final dots is written between now and the
+end of the transaction, nor after it. Waits for a dot that is being written just now, never for a mail server';
+
 CREATE FUNCTION _put_back(message_ids bigint[], state text, why text) RETURNS bigint[]
 LANGUAGE c VOLATILE SET enable_seqscan = off AS 'MODULE_PATHNAME', 'mailer_put_back';
 COMMENT ON FUNCTION _put_back(bigint[], text, text) IS
@@ -23,5 +29,5 @@ CREATE FUNCTION _campaign_state(state "char") RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_campaign_state';
 COMMENT ON FUNCTION _campaign_state("char") IS 'The word for the state of a campaign';
 
-REVOKE ALL ON FUNCTION _end(bigint[], text, text, text), _put_back(bigint[], text, text), _message_state("char"), _campaign_state("char")
+REVOKE ALL ON FUNCTION _end(bigint[], text, text, text), _stop_dots(bigint[]), _put_back(bigint[], text, text), _message_state("char"), _campaign_state("char")
     FROM PUBLIC;

@@ -17,7 +17,7 @@ COMMENT ON FUNCTION _caller() IS 'The role that called the function of the API t
 CREATE FUNCTION _caller_name() RETURNS text LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_caller_name';
 COMMENT ON FUNCTION _caller_name() IS 'Its name: what by_role and created_by say';
 CREATE FUNCTION _principal() RETURNS bigint LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mailer_principal';
-COMMENT ON FUNCTION _principal() IS 'Its principal, made when it is new';
+COMMENT ON FUNCTION _principal() IS 'Its principal, made when it has none';
 CREATE FUNCTION _tenant() RETURNS bigint LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_tenant';
 COMMENT ON FUNCTION _tenant() IS 'The tenant that it acts for; error 42501 when it acts for none';
 CREATE FUNCTION _is_operator() RETURNS boolean LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_is_operator';
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION _may_read_files(bigint) IS 'Whether a principal''s role may 
 -- Its own grant first, else what operators act for, else the tenant of the granted roles whose rights it has. Rights are those that
 -- are in force without SET ROLE (USAGE). A superuser has everybody's, so it never comes to the last question.
 CREATE FUNCTION _resolve_role(role oid, OUT tenant_id bigint, OUT lane_id bigint, OUT is_operator boolean, OUT sees_all boolean,
-    OUT principal_id bigint, OUT choices text)
+    OUT principal_ids bigint[], OUT choices text, OUT max_pending bigint)
 LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
@@ -64,10 +64,8 @@ DECLARE
     candidates bigint[];
 BEGIN
     SELECT p.* INTO own FROM mailer._bound_principals() p WHERE p.oid = _resolve_role.role AND p.is_current;
-    -- With another name than the role has now it is looked up once more, for writing (_principal_of).
-    IF own.name = (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = _resolve_role.role) THEN
-        principal_id := own.id;
-    END IF;
+    SELECT array_agg(p.id ORDER BY p.is_current DESC, p.id) INTO principal_ids
+    FROM mailer._bound_principals() p WHERE p.oid = _resolve_role.role;
     is_operator := EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE e.extname = 'mailer' AND pg_has_role(_resolve_role.role, e.extowner, 'USAGE'))
         OR EXISTS (SELECT FROM mailer._bound_principals() p WHERE p.is_operator AND pg_has_role(_resolve_role.role, p.oid, 'USAGE'));
     sees_all := is_operator
@@ -83,35 +81,44 @@ BEGIN
             tenant_id := candidates[1];
         END IF;
     END IF;
-    SELECT t.lane_id INTO lane_id FROM mailer.tenant t WHERE t.id = tenant_id;
+    SELECT t.lane_id, t.max_pending INTO lane_id, max_pending FROM mailer.tenant t WHERE t.id = tenant_id;
 END;
 $$;
-COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, from the tables; tenant_id NULL: for nobody, or for several (choices names their roles)';
+COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, and its principals, the first of which new mail names; tenant_id NULL: for nobody, or for several (choices names their roles)';
 
--- Finds or makes the principal of a role that is there; its name is kept up to date on the way.
+-- The principal that new mail of a role names. It must wait for nobody: whoever holds a transaction open in which a role was used for the
+-- first time would hold up everybody else who uses it. So it takes no unique key and no lock on a row, and two first uses
+-- that don't see each other make a row each. Both stand for the role.
 CREATE FUNCTION _principal_of(role oid) RETURNS bigint
 LANGUAGE plpgsql
 AS $$
 DECLARE
     here CONSTANT bigint := (SELECT b.system_identifier FROM mailer._binding() b);
-    role_name CONSTANT text := (SELECT r.rolname FROM pg_catalog.pg_roles r WHERE r.oid = role);
-    found mailer.principal;
+    found_id bigint;
 BEGIN
-    LOOP
-        SELECT p.* INTO found FROM mailer.principal p WHERE p.oid = role AND p.system_identifier = here AND p.is_current;
-        IF found.id IS NULL THEN
-            INSERT INTO mailer.principal (oid, name, system_identifier) VALUES (role, role_name, here)
-            ON CONFLICT (oid, system_identifier) WHERE is_current DO NOTHING RETURNING * INTO found;
-            PERFORM mailer._principals_changed();
-        ELSIF found.name <> role_name THEN
-            UPDATE mailer.principal p SET name = role_name WHERE p.id = found.id;
-        END IF;
-        EXIT WHEN found.id IS NOT NULL;
-    END LOOP;
-    RETURN found.id;
+    SELECT p.id INTO found_id FROM mailer.principal p WHERE p.oid = role AND p.system_identifier = here ORDER BY p.is_current DESC, p.id LIMIT 1;
+    IF found_id IS NULL THEN
+        INSERT INTO mailer.principal (oid, name, system_identifier)
+        SELECT r.oid, r.rolname, here FROM pg_catalog.pg_roles r WHERE r.oid = role RETURNING id INTO found_id;
+        PERFORM mailer._principals_changed();
+    END IF;
+    RETURN found_id;
 END;
 $$;
-COMMENT ON FUNCTION _principal_of(oid) IS 'The principal of a role, made when it is new';
+COMMENT ON FUNCTION _principal_of(oid) IS 'The principal of a role, made when it has none';
+
+-- The one that a grant is written to. Two grants to one role meet at its row; only the extension's owner grants.
+CREATE FUNCTION _current_principal_of(role oid) RETURNS bigint
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    first_id CONSTANT bigint := mailer._principal_of(role);
+BEGIN
+    UPDATE mailer.principal p SET is_current = true WHERE p.id = first_id AND NOT p.is_current;
+    RETURN first_id;
+END;
+$$;
+COMMENT ON FUNCTION _current_principal_of(oid) IS 'The principal of a role that has what was granted to it';
 
 CREATE FUNCTION _refresh_principals() RETURNS void
 LANGUAGE sql
@@ -122,8 +129,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION _refresh_principals() IS 'Writes down the names that roles have now, so that a dump has them. The engine calls it with each sweep';
 
--- A restored principal is bound by its name. Where the role has a row already, that one takes over what the other was granted, and
--- stays the one that new mail names.
+-- A restored principal is bound by its name. Where the role has a row with grants already, that one takes over what the other was
+-- granted, and stays the one that new mail names: grants in two rows would outlive revoke().
 CREATE FUNCTION _rebind_principals(OUT rebound text[], OUT missing text[])
 LANGUAGE plpgsql
 AS $$
@@ -134,7 +141,7 @@ DECLARE
 BEGIN
     FOR restored IN
         SELECT p.*, r.oid AS role FROM mailer.principal p LEFT JOIN pg_catalog.pg_roles r ON r.rolname = p.name
-        WHERE p.system_identifier <> here ORDER BY p.name, p.id
+        WHERE p.system_identifier <> here ORDER BY p.name, p.is_current DESC, p.id
     LOOP
         IF restored.role IS NULL THEN
             missing := missing || restored.name;
@@ -148,7 +155,9 @@ BEGIN
             is_viewer = p.is_viewer OR restored.is_viewer, is_gateway = p.is_gateway OR restored.is_gateway
         WHERE p.id = current_id;
         UPDATE mailer.principal p
-        SET oid = restored.role, system_identifier = here, is_current = (current_id IS NULL)
+        SET oid = restored.role, system_identifier = here, is_current = restored.is_current AND current_id IS NULL,
+            is_sender = p.is_sender AND current_id IS NULL, is_operator = p.is_operator AND current_id IS NULL,
+            is_viewer = p.is_viewer AND current_id IS NULL, is_gateway = p.is_gateway AND current_id IS NULL
         WHERE p.id = restored.id;
     END LOOP;
     PERFORM mailer._principals_changed();

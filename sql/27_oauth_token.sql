@@ -8,7 +8,9 @@ CREATE FUNCTION _token_plan() RETURNS TABLE (app_id bigint, token_mailbox_id big
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT a.app_id, a.token_mailbox_id, a.mailbox_id,
-           CASE WHEN a.token_state = 'consent_needed' THEN NULL
+           CASE WHEN a.device_poll_at IS NOT NULL
+                THEN (extract(epoch FROM GREATEST(a.device_poll_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint
+                WHEN a.token_state = 'consent_needed' THEN NULL
                 ELSE (extract(epoch FROM GREATEST(a.refresh_at, a.retry_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint END,
            (extract(epoch FROM a.token_expires_at - clock_timestamp()) * 1000000)::bigint, t.fetched_at
     FROM mailer._oauth_accounts() a
@@ -18,7 +20,7 @@ COMMENT ON FUNCTION _token_plan() IS 'For every mailbox with OAuth2: in how many
 
 CREATE FUNCTION _token_lease(app_id bigint, token_mailbox_id bigint) RETURNS TABLE (lease bigint, failures integer, flow text, token_url text,
     client_id text, client_secret text, certificate text, private_key text, scope text, subject text, refresh_token text, code text,
-    code_verifier text, redirect_uri text)
+    code_verifier text, redirect_uri text, device_url text, device_code text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -26,11 +28,15 @@ DECLARE
     lease_time CONSTANT interval := interval '60 s';
     t mailer.oauth_token;
     now_at timestamptz := clock_timestamp();
+    device_at timestamptz;
 BEGIN
+    DELETE FROM mailer.oauth_device d WHERE d.expires_at <= now_at;
+    SELECT a.device_poll_at INTO device_at FROM mailer._oauth_accounts() a
+    WHERE a.app_id = _token_lease.app_id AND a.mailbox_id = _token_lease.token_mailbox_id;
     INSERT INTO mailer.oauth_token (app_id, mailbox_id) VALUES (_token_lease.app_id, _token_lease.token_mailbox_id) ON CONFLICT DO NOTHING;
     SELECT o.* INTO t FROM mailer.oauth_token o
     WHERE o.app_id = _token_lease.app_id AND o.mailbox_id = _token_lease.token_mailbox_id FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND OR GREATEST(t.refresh_at, t.retry_at) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
+    IF NOT FOUND OR COALESCE(device_at, GREATEST(t.refresh_at, t.retry_at)) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
         AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid) b WHERE COALESCE(b.backend_start = t.lease_start, true)) THEN
         RETURN;
     END IF;
@@ -39,12 +45,15 @@ BEGIN
         lease_start = (SELECT b.backend_start FROM pg_stat_get_activity(pg_backend_pid()) b)
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
     RETURN QUERY
-    SELECT t.lease_count + 1, t.failures, CASE WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END,
+    SELECT t.lease_count + 1, t.failures, CASE WHEN a.device_poll_at IS NOT NULL AND d.device_code IS NULL THEN 'device_authorization'
+               WHEN a.device_poll_at IS NOT NULL THEN 'device_code'
+               WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END,
            a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key, a.scope, a.subject, s.refresh_token, s.code,
-           s.code_verifier, COALESCE(s.redirect_uri, a.redirect_uri)
+           s.code_verifier, COALESCE(s.redirect_uri, a.redirect_uri), a.device_url, d.device_code
     FROM mailer._oauth_accounts() a
     LEFT JOIN mailer.oauth_app_secret x ON x.app_id = a.app_id
     LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.token_mailbox_id
+    LEFT JOIN mailer.oauth_device d ON d.mailbox_id = a.token_mailbox_id
     WHERE a.app_id = t.app_id AND a.token_mailbox_id = t.mailbox_id
     ORDER BY a.mailbox_id LIMIT 1;
 END;
@@ -116,6 +125,10 @@ BEGIN
         INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token) VALUES (t.mailbox_id, _token_store.refresh_token)
         ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = COALESCE(excluded.refresh_token, s.refresh_token), code = NULL,
             code_verifier = NULL, redirect_uri = NULL;
+        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id AND d.device_code IS NOT NULL;
+        IF FOUND THEN
+            PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => t.mailbox_id);
+        END IF;
     END IF;
     PERFORM mailer._token_breaker(t.app_id, t.mailbox_id, NULL, NULL, is_forced);
     PERFORM mailer._changed();
@@ -140,6 +153,18 @@ BEGIN
     END IF;
     now_at := clock_timestamp();
     again_at := now_at + _token_fail.wait_us * interval '1 us';
+    -- A consent by device code that comes to nothing takes nothing away from a mailbox that has an older one.
+    IF _token_fail.kind = 'grant' AND EXISTS (SELECT FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id)
+        AND EXISTS (SELECT FROM mailer.oauth_account_secret s WHERE s.mailbox_id = t.mailbox_id AND s.refresh_token IS NOT NULL)
+    THEN
+        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
+        UPDATE mailer.oauth_token o SET lease_pid = NULL, lease_start = NULL, lease_until = NULL
+        WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
+        PERFORM mailer._log_event('oauth_consent_refused', jsonb_build_object('text', concat_ws(': ', _token_fail.code, NULLIF(_token_fail.words, ''))),
+            mailbox_id => t.mailbox_id);
+        PERFORM mailer._changed();
+        RETURN;
+    END IF;
     UPDATE mailer.oauth_token o
     SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = o.failures + 1, failure_kind = _token_fail.kind,
         failure_code = _token_fail.code, failure_words = _token_fail.words, failure_hint = NULLIF(_token_fail.hint, ''),
@@ -149,6 +174,9 @@ BEGIN
         -- A code is good for one exchange.
         UPDATE mailer.oauth_account_secret s SET code = NULL, code_verifier = NULL, redirect_uri = NULL
         WHERE s.mailbox_id = t.mailbox_id AND s.code IS NOT NULL;
+        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
+    ELSE
+        UPDATE mailer.oauth_device d SET poll_at = again_at WHERE d.mailbox_id = t.mailbox_id;
     END IF;
     IF _token_fail.kind = 'grant' OR t.expires_at IS NULL OR t.expires_at <= now_at THEN
         PERFORM mailer._token_breaker(t.app_id, t.mailbox_id, again_at, 'login: OAuth2: ' ||
@@ -159,6 +187,49 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION _token_fail(bigint, bigint, bigint, text, text, text, text, bigint) IS 'Notes that no token came, whose fault that is and when to ask again; a mailbox without a valid token rests until then';
+
+CREATE FUNCTION _token_device(app_id bigint, token_mailbox_id bigint, lease bigint, device_code text, user_code text, verification_uri text,
+    life_us bigint, poll_us bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    now_at timestamptz := clock_timestamp();
+BEGIN
+    UPDATE mailer.oauth_token o
+    SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
+        failure_hint = NULL, failed_at = NULL, retry_at = NULL
+    WHERE o.app_id = _token_device.app_id AND o.mailbox_id = _token_device.token_mailbox_id AND o.lease_count = _token_device.lease;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    UPDATE mailer.oauth_device d
+    SET device_code = _token_device.device_code, user_code = _token_device.user_code, verification_uri = _token_device.verification_uri,
+        expires_at = now_at + _token_device.life_us * interval '1 us', poll_us = _token_device.poll_us,
+        poll_at = now_at + _token_device.poll_us * interval '1 us'
+    WHERE d.mailbox_id = _token_device.token_mailbox_id AND d.device_code IS NULL;
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION _token_device(bigint, bigint, bigint, text, text, text, bigint, bigint) IS 'Stores, under its lease, the code that a person is to enter and when to ask whether it was done';
+
+CREATE FUNCTION _token_pending(app_id bigint, token_mailbox_id bigint, lease bigint, slower_us bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE mailer.oauth_token o
+    SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
+        failure_hint = NULL, failed_at = NULL, retry_at = NULL
+    WHERE o.app_id = _token_pending.app_id AND o.mailbox_id = _token_pending.token_mailbox_id AND o.lease_count = _token_pending.lease;
+    IF FOUND THEN
+        UPDATE mailer.oauth_device d
+        SET poll_us = d.poll_us + _token_pending.slower_us, poll_at = clock_timestamp() + (d.poll_us + _token_pending.slower_us) * interval '1 us'
+        WHERE d.mailbox_id = _token_pending.token_mailbox_id;
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _token_pending(bigint, bigint, bigint, bigint) IS 'Nobody has entered the code yet: when to ask again, from now on that much slower';
 
 -- A login was refused although the token should be good. Renewed at once where that token is older than the refusal; but for the second time in
 -- a row only when it has been in use for a while, or two programs would ask for tokens for ever.

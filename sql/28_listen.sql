@@ -8,7 +8,9 @@ AS $$
            CASE WHEN p.is_there THEN l.listening_since END, l.last_heard_at, CASE WHEN p.is_there THEN l.failed_since END, l.hint, l.missing_folders
     FROM mailer.mailbox b
     LEFT JOIN mailer.mailbox_listen l ON l.mailbox_id = b.mailbox_id
-    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND EXISTS (SELECT FROM pg_stat_get_activity(l.pid)) AS is_there) p
+    -- One that takes turns is away between two of them, for 30 seconds and more.
+    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND (EXISTS (SELECT FROM pg_stat_get_activity(l.pid))
+        OR l.turn_ended_at BETWEEN clock_timestamp() - interval '5 min' AND clock_timestamp()) AS is_there) p
 $$;
 COMMENT ON FUNCTION _listening() IS 'How the listening to every mailbox goes: off, connecting, listening or in trouble';
 
@@ -53,24 +55,32 @@ $$;
 COMMENT ON FUNCTION _listen_concerns(text[], text) IS 'Whether a mail with these ids in its thread, or from this sender, can be about a mail of ours';
 
 -- Copies in the folder of sent mail: a mail of ours whose reply from the server was lost is there, so it was taken.
-CREATE FUNCTION _listen_sent(ids text[]) RETURNS void
+-- One whose Message-ID the provider replaced says what it was: then follow-ups refer to the one that recipients see.
+CREATE FUNCTION _listen_sent(ids text[], original_ids text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    one text;
+    one record;
     found bigint;
 BEGIN
-    FOREACH one IN ARRAY ids LOOP
-        found := mailer._find_message(one);
+    FOR one IN SELECT u.id, u.original FROM unnest(ids, original_ids) u(id, original) LOOP
+        found := mailer._find_message(one.id);
+        IF found IS NULL AND one.original <> '' THEN
+            found := mailer._find_message(one.original);
+            PERFORM mailer._learn_message_id(found, one.id);
+        END IF;
         IF EXISTS (SELECT FROM mailer.outcome o WHERE o.message_id = found AND o.state = 'u') THEN
             PERFORM mailer._confirm_message(found, 'sent_copy');
         END IF;
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION _listen_sent(text[]) IS 'Confirms unconfirmed mails whose copies, by these Message-IDs, are in the folder of sent mail';
+COMMENT ON FUNCTION _listen_sent(text[], text[]) IS
+'Confirms unconfirmed mails whose copies, by these Message-IDs, are in the folder of sent mail, and learns the ids that replaced ours. original_ids: what
+the copies say that their ids were; empty where they say nothing';
 
-CREATE FUNCTION _listen_store(mailbox_id bigint, folder text, uid_validity bigint, last_uid bigint, mails bytea[], sent_ids text[], seen integer) RETURNS void
+CREATE FUNCTION _listen_store(mailbox_id bigint, folder text, uid_validity bigint, last_uid bigint, mails bytea[], sent_ids text[], seen integer,
+    original_ids text[] DEFAULT '{}') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -88,7 +98,7 @@ BEGIN
                 skipped := skipped + 1;
         END;
     END LOOP;
-    PERFORM mailer._listen_sent(sent_ids);
+    PERFORM mailer._listen_sent(sent_ids, original_ids);
     INSERT INTO mailer.listen_cursor AS c (mailbox_id, folder, uid_validity, last_uid)
     VALUES (_listen_store.mailbox_id, _listen_store.folder, _listen_store.uid_validity, _listen_store.last_uid)
     ON CONFLICT (mailbox_id, folder) DO UPDATE SET uid_validity = excluded.uid_validity, last_uid = excluded.last_uid;
@@ -97,7 +107,7 @@ BEGIN
     WHERE l.mailbox_id = _listen_store.mailbox_id;
 END;
 $$;
-COMMENT ON FUNCTION _listen_store(bigint, text, bigint, bigint, bytea[], text[], integer) IS 'Takes in what was read of a folder and moves its cursor, in one transaction. A mail that can''t be taken in is counted and passed';
+COMMENT ON FUNCTION _listen_store(bigint, text, bigint, bigint, bytea[], text[], integer, text[]) IS 'Takes in what was read of a folder and moves its cursor, in one transaction. A mail that can''t be taken in is counted and passed';
 
 CREATE FUNCTION _listen_state(mailbox_id bigint, state text, error text, hint text, retry_us bigint, missing_folders text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -121,6 +131,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION _listen_state(bigint, text, text, text, bigint, text[]) IS 'Writes down how the listening to a mailbox goes';
+
+CREATE FUNCTION _listen_turn() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$ UPDATE mailer.mailbox_listen SET turn_ended_at = clock_timestamp() WHERE pid = pg_backend_pid() $$;
+COMMENT ON FUNCTION _listen_turn() IS 'The listener leaves until its next turn';
 
 CREATE FUNCTION _health_listening() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

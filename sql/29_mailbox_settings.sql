@@ -81,6 +81,10 @@ END;
 $$;
 COMMENT ON FUNCTION _check_listening(mailbox) IS 'Error 22023 for a provider, or a value of the settings imap_*, that can''t be; 42501 when mailer.allowed_hosts doesn''t have the server';
 
+CREATE FUNCTION _check_connection(connection text) RETURNS void
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mailer_check_connection';
+COMMENT ON FUNCTION _check_connection(text) IS 'Error 22023 when libpq doesn''t understand the connection string, or when a password is in it';
+
 -- Every setting of a mailbox, one a line: what mailbox_alter() takes and writes.
 CREATE FUNCTION _mailbox_settings() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -91,7 +95,7 @@ AS $$
         'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap',
         'max_connections', 'max_per_connection', 'idle_seconds', 'max_recipients',
         'timezone', 'is_default', 'is_shared', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls', 'imap_folders',
-        'shield', 'return_path', 'dsn']
+        'shield', 'return_path', 'dsn', 'connection', 'forward_mailbox']
 $$;
 COMMENT ON FUNCTION _mailbox_settings() IS 'Columns of table mailbox that mailbox_alter() changes';
 
@@ -243,6 +247,13 @@ BEGIN
             MESSAGE = 'only members of pg_read_server_files may set password_file, ca_file, client_cert_file and client_key_file',
             HINT = 'Set the password with mailer.mailbox_set_password() instead.';
     END IF;
+    -- The worker connects as the operating system's user of the server, whom a local server may take for a superuser.
+    IF settings ->> 'connection' IS NOT NULL AND NOT (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = mailer._caller()) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'insufficient_privilege',
+            MESSAGE = 'only superusers may set the connection of a forwarder',
+            HINT = 'The server itself connects, and other servers may let its user in without a password.';
+    END IF;
     BEGIN
         box := jsonb_populate_record(old, settings);
     EXCEPTION WHEN data_exception THEN
@@ -262,7 +273,18 @@ BEGIN
     IF box.dsn !~ '^(never|(failure|delay|success)(,(failure|delay|success))*)$' THEN
         PERFORM mailer._refuse('dsn must be never, or failure, delay and success', 'For example "failure,delay"; null asks for none.');
     END IF;
-    PERFORM mailer._check_host(box.host, box.port);
+    IF box.connection IS NULL THEN
+        PERFORM mailer._check_host(box.host, box.port);
+        IF settings ->> 'forward_mailbox' IS NOT NULL THEN
+            PERFORM mailer._refuse_setting('forward_mailbox needs a connection', 'Only a forwarder hands its mail to another database.');
+        END IF;
+        box.forward_mailbox := NULL;
+    ELSE
+        PERFORM mailer._check_connection(box.connection), mailer._check_text('forward_mailbox', box.forward_mailbox, 200);
+        IF box.imap_host IS NOT NULL THEN
+            PERFORM mailer._refuse_setting('a forwarder listens to no inbox', 'The mailbox of the other database does.');
+        END IF;
+    END IF;
     IF settings ->> 'imap_host' IS NOT NULL THEN
         box.imap_host := mailer._host_name(box.imap_host, 'imap_host');
     END IF;
@@ -313,4 +335,4 @@ END;
 $$;
 COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
 
-REVOKE ALL ON FUNCTION _host_name(text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION _host_name(text, text), _check_connection(text) FROM PUBLIC;

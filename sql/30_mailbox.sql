@@ -52,44 +52,18 @@ END;
 $$;
 COMMENT ON FUNCTION _pool(text[]) IS 'Ids of the mailboxes of these names, each once; NULL (the default pool) for NULL; error 42704 for a name that doesn''t exist';
 
-CREATE FUNCTION mailbox_create(name text, host text DEFAULT NULL, port integer DEFAULT 587, from_address text DEFAULT NULL,
-    from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT NULL, daily_limit integer DEFAULT NULL,
-    gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
-    ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL, provider text DEFAULT NULL) RETURNS bigint
-LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+CREATE FUNCTION _mailbox_insert(box mailer.mailbox) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    box mailer.mailbox;
     new_id bigint;
-    preset record;
 BEGIN
-    SELECT v.* INTO preset FROM mailer._mail_provider(mailbox_create.provider) v;
-    IF COALESCE(mailbox_create.host, preset.host) IS NULL AND mailbox_create.provider IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a mailbox needs a host',
-            HINT = 'Name the mail server, or a provider: microsoft365 or google.';
-    END IF;
-    box.auth := 'password';
-    box.login_mechanism := 'auto';
-    box.is_shared := true;
-    box.max_per_connection := 100;
-    box.idle_seconds := 25;
-    box := mailer._mailbox_with(box, jsonb_build_object(
-        'name', mailbox_create.name, 'host', COALESCE(mailbox_create.host, preset.host, CASE WHEN mailbox_create.provider IS NOT NULL THEN 'unknown' END),
-        'port', COALESCE(mailbox_create.port, preset.port, 587),
-        'tls', COALESCE(mailbox_create.tls, CASE mailbox_create.port WHEN 465 THEN 'implicit' ELSE 'starttls' END),
-        'provider', mailbox_create.provider, 'imap_host', preset.imap_host, 'imap_port', preset.imap_port, 'imap_tls', preset.imap_tls,
-        'username', mailbox_create.username, 'from_address', mailbox_create.from_address,
-        'from_name', mailbox_create.from_name, 'daily_limit', mailbox_create.daily_limit,
-        'ramp_start', mailbox_create.ramp_start, 'ramp_step', mailbox_create.ramp_step, 'gap', mailbox_create.gap,
-        'max_connections', mailbox_create.max_connections, 'timezone', mailbox_create.timezone,
-        'is_default', COALESCE(mailbox_create.is_default, NOT EXISTS (SELECT FROM mailer.mailbox))));
-
     INSERT INTO mailer.mailbox (name, host, port, tls, username, auth, from_address, from_name, daily_limit, ramp_start,
-        ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, created_at, provider, imap_host, imap_port, imap_tls)
+        ramp_step, ramp_from, gap, max_connections, max_per_connection, idle_seconds, timezone, is_default, created_at, provider, imap_host, imap_port, imap_tls, connection, forward_mailbox)
     VALUES (box.name, box.host, box.port, box.tls, box.username, box.auth, box.from_address, box.from_name, box.daily_limit,
         box.ramp_start, box.ramp_step, box.ramp_from, box.gap, box.max_connections, box.max_per_connection, box.idle_seconds,
-        box.timezone, box.is_default, mailer._now(), box.provider, box.imap_host, box.imap_port, box.imap_tls)
+        box.timezone, box.is_default, mailer._now(), box.provider, box.imap_host, box.imap_port, box.imap_tls, box.connection, box.forward_mailbox)
     ON CONFLICT (name) DO NOTHING
     RETURNING mailbox_id INTO new_id;
     IF new_id IS NULL THEN
@@ -106,6 +80,52 @@ BEGIN
     RETURN new_id;
 END;
 $$;
+COMMENT ON FUNCTION _mailbox_insert(mailbox) IS 'Stores a new mailbox with the lane of its own; its id; error 42710 when the name is taken';
+
+-- What mailbox_alter() sets otherwise.
+CREATE FUNCTION _new_mailbox() RETURNS mailbox
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    box mailer.mailbox;
+BEGIN
+    box.auth := 'password';
+    box.login_mechanism := 'auto';
+    box.is_shared := true;
+    box.max_per_connection := 100;
+    box.idle_seconds := 25;
+    RETURN box;
+END;
+$$;
+COMMENT ON FUNCTION _new_mailbox() IS 'A mailbox with the settings that mailbox_create() has no parameter for';
+
+CREATE FUNCTION mailbox_create(name text, host text DEFAULT NULL, port integer DEFAULT 587, from_address text DEFAULT NULL,
+    from_name text DEFAULT NULL, username text DEFAULT NULL, tls text DEFAULT NULL, daily_limit integer DEFAULT NULL,
+    gap interval DEFAULT '0', max_connections integer DEFAULT 1, timezone text DEFAULT NULL, is_default boolean DEFAULT NULL,
+    ramp_start integer DEFAULT NULL, ramp_step integer DEFAULT NULL, provider text DEFAULT NULL) RETURNS bigint
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    preset record;
+BEGIN
+    SELECT v.* INTO preset FROM mailer._mail_provider(mailbox_create.provider) v;
+    IF COALESCE(mailbox_create.host, preset.host) IS NULL AND mailbox_create.provider IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a mailbox needs a host',
+            HINT = 'Name the mail server, or a provider: microsoft365 or google.';
+    END IF;
+    RETURN mailer._mailbox_insert(mailer._mailbox_with(mailer._new_mailbox(), jsonb_build_object(
+        'name', mailbox_create.name, 'host', COALESCE(mailbox_create.host, preset.host, CASE WHEN mailbox_create.provider IS NOT NULL THEN 'unknown' END),
+        'port', COALESCE(mailbox_create.port, preset.port, 587),
+        'tls', COALESCE(mailbox_create.tls, CASE mailbox_create.port WHEN 465 THEN 'implicit' ELSE 'starttls' END),
+        'provider', mailbox_create.provider, 'imap_host', preset.imap_host, 'imap_port', preset.imap_port, 'imap_tls', preset.imap_tls,
+        'username', mailbox_create.username, 'from_address', mailbox_create.from_address,
+        'from_name', mailbox_create.from_name, 'daily_limit', mailbox_create.daily_limit,
+        'ramp_start', mailbox_create.ramp_start, 'ramp_step', mailbox_create.ramp_step, 'gap', mailbox_create.gap,
+        'max_connections', mailbox_create.max_connections, 'timezone', mailbox_create.timezone,
+        'is_default', COALESCE(mailbox_create.is_default, NOT EXISTS (SELECT FROM mailer.mailbox)))));
+END;
+$$;
 COMMENT ON FUNCTION mailbox_create(text, text, integer, text, text, text, text, integer, interval, integer, text, boolean, integer, integer, text) IS
 'Makes an account that mail is sent from and gives its id.
 name: how everything else calls it. host, port: the mail server; a provider (microsoft365, google) knows its own, and its IMAP server.
@@ -116,6 +136,32 @@ timezone: whose days count; NULL takes mailer.timezone and is stored. is_default
 ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step), n being the earlier days on which it sent something.
 Errors: 42710 the name is taken, 22023 a bad value or one out of range, 42501 the host is not in mailer.allowed_hosts.
 More settings: mailer.mailbox_alter().';
+
+CREATE FUNCTION forwarder_create(name text, connection text, from_address text, mailbox text DEFAULT NULL, from_name text DEFAULT NULL,
+    max_connections integer DEFAULT 1, is_default boolean DEFAULT NULL) RETURNS bigint
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF forwarder_create.connection IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'a forwarder needs a connection',
+            HINT = 'For example ''host=cell2 dbname=app user=relay''.';
+    END IF;
+    RETURN mailer._mailbox_insert(mailer._mailbox_with(mailer._new_mailbox(), jsonb_build_object(
+        'name', forwarder_create.name, 'host', 'localhost', 'port', 5432, 'tls', 'none', 'connection', forwarder_create.connection,
+        'forward_mailbox', forwarder_create.mailbox, 'from_address', forwarder_create.from_address, 'from_name', forwarder_create.from_name,
+        'max_connections', forwarder_create.max_connections, 'gap', interval '0',
+        'is_default', COALESCE(forwarder_create.is_default, NOT EXISTS (SELECT FROM mailer.mailbox)))));
+END;
+$$;
+COMMENT ON FUNCTION forwarder_create(text, text, text, text, text, integer, boolean) IS
+'Makes a mailbox that sends nothing itself: mail is queued here, in the caller''s transaction, and the worker hands it to another database of
+mailer, which sends it. What is handed over twice, after a crash on either side, is sent once: the other database knows it by a key.
+connection: libpq''s connection string, without a password (mailer.mailbox_set_password() sets one); its user needs mailer.grant_sender() there.
+from_address, from_name: what mail of it says as From; the mailbox over there must allow it. mailbox: the one that sends over there; NULL is its
+default pool. max_connections: at once (1). is_default: serves what names no mailbox; NULL is true for the first mailbox.
+mailer.mailbox_alter() changes connection and forward_mailbox, and makes a forwarder of a mailbox: what waits in it goes over then.
+Errors: 42501 you are no superuser, 42710 the name is taken, 22023 a bad value, 22004 a connection of NULL.';
 
 -- Whoever may name another server must not get the password of the old one by it.
 CREATE FUNCTION _drop_secrets(mailbox_id bigint) RETURNS boolean
@@ -149,13 +195,35 @@ COMMENT ON FUNCTION _is_same_house(text, text) IS 'Whether two servers are one, 
 CREATE FUNCTION _is_exposed(old mailer.mailbox, new_box mailer.mailbox) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT lower(old.host) <> lower(new_box.host) OR old.port <> new_box.port
+    SELECT old.connection IS DISTINCT FROM new_box.connection OR lower(old.host) <> lower(new_box.host) OR old.port <> new_box.port
         OR COALESCE(array_position(ARRAY['none', 'opportunistic'], new_box.tls), 3)
            < COALESCE(array_position(ARRAY['none', 'opportunistic'], old.tls), 3)
         OR (new_box.imap_host IS NOT NULL AND lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host)
             AND NOT mailer._is_same_house(new_box.imap_host, new_box.host))
 $$;
-COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server (also an IMAP server of another domain), or less protected';
+COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server or database (also an IMAP server of another domain), or less protected';
+
+-- What was handed over, and whose answer was lost, must be handed over again to the same database: another way would send it twice.
+CREATE FUNCTION _check_forwarder_change(old mailer.mailbox, new_box mailer.mailbox) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    IF old.connection IS NULL OR (old.connection IS NOT DISTINCT FROM new_box.connection AND old.is_default <= new_box.is_default
+                                  AND old.forward_mailbox IS NOT DISTINCT FROM new_box.forward_mailbox) THEN
+        RETURN;
+    END IF;
+    IF old.paused_at IS NULL OR EXISTS (SELECT FROM mailer.queue_entry q WHERE q.mailbox_id = old.mailbox_id) OR EXISTS (
+        SELECT FROM mailer.queue_entry q JOIN mailer.lane l ON l.lane_id = q.lane_id
+        WHERE q.state = 'p' AND q.try_count > 0 AND CASE WHEN l.pool IS NULL THEN old.is_default ELSE old.mailbox_id = ANY (l.pool) END) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('mailbox "%s" hands its mail to another database, and can''t change to where now', old.name),
+            DETAIL = 'It isn''t paused, or mail waits in it that may have been handed over already: by another way it would be sent twice.',
+            HINT = 'Wait until nothing that was tried waits in it, call mailer.mailbox_pause(), and repeat this.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _check_forwarder_change(mailbox, mailbox) IS 'Error 55000 when a forwarder is to hand its mail elsewhere while some may have been handed over already';
 
 CREATE FUNCTION mailbox_alter(name text, settings jsonb) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -170,6 +238,7 @@ BEGIN
     IF to_jsonb(box) = to_jsonb(old) THEN
         RETURN;
     END IF;
+    PERFORM mailer._check_forwarder_change(old, box);
     IF mailer._is_exposed(old, box) AND mailer._drop_secrets(old.mailbox_id) THEN
         box.password_file := CASE WHEN settings ? 'password_file' THEN box.password_file END;
         RAISE NOTICE USING MESSAGE = format('the password of mailbox "%s" was for %s:%s with tls %s, and is dropped', old.name, old.host, old.port, old.tls),
@@ -201,8 +270,9 @@ max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_
 tenants of mailer.grant_mailbox() send from it), provider, secret_expires_at
 (of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders,
 shield (the share of refused and bounced mails at which it stops until it is resumed), return_path (the envelope sender; {token} in it names the mail),
-dsn (failure; failure,delay; never: which reports the server is asked for where it offers them; null: none is asked for).
-Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value,
+dsn (failure; failure,delay; never: which reports the server is asked for where it offers them; null: none is asked for),
+connection and forward_mailbox (of a forwarder: see mailer.forwarder_create(); superusers alone set a connection).
+Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 55000 a forwarder whose mail may have been handed over already,
 42501 the host is not allowed, or a file (password_file, ca_file, client_cert_file, client_key_file) without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void

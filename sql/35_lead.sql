@@ -41,26 +41,38 @@ AS $$
 $$;
 COMMENT ON FUNCTION _log_lead(text, lead, text) IS 'An event of a lead';
 
-CREATE FUNCTION lead_update(campaign_id bigint, address text, variables jsonb) RETURNS void
+CREATE FUNCTION lead_update(campaign_id bigint, address text, variables jsonb DEFAULT NULL, label text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     l mailer.lead := mailer._lead_to_change(lead_update.campaign_id, lead_update.address);
 BEGIN
-    IF jsonb_typeof(lead_update.variables) IS DISTINCT FROM 'object' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'variables must be a JSON object';
+    IF num_nonnulls(lead_update.variables, lead_update.label) = 0 THEN
+        PERFORM mailer._refuse('nothing of the lead is to be changed', 'Pass variables, a label, or both.', sqlstate => '22004');
     END IF;
-    UPDATE mailer.lead x SET variables = lead_update.variables WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
-    UPDATE mailer.message m SET variables = lead_update.variables
-    FROM mailer.queue_entry q
-    WHERE m.message_id = ANY (mailer._lead_waiting(l)) AND q.message_id = m.message_id AND q.state = 'p';
-    PERFORM mailer._log_lead('lead_updated', l);
+    IF jsonb_typeof(lead_update.variables) <> 'object' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'variables must be a JSON object',
+            HINT = 'Write ''{"name": "Ada"}''.';
+    END IF;
+    PERFORM mailer._check_text('label', lead_update.label, 500);
+    UPDATE mailer.lead x
+    SET variables = COALESCE(lead_update.variables, x.variables),
+        label = CASE WHEN lead_update.label IS NULL THEN x.label ELSE NULLIF(lead_update.label, '') END
+    WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
+    IF lead_update.variables IS NOT NULL THEN
+        UPDATE mailer.message m SET variables = lead_update.variables
+        FROM mailer.queue_entry q
+        WHERE m.message_id = ANY (mailer._lead_waiting(l)) AND q.message_id = m.message_id AND q.state = 'p';
+    END IF;
+    PERFORM mailer._log_lead('lead_updated', l, NULLIF(lead_update.label, ''));
 END;
 $$;
-COMMENT ON FUNCTION lead_update(bigint, text, jsonb) IS
-'Replaces the variables of a lead, for all of its mails that are not sent yet.
-Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled, 22023 variables is not an object.';
+COMMENT ON FUNCTION lead_update(bigint, text, jsonb, text) IS
+'Changes what is a lead''s own; a parameter that is left out keeps its value. variables: replaces them, for all of its mails that are not sent
+yet. label: a text for people, shown in lead_status and read by nothing ("interested", "call in May"); an empty one removes it.
+Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled, 22023 variables is no object or the label longer than 500 octets,
+22004 neither is given.';
 
 CREATE FUNCTION lead_hold(campaign_id bigint, address text) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -78,6 +90,7 @@ BEGIN
     UPDATE mailer.lead x SET held_at = mailer._now(), held_due_at = due WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
     UPDATE mailer.queue_entry q SET due_at = timestamptz '9000-01-01 00:00+00'
     WHERE q.message_id = ANY (mailer._lead_waiting(l)) AND q.state = 'p';
+    PERFORM mailer._stop_dots(mailer._lead_waiting(l));
     PERFORM mailer._log_lead('lead_held', l);
     PERFORM mailer._changed();
 END;
@@ -138,8 +151,8 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM mailer._end(mailer._lead_waiting(l), CASE how WHEN 'left' THEN 'stopped' ELSE how END, reason, by_role);
-    -- What the engine holds of it comes back, unless it is on the wire.
-    PERFORM mailer._changed();
+    -- What the engine holds of it comes back, up to its dot.
+    PERFORM mailer._stop_dots(mailer._lead_waiting(l)), mailer._changed();
     RETURN true;
 END;
 $$;
@@ -270,7 +283,7 @@ BEGIN
         WHERE x.campaign_id = l.campaign_id AND x.address_key = l.address_key;
         UPDATE mailer.queue_entry q SET due_at = timestamptz '9000-01-01 00:00+00'
         WHERE q.message_id = ANY (mailer._lead_waiting(l)) AND q.state = 'p';
-        PERFORM mailer._changed();
+        PERFORM mailer._stop_dots(mailer._lead_waiting(l)), mailer._changed();
     END LOOP;
 END;
 $$;

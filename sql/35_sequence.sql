@@ -87,6 +87,9 @@ BEGIN
     IF octet_length(campaign_step_set.subject) > 65536 OR campaign_step_set.subject ~ '[\r\n]' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a subject is one line of at most 64 kB';
     END IF;
+    IF campaign_step_set.subject IS NOT NULL THEN
+        PERFORM mailer._check_template(campaign_step_set.subject);
+    END IF;
     INSERT INTO mailer.campaign_step AS s (campaign_id, place, template, subject, delay, is_working_days, created_at)
     VALUES (c.campaign_id, campaign_step_set.step, campaign_step_set.template, NULLIF(campaign_step_set.subject, ''),
         mailer._step_delay(campaign_step_set.delay), COALESCE(campaign_step_set.working_days, false), mailer._now())
@@ -121,10 +124,12 @@ $$;
 COMMENT ON FUNCTION campaign_step_set(bigint, integer, text, interval, text, boolean, boolean) IS
 'Sets what the leads of a campaign get in this step, and gives the step''s id. It replaces the whole step; what waits of it follows.
 step: its place, 2 or more (step 1 is the campaign''s own template); the next new one is behind the last. delay: after the step before: whole days
-are due when the window opens on that day, less than a day counts from that step''s slot. subject: in place of the template''s; a step without any
+are due when the window opens on that day, less than a day counts from that step''s slot. subject: in place of the template''s, with
+variables as there; a step without any
 subject answers in the thread of the lead''s first mail. working_days: whole days count only days on which the window may start.
 for_finished: leads whose sequence is finished get it too. It goes from the mailbox of the first mail, unless the lead has replied or ended before.
-Errors: 42704 no such campaign or template, 55000 it is cancelled, 22023 a step or delay that can''t be.';
+Errors: 42704 no such campaign or template, 55000 it is cancelled, 22023 a step or delay that can''t be,
+42601 the subject doesn''t parse.';
 
 CREATE FUNCTION campaign_step_delete(campaign_id bigint, step integer) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

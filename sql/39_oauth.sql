@@ -60,7 +60,7 @@ BEGIN
     IF app.tenant !~ '^[A-Za-z0-9.-]+$' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'tenant is neither an id nor a domain';
     END IF;
-    FOREACH one IN ARRAY ARRAY['token_url', 'auth_url'] LOOP
+    FOREACH one IN ARRAY ARRAY['token_url', 'auth_url', 'device_url'] LOOP
         fault := mailer._oauth_endpoint_fault(to_jsonb(app) ->> one);
         IF fault IS NOT NULL THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s can''t be an endpoint', one), DETAIL = fault || '.';
@@ -102,7 +102,7 @@ $$;
 COMMENT ON FUNCTION _oauth_check_keys(jsonb, text[]) IS 'Error 22023 for settings that are no object, have an unknown key or a value that is no text';
 
 CREATE FUNCTION _oauth_app_keys() RETURNS text[] LANGUAGE sql IMMUTABLE
-AS $$ SELECT ARRAY['provider', 'cloud', 'tenant', 'client_id', 'client_secret', 'certificate', 'private_key', 'scope', 'token_url', 'auth_url',
+AS $$ SELECT ARRAY['provider', 'cloud', 'tenant', 'client_id', 'client_secret', 'certificate', 'private_key', 'scope', 'token_url', 'auth_url', 'device_url',
     'redirect_uri', 'grant', 'secret_expires_at'] $$;
 COMMENT ON FUNCTION _oauth_app_keys() IS 'Settings of an OAuth2 application';
 
@@ -120,7 +120,7 @@ BEGIN
     END IF;
     UPDATE mailer.oauth_app p
     SET provider = app.provider, cloud = app.cloud, tenant = app.tenant, client_id = app.client_id, scope = app.scope, token_url = app.token_url,
-        auth_url = app.auth_url, redirect_uri = app.redirect_uri, grant_type = app.grant_type, secret_expires_at = app.secret_expires_at
+        auth_url = app.auth_url, device_url = app.device_url, redirect_uri = app.redirect_uri, grant_type = app.grant_type, secret_expires_at = app.secret_expires_at
     WHERE p.app_id = stored_id;
     SELECT s.* INTO secret FROM mailer.oauth_app_secret s WHERE s.app_id = stored_id;
     secret := jsonb_populate_record(secret, settings - 'app_id');
@@ -176,7 +176,7 @@ $$;
 COMMENT ON FUNCTION oauth_app_set(text, jsonb) IS
 'Stores an OAuth2 application that mailboxes can share, or changes it: settings are merged, null removes one.
 Settings: provider (microsoft365, google), cloud (global, usgov, china), tenant, client_id, client_secret, or certificate and private_key (PEM), scope,
-token_url, auth_url (https, or http on loopback), redirect_uri, grant (client_credentials, refresh_token, jwt_bearer), secret_expires_at.
+token_url, auth_url, device_url (https, or http on loopback), redirect_uri, grant (client_credentials, refresh_token, jwt_bearer), secret_expires_at.
 With token_url no provider is needed. For jwt_bearer, client_id is the service account and private_key its key. Secrets are stored apart, never shown, never dumped.
 Errors: 22023 an unknown setting or a bad value.';
 
@@ -230,6 +230,7 @@ BEGIN
     IF settings ? 'refresh_token' THEN
         INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token) VALUES (box_id, settings ->> 'refresh_token')
         ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = excluded.refresh_token, code = NULL, code_verifier = NULL, redirect_uri = NULL;
+        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = box_id;
     END IF;
     IF settings - ARRAY['login', 'secret_expires_at'] <> '{}' THEN
         PERFORM mailer._oauth_start_over(app.app_id, box_id);
@@ -265,6 +266,7 @@ BEGIN
     DELETE FROM mailer.oauth_account_secret s WHERE s.mailbox_id = _oauth_drop_secrets.mailbox_id;
     had_any := FOUND;
     DELETE FROM mailer.oauth_consent c WHERE c.mailbox_id = _oauth_drop_secrets.mailbox_id;
+    DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = _oauth_drop_secrets.mailbox_id;
     DELETE FROM mailer.oauth_token t WHERE t.mailbox_id = _oauth_drop_secrets.mailbox_id;
     had_any := had_any OR FOUND;
     DELETE FROM mailer.oauth_app_secret s USING mailer.oauth_app p WHERE p.mailbox_id = _oauth_drop_secrets.mailbox_id AND s.app_id = p.app_id;

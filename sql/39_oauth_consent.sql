@@ -3,6 +3,7 @@
 -- mailer.oauth_url() makes the page's address with a state that only this database can have signed, and keeps the verifier of PKCE (RFC 7636).
 -- mailer.oauth_code() stores the code that comes back; no provider is asked inside the caller's transaction. The sender, or CALL mailer.run(),
 -- exchanges the code for a refresh token as soon as it has committed, under the same lease as any other token.
+-- mailer.oauth_device() has the provider asked for a code that somebody enters on its page, for applications without a redirect (RFC 8628).
 
 CREATE FUNCTION oauth_url(mailbox text, valid_for interval DEFAULT '7 days') RETURNS text
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -120,6 +121,7 @@ BEGIN
     INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, code, code_verifier, redirect_uri)
     VALUES (page.mailbox_id, the_code, page.code_verifier, account.redirect_uri)
     ON CONFLICT (mailbox_id) DO UPDATE SET code = excluded.code, code_verifier = excluded.code_verifier, redirect_uri = excluded.redirect_uri;
+    DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = page.mailbox_id;
     PERFORM mailer._oauth_start_over(account.app_id, page.mailbox_id);
     PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => page.mailbox_id);
     RETURN account.mailbox;
@@ -129,6 +131,40 @@ COMMENT ON FUNCTION oauth_code(text, text) IS
 'Takes what the page of mailer.oauth_url() brought back and gives the mailbox''s name. code: the code, or the whole address that the browser was led to
 (then state may be NULL). The provider is asked once this has committed, by the sender or CALL mailer.run(): see oauth_status.
 Errors: 22023 the state is not ours, has expired or was used, or consent was not given.';
+
+CREATE FUNCTION oauth_device(mailbox text) RETURNS void
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint := mailer._mailbox_id(oauth_device.mailbox);
+    account record;
+BEGIN
+    SELECT a.* INTO account FROM mailer._oauth_accounts() a WHERE a.mailbox_id = box_id;
+    IF account.mailbox_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" is not connected to OAuth2', oauth_device.mailbox),
+            HINT = 'Connect it with mailer.oauth_set().';
+    ELSIF account.grant_type <> 'refresh_token' THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs nobody''s consent', oauth_device.mailbox),
+            DETAIL = format('Its grant is %s.', account.grant_type);
+    ELSIF account.device_url IS NULL OR account.client_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" has no consent by device code', oauth_device.mailbox),
+            DETAIL = 'Its application needs a client_id, and provider microsoft365 or a device_url. Google gives no access to mail by device code.',
+            HINT = 'Set them with mailer.oauth_app_set() or mailer.oauth_set(), or use mailer.oauth_url().';
+    END IF;
+    INSERT INTO mailer.oauth_device AS d (mailbox_id, poll_at) VALUES (box_id, clock_timestamp())
+    ON CONFLICT (mailbox_id) DO UPDATE SET device_code = NULL, user_code = NULL, verification_uri = NULL, expires_at = NULL,
+        poll_us = 5000000, poll_at = excluded.poll_at;
+    UPDATE mailer.oauth_token t SET lease_count = t.lease_count + 1, lease_pid = NULL, lease_start = NULL, lease_until = NULL
+    WHERE t.app_id = account.app_id AND t.mailbox_id = box_id;
+    PERFORM mailer._changed();
+END;
+$$;
+COMMENT ON FUNCTION oauth_device(text) IS
+'Begins a consent by device code (RFC 8628): the provider is asked once this has committed, by the sender or CALL mailer.run(), and oauth_status then
+shows user_code, which the owner of the mailbox''s account enters at verification_uri until consent_until. No redirect is needed; at Microsoft the
+application must allow public client flows. What the mailbox logs in with until then stays. Called again, it begins again.
+Errors: 42704 no such mailbox, 55000 it isn''t connected to OAuth2, needs no consent, or its application has no device_url.';
 
 CREATE FUNCTION _random_text() RETURNS text
 LANGUAGE sql VOLATILE
@@ -157,11 +193,15 @@ SELECT a.mailbox,
        a.secret_expires_at,
        a.token_url,
        a.scope,
-       a.client_id
+       a.client_id,
+       a.user_code,
+       a.verification_uri,
+       a.device_expires_at AS consent_until
 FROM mailer._oauth_accounts() a;
 COMMENT ON VIEW oauth_status IS 'Every mailbox that logs in with OAuth2: whether it is connected, waits for consent or was refused, and what its provider said';
 COMMENT ON COLUMN oauth_status.token_state IS 'valid, refreshing, provider_unreachable, refused (see failure_hint) or consent_needed (mailer.oauth_url())';
 COMMENT ON COLUMN oauth_status.is_exchanging IS 'A code of a consent waits to be exchanged for a refresh token';
+COMMENT ON COLUMN oauth_status.user_code IS 'After mailer.oauth_device(): what the account''s owner enters at verification_uri until consent_until';
 COMMENT ON COLUMN oauth_status.refresh_at IS 'When the next token is fetched';
 COMMENT ON COLUMN oauth_status.retry_at IS 'When the provider is asked again after a failure';
 
@@ -173,7 +213,8 @@ DECLARE
     now_at CONSTANT timestamptz := mailer._now();
 BEGIN
     RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: nobody has consented yet', NULL::timestamptz,
-        'mailer.oauth_url(mailbox) makes a page for the owner of the account; mailer.oauth_code() takes what it brings.'
+        COALESCE(format('The owner of the account enters %s at %s, until %s.', a.user_code, a.verification_uri, to_char(a.device_expires_at, 'HH24:MI')),
+            'mailer.oauth_url(mailbox) makes a page for the owner of the account; mailer.oauth_code() takes what it brings.')
     FROM mailer._oauth_accounts() a WHERE a.token_state = 'consent_needed';
 
     RETURN QUERY SELECT CASE WHEN a.failure_kind = 'grant' THEN 'critical' ELSE 'warning' END, 'mailbox ' || a.mailbox,

@@ -276,7 +276,10 @@ SELECT b.name AS mailbox,
        b.paused_at,
        b.mailbox_id,
        mailer._bounce_rate(b.mailbox_id) AS bounce_rate,
-       mailer._shield_text('m', b.mailbox_id, b.shield) AS shield
+       mailer._shield_text('m', b.mailbox_id, b.shield) AS shield,
+       CASE WHEN b.connection IS NULL THEN 'smtp' ELSE 'forward' END AS kind,
+       b.connection,
+       b.forward_mailbox
 FROM mailer.mailbox b
 CROSS JOIN LATERAL (SELECT (mailer._now() AT TIME ZONE mailer._known_zone(b.timezone))::date AS today) z
 CROSS JOIN LATERAL (
@@ -294,6 +297,7 @@ COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after th
 COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refreshing, provider_unreachable, refused or consent_needed; see oauth_status';
 COMMENT ON COLUMN mailbox_status.listen_state IS 'off, connecting, listening or in trouble (see listen_error)';
 COMMENT ON COLUMN mailbox_status.last_heard_at IS 'When all folders were last known to be read';
+COMMENT ON COLUMN mailbox_status.kind IS 'smtp, or forward: it hands its mail to another database';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
 COMMENT ON COLUMN mailbox_status.bounce_rate IS 'Share of its mails of the last 30 days that bounced hard; NULL: it sent none';
 COMMENT ON COLUMN mailbox_status.shield IS 'Whether its shield is open or shut, and how many of its last 200 mails were refused or bounced; NULL: it is off';

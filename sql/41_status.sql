@@ -302,7 +302,9 @@ BEGIN
         FROM mailer.message_feedback f WHERE f.campaign_id = c.campaign_id;
         answer.progress := answer.progress
             || CASE WHEN answer.replied > 0 THEN format(', %s replied', answer.replied) ELSE '' END
-            || CASE WHEN answer.bounced > 0 THEN format(', %s bounced', answer.bounced) ELSE '' END;
+            || CASE WHEN answer.bounced > 0 THEN format(', %s bounced', answer.bounced) ELSE '' END
+            || CASE WHEN answer.complained > 0 THEN format(', %s complained', answer.complained) ELSE '' END
+            || CASE WHEN answer.unsubscribed > 0 THEN format(', %s unsubscribed', answer.unsubscribed) ELSE '' END;
         answer.is_window_open := false;
         IF c.state IN ('c', 'x') THEN
             answer.blocked_by := 'campaign ' || answer.state || COALESCE(': ' || c.state_reason, '');

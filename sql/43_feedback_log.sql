@@ -14,7 +14,10 @@ SELECT f.feedback_id AS id,
        b.name AS mailbox,
        f.source,
        f.is_guess,
-       f.evidence
+       f.evidence,
+       f.judged,
+       f.judged_by,
+       f.address_key
 FROM mailer.feedback f
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = f.mailbox_id;
 COMMENT ON VIEW feedback_log IS 'What came back to messages: bounces, delays, complaints, replies, automatic answers; each report once';
@@ -27,3 +30,5 @@ COMMENT ON COLUMN feedback_log.mailbox IS 'The mailbox that the mail was sent fr
 COMMENT ON COLUMN feedback_log.source IS 'How it came: imap, smtp, pipe (mailer.ingest), or a provider''s webhook';
 COMMENT ON COLUMN feedback_log.is_guess IS 'Matched by address and time alone, or a person''s words taken for a wish: it stops sequences and nothing else';
 COMMENT ON COLUMN feedback_log.evidence IS 'What ties it to the message: id, text, address or lead';
+COMMENT ON COLUMN feedback_log.judged IS 'What a person said of a guess: confirmed (feedback_confirm) or taken_back (feedback_take_back)';
+COMMENT ON COLUMN feedback_log.address_key IS 'Identity of the recipient that it is about: of the lead, in a campaign (lead_status.address_key)';

@@ -1,4 +1,4 @@
--- Leads and steps as people see them, and drafts, previews and tests of a campaign.
+-- Leads and steps as people see them, and drafts of a campaign.
 
 CREATE VIEW lead_status AS
 SELECT l.campaign_id,
@@ -43,7 +43,7 @@ COMMENT ON VIEW lead_status IS 'Every lead of every campaign: where its sequence
 COMMENT ON COLUMN lead_status.state IS 'waiting, active, held, replied, bounced, unsubscribed, complained, suppressed, stopped, left, failed, unconfirmed, finished, campaign_ended or campaign_cancelled';
 COMMENT ON COLUMN lead_status.step IS 'Of its last message: the one that waits, or went last';
 COMMENT ON COLUMN lead_status.message_id IS 'Its last message';
-COMMENT ON COLUMN lead_status.address_key IS 'The address as it is compared; a condition on it and campaign_id reaches the index';
+COMMENT ON COLUMN lead_status.address_key IS 'The identity of the address: with campaign_id it finds a lead by index, and it is the order to page by';
 COMMENT ON COLUMN lead_status.reason IS 'Why its sequence ended, or its last message';
 
 CREATE VIEW campaign_step_status AS
@@ -62,7 +62,11 @@ SELECT c.campaign_id,
        n.sent,
        n.failed,
        n.cancelled,
-       n.unconfirmed
+       n.unconfirmed,
+       n.replied,
+       n.bounced,
+       n.complained,
+       n.unsubscribed
 FROM mailer.campaign c
 CROSS JOIN LATERAL (
     SELECT 0::bigint AS step_id, 1 AS place, c.template, NULL::text AS subject, NULL::interval AS delay, false AS is_working_days
@@ -76,12 +80,16 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS total, count(*) FILTER (WHERE q.state = 'p') AS pending, count(*) FILTER (WHERE q.state = 's') AS sending,
            count(*) FILTER (WHERE o.state = 'S') AS sent, count(*) FILTER (WHERE o.state = 'f') AS failed,
-           count(*) FILTER (WHERE o.state = 'c') AS cancelled, count(*) FILTER (WHERE o.state = 'u') AS unconfirmed
+           count(*) FILTER (WHERE o.state = 'c') AS cancelled, count(*) FILTER (WHERE o.state = 'u') AS unconfirmed,
+           count(f.replied_at) AS replied, count(f.bounced_at) AS bounced, count(f.complained_at) AS complained,
+           count(f.unsubscribed_at) AS unsubscribed
     FROM mailer.message m
     LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
     LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+    LEFT JOIN mailer.message_feedback f ON f.message_id = m.message_id
     WHERE m.campaign_id = c.campaign_id AND m.step_id = s.step_id AND (m.variant IS NOT DISTINCT FROM v.variant)) n;
 COMMENT ON VIEW campaign_step_status IS 'The steps of every campaign and their variants, with what they send and counts of mails by state';
+COMMENT ON COLUMN campaign_step_status.replied IS 'Mails of this step that were answered; bounced, complained and unsubscribed likewise';
 COMMENT ON COLUMN campaign_step_status.variant IS 'NULL where the step has no variants, or for mails that went before it had';
 
 CREATE VIEW campaign_day_numbers AS

@@ -88,47 +88,6 @@ COMMENT ON FUNCTION contact_delete(text) IS
 'Deletes a user''s contact, preferences, inbox and the mails that gather for the user; false when there was no contact. Suppressions of the
 address stay. Errors: 22004 no user_id.';
 
-CREATE FUNCTION mailbox_delete(name text) RETURNS void
-LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    box_id bigint := mailer._mailbox_id(mailbox_delete.name);
-    t text;
-BEGIN
-    PERFORM FROM mailer.mailbox b WHERE b.mailbox_id = box_id FOR UPDATE;
-    PERFORM mailer._in_use(format('mailbox "%s"', mailbox_delete.name), COALESCE(
-        (SELECT 'message ' || q.message_id || ' is being sent from it' FROM mailer.queue_entry q WHERE q.state = 's' AND q.mailbox_id = box_id LIMIT 1),
-        (SELECT 'campaign ' || string_agg(c.name, ', ') FROM (SELECT a.name FROM mailer.campaign a JOIN mailer.lane l ON l.lane_id = a.lane_id
-            WHERE a.state IN ('d', 'r', 'p') AND box_id = ANY (l.pool) LIMIT 5) c),
-        (SELECT 'category ' || c.name FROM mailer.category c JOIN mailer.lane l ON l.lane_id = c.lane_id WHERE box_id = ANY (l.pool) LIMIT 1),
-        (SELECT 'message ' || q.message_id || ' waits for it' FROM mailer.queue_entry q JOIN mailer.lane l ON l.lane_id = q.lane_id WHERE box_id = ANY (l.pool) LIMIT 1),
-        (SELECT 'it is the last default mailbox, and mail waits for one' FROM mailer.mailbox b WHERE b.mailbox_id = box_id AND b.is_default
-            AND NOT EXISTS (SELECT FROM mailer.mailbox o WHERE o.is_default AND o.mailbox_id <> box_id)
-            AND EXISTS (SELECT FROM mailer.queue_entry q JOIN mailer.lane l ON l.lane_id = q.lane_id WHERE l.pool IS NULL))),
-        'Take it out of what uses it, or cancel that, first.');
-    -- Lanes of other mailboxes lose a member; those of this one alone are empty.
-    UPDATE mailer.lane l SET pool = array_remove(l.pool, box_id) WHERE box_id = ANY (l.pool) AND cardinality(l.pool) > 1 AND l.kind <> 's';
-    DELETE FROM mailer.lane_state s USING mailer.lane l WHERE s.lane_id = l.lane_id AND l.kind = 's' AND box_id = ANY (l.pool);
-    DELETE FROM mailer.lane l WHERE l.kind = 's' AND box_id = ANY (l.pool);
-    PERFORM mailer._oauth_drop_own_app(box_id);
-    -- Whatever is kept of a mailbox beside it; what was sent from it keeps its id.
-    FOR t IN
-        SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-        WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind = 'r' AND a.attname = 'mailbox_id' AND NOT a.attisdropped
-          AND c.relname NOT IN ('outcome', 'attempt', 'event', 'queue_entry', 'captured_mail', 'feedback', 'message')
-        ORDER BY c.relname = 'mailbox'
-    LOOP
-        EXECUTE format('DELETE FROM mailer.%I WHERE mailbox_id = $1', t) USING box_id;
-    END LOOP;
-    PERFORM mailer._log_event('mailbox_deleted', jsonb_build_object('name', mailbox_delete.name), mailbox_id => box_id);
-    PERFORM mailer._changed();
-END;
-$$;
-COMMENT ON FUNCTION mailbox_delete(text) IS
-'Deletes a mailbox with its password, tokens and counters. What was sent from it stays in the ledger.
-Errors: 42704 no such mailbox, 55006 a campaign, a category or mail that waits uses it.';
-
 CREATE FUNCTION campaign_delete(campaign_id bigint) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$

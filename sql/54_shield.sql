@@ -22,15 +22,15 @@ CREATE FUNCTION _shield_lift_row(row_messages bigint[]) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     WITH refused AS (
-        SELECT mailer._address_key(a.address) AS key, m.message_id
+        SELECT mailer._address_key(a.address) AS key, m.tenant_id, m.message_id
         FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) a(address) WHERE m.message_id = ANY (row_messages)
     ), uncounted AS (
         UPDATE mailer.address_bounce b SET hard_count = b.hard_count - 1, last_hard_message_id = NULL
-        FROM refused r WHERE b.address_key = r.key AND b.last_hard_message_id = r.message_id
-        RETURNING b.address_key, b.hard_count
+        FROM refused r WHERE b.address_key = r.key AND b.tenant_id = r.tenant_id AND b.last_hard_message_id = r.message_id
+        RETURNING b.address_key, b.tenant_id, b.hard_count
     )
     DELETE FROM mailer.suppression s USING uncounted u
-    WHERE s.address_key = u.address_key AND s.scope = 'all' AND s.reason = 'hard_bounce' AND u.hard_count = 0
+    WHERE s.address_key = u.address_key AND s.tenant_id = u.tenant_id AND s.scope = 'all' AND s.reason = 'hard_bounce' AND u.hard_count = 0
 $$;
 COMMENT ON FUNCTION _shield_lift_row(bigint[]) IS 'Lifts what the refusals of a row suppressed: the server refused us, not them';
 

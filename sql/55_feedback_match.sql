@@ -42,6 +42,16 @@ END;
 $$;
 COMMENT ON FUNCTION _find_message(text) IS 'The message with this Message-ID, ours or the one its provider gave it; exactly';
 
+CREATE FUNCTION _learn_message_id(message_id bigint, id text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    INSERT INTO mailer.provider_message (provider_id, message_id, learned_at)
+    SELECT btrim(id, '<> '), _learn_message_id.message_id, mailer._now()
+    WHERE _learn_message_id.message_id IS NOT NULL AND length(id) <= 200 AND btrim(id, '<> ') ~ '^[!-;=?-~]+@[!-;=?-~]+$'
+    ON CONFLICT (provider_id) DO NOTHING
+$$;
+COMMENT ON FUNCTION _learn_message_id(bigint, text) IS 'Notes the Message-ID that a provider gave a mail in place of ours';
+
 CREATE FUNCTION _find_token(token text) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -131,6 +141,6 @@ END;
 $$;
 COMMENT ON FUNCTION _match(_feedback_item, bigint) IS 'The message that feedback belongs to, and by what evidence; message_id NULL: none';
 
-REVOKE ALL ON FUNCTION _feedback_of(bytea), _evidence(), _find_message(text), _find_token(text), _match_id(_feedback_item),
+REVOKE ALL ON FUNCTION _feedback_of(bytea), _evidence(), _find_message(text), _learn_message_id(bigint, text), _find_token(text), _match_id(_feedback_item),
     _match_text(_feedback_item), _match_address(_feedback_item, bigint), _match_lead(_feedback_item, bigint), _match(_feedback_item, bigint)
     FROM PUBLIC;

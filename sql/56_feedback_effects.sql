@@ -1,5 +1,12 @@
 -- What feedback does: marks on messages, suppressed addresses, sequences that stop. Each function is one effect.
 
+CREATE FUNCTION _tenant_of_message(message_id bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT COALESCE((SELECT m.tenant_id FROM mailer.message m WHERE m.message_id = _tenant_of_message.message_id), 1)
+$$;
+COMMENT ON FUNCTION _tenant_of_message(bigint) IS 'Whose mail it is, and whose suppressions follow from it; the operators'' where there is no such message';
+
 CREATE FUNCTION _suppress_address(message_id bigint, address text, scope text, reason text, expires_at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -10,7 +17,7 @@ BEGIN
     -- What a person said stays; what the engine said follows what it learns.
     INSERT INTO mailer.suppression AS s (address_key, scope, address, reason, expires_at, created_at, created_by, tenant_id)
     VALUES (key, _suppress_address.scope, _suppress_address.address, _suppress_address.reason, _suppress_address.expires_at,
-        mailer._now(), 'mailer', COALESCE((SELECT m.tenant_id FROM mailer.message m WHERE m.message_id = _suppress_address.message_id), 1))
+        mailer._now(), 'mailer', mailer._tenant_of_message(_suppress_address.message_id))
     ON CONFLICT (address_key, scope, tenant_id) DO UPDATE SET expires_at = excluded.expires_at, reason = excluded.reason
     WHERE s.created_by = 'mailer' AND s.expires_at IS NOT NULL AND s.expires_at IS DISTINCT FROM excluded.expires_at;
     IF NOT FOUND THEN
@@ -34,9 +41,9 @@ AS $$
 DECLARE
     bounces integer;
 BEGIN
-    INSERT INTO mailer.address_bounce AS a (address_key, hard_count, last_hard_message_id)
-    VALUES (mailer._address_key(_suppress_bounced.address), 1, _suppress_bounced.message_id)
-    ON CONFLICT (address_key) DO UPDATE
+    INSERT INTO mailer.address_bounce AS a (address_key, tenant_id, hard_count, last_hard_message_id)
+    VALUES (mailer._address_key(_suppress_bounced.address), mailer._tenant_of_message(_suppress_bounced.message_id), 1, _suppress_bounced.message_id)
+    ON CONFLICT (address_key, tenant_id) DO UPDATE
     SET hard_count = a.hard_count + CASE WHEN a.last_hard_message_id = excluded.last_hard_message_id THEN 0 ELSE 1 END,
         last_hard_message_id = excluded.last_hard_message_id
     RETURNING a.hard_count INTO bounces;
@@ -53,24 +60,25 @@ AS $$
 #variable_conflict use_column
 DECLARE
     key text := mailer._address_key(_count_soft_bounce.address);
+    tenant CONSTANT bigint := mailer._tenant_of_message(_count_soft_bounce.message_id);
     before mailer.address_bounce;
 BEGIN
-    SELECT a.* INTO before FROM mailer.address_bounce a WHERE a.address_key = key FOR UPDATE;
+    SELECT a.* INTO before FROM mailer.address_bounce a WHERE a.address_key = key AND a.tenant_id = tenant FOR UPDATE;
     -- In a row: what was sent in between and came through begins a new row.
     IF before.soft_count > 0 AND EXISTS (
         SELECT FROM mailer.message m JOIN mailer.outcome o ON o.message_id = m.message_id
-        WHERE m.address_key = key AND m.message_id > before.last_soft_message_id AND m.message_id < _count_soft_bounce.message_id
+        WHERE m.address_key = key AND m.tenant_id = tenant AND m.message_id > before.last_soft_message_id AND m.message_id < _count_soft_bounce.message_id
           AND o.state = 'S'
           AND NOT EXISTS (SELECT FROM mailer.feedback f WHERE f.message_id = m.message_id AND f.kind = 'bounce'))
     THEN
         before.soft_count := 0;
     END IF;
-    INSERT INTO mailer.address_bounce AS a (address_key, soft_count, soft_since, last_soft_message_id)
-    VALUES (key, 1, mailer._now(), _count_soft_bounce.message_id)
-    ON CONFLICT (address_key) DO UPDATE
+    INSERT INTO mailer.address_bounce AS a (address_key, tenant_id, soft_count, soft_since, last_soft_message_id)
+    VALUES (key, tenant, 1, mailer._now(), _count_soft_bounce.message_id)
+    ON CONFLICT (address_key, tenant_id) DO UPDATE
     SET soft_count = COALESCE(before.soft_count, 0) + 1, last_soft_message_id = excluded.last_soft_message_id,
         soft_since = CASE WHEN COALESCE(before.soft_count, 0) = 0 THEN excluded.soft_since ELSE a.soft_since END;
-    IF EXISTS (SELECT FROM mailer.address_bounce a WHERE a.address_key = key AND a.soft_count >= 4
+    IF EXISTS (SELECT FROM mailer.address_bounce a WHERE a.address_key = key AND a.tenant_id = tenant AND a.soft_count >= 4
                  AND a.soft_since <= mailer._now() - interval '14 days')
     THEN
         PERFORM mailer._suppress_address(_count_soft_bounce.message_id, _count_soft_bounce.address, 'all', 'soft_bounce',

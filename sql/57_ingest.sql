@@ -87,6 +87,12 @@ BEGIN
         RETURN NULL;
     END IF;
 
+    -- An answer that only our return path ties to the mail names it as the recipient saw it.
+    IF match.evidence = 'id' AND entry.kind IN ('reply', 'auto_reply') AND f.returned_id IS NULL
+       AND NOT EXISTS (SELECT FROM unnest(f.thread_ids) t(id) WHERE mailer._find_message(t.id) IS NOT NULL)
+    THEN
+        PERFORM mailer._learn_message_id(m.message_id, f.thread_ids[1]);
+    END IF;
     IF may.resolves THEN
         PERFORM mailer._confirm_message(m.message_id, entry.kind);
     END IF;

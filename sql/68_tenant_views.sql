@@ -35,3 +35,18 @@ COMMENT ON VIEW preference_list IS 'What users chose: for viewers everything, fo
 COMMENT ON COLUMN preference_list.unsubscribed_at IS 'When the link of a mail switched it off';
 COMMENT ON COLUMN preference_list.tenant IS 'Whose user it is';
 COMMENT ON COLUMN preference_list.user_key IS 'As in contact_list; a condition on it reaches the index';
+
+-- Counted to 10,000 at most, so that it stays cheap beside millions.
+CREATE VIEW tenant_status WITH (security_barrier) AS
+SELECT t.name AS tenant, w.waiting, t.max_pending,
+       ARRAY(SELECT r.rolname::text COLLATE "default" FROM mailer.principal p JOIN pg_catalog.pg_roles r ON r.oid = p.oid WHERE p.tenant_id = t.id AND p.is_sender ORDER BY r.rolname) AS roles, t.created_at
+FROM mailer.tenant t
+CROSS JOIN LATERAL (
+    SELECT count(*) AS waiting
+    FROM (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 'p' WHERE l.tenant_id = t.id LIMIT 10000) x
+) w
+WHERE (SELECT mailer._sees_all()) OR t.id = (SELECT mailer._own_tenant());
+COMMENT ON VIEW tenant_status IS 'Tenants and what waits of their mail: for viewers all, for a tenant itself';
+COMMENT ON COLUMN tenant_status.waiting IS 'Messages that wait, counted to 10,000 at most';
+COMMENT ON COLUMN tenant_status.max_pending IS 'How many may wait (mailer.tenant_alter()); NULL: no limit';
+COMMENT ON COLUMN tenant_status.roles IS 'Roles that were granted grant_sender() for it';

@@ -63,14 +63,20 @@ $$;
 COMMENT ON FUNCTION _metric_queue() IS 'Metrics mailer_queue_*: what waits or is on its way, how many lanes wait, and how late the latest of them is, by kind of lane';
 
 CREATE FUNCTION _metric_mailbox() RETURNS TABLE (mailbox text, used_today integer, limit_today integer, sending integer,
-    breaker_open integer, breaker_failures integer, paused integer)
+    breaker_open integer, breaker_failures integer, paused integer, token_valid integer, listening integer, heard_age_seconds numeric,
+    bounce_rate numeric, shield_shut integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT b.mailbox, b.used_today, b.limit_today, b.sending, COALESCE(b.breaker_until > mailer._now(), false)::integer, b.breaker_failures,
-           (b.paused_at IS NOT NULL)::integer
+           (b.paused_at IS NOT NULL)::integer,
+           CASE WHEN b.token_state <> 'none' THEN (b.token_expires_at > clock_timestamp())::integer END,
+           CASE WHEN b.listen_state <> 'off' THEN (b.listen_state = 'listening')::integer END,
+           CASE WHEN b.listen_state <> 'off' THEN round(extract(epoch FROM clock_timestamp() - b.last_heard_at)::numeric, 3) END,
+           b.bounce_rate::numeric,
+           CASE WHEN b.shield IS NOT NULL THEN (b.shield LIKE 'shut%')::integer END
     FROM mailer.mailbox_status b
 $$;
-COMMENT ON FUNCTION _metric_mailbox() IS 'Metrics mailer_mailbox_*: use and limit of today, breaker and pause of every mailbox';
+COMMENT ON FUNCTION _metric_mailbox() IS 'Metrics mailer_mailbox_*: use and limit of today, breaker and pause, token, listening, bounces and shield of every mailbox';
 
 -- The log's end is found by its BRIN index. A table that was just loaded looks small to the planner, hence the setting.
 CREATE FUNCTION _metric_attempts() RETURNS TABLE ("window" text, outcome text, recent bigint)
@@ -85,6 +91,27 @@ AS $$
     GROUP BY w.name, o.outcome
 $$;
 COMMENT ON FUNCTION _metric_attempts() IS 'Metrics mailer_attempts_recent: how the tries of the last 1 and 5 minutes ended';
+
+CREATE FUNCTION _metric_feedback() RETURNS TABLE ("window" text, kind text, recent bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp SET enable_seqscan = off
+AS $$
+    SELECT w.name, k.kind, count(f.at) FILTER (WHERE f.at > w.since)
+    FROM (VALUES ('5m', clock_timestamp() - interval '5 min'), ('1h', clock_timestamp() - interval '1 hour')) w(name, since)
+    CROSS JOIN (VALUES ('hard_bounce'), ('soft_bounce'), ('delay'), ('delivered'), ('complaint'), ('reply'), ('auto_reply'), ('unsubscribe')) k(kind)
+    LEFT JOIN (
+        SELECT b.at, CASE WHEN b.kind <> 'bounce' THEN b.kind WHEN b.is_hard THEN 'hard_bounce' ELSE 'soft_bounce' END AS kind
+        FROM mailer.feedback b WHERE b.at > now() - interval '1 hour' AND b.at <= clock_timestamp()
+    ) f ON f.kind = k.kind
+    GROUP BY w.name, k.kind
+$$;
+COMMENT ON FUNCTION _metric_feedback() IS 'Metrics mailer_feedback_recent: what came back in the last 5 minutes and hour, by kind';
+
+CREATE FUNCTION _metric_unmatched() RETURNS TABLE (source text, kind text, seen_total bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT u.source, u.kind, u.seen FROM mailer.unmatched_feedback u
+$$;
+COMMENT ON FUNCTION _metric_unmatched() IS 'Metrics mailer_unmatched_seen_total: feedback that belonged to no message, by how it came and kind';
 
 CREATE FUNCTION _metric_worker() RETURNS TABLE (up integer, heartbeat_age_seconds numeric, ticks_total bigint, starts_total bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -117,14 +144,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION _metric_campaign() IS 'Metrics mailer_campaign_messages: messages by state of every campaign that isn''t over for a day';
 
-CREATE FUNCTION _metric_campaign_state() RETURNS TABLE (campaign text, running integer, missed_slots bigint)
+CREATE FUNCTION _metric_campaign_state() RETURNS TABLE (campaign text, running integer, missed_slots bigint, replied bigint,
+    bounced bigint, complained bigint, unsubscribed bigint, shield_shut integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT a.name, (a.state = 'r')::integer, COALESCE((SELECT sum(m.slot_count) FROM mailer.missed_slot_log m WHERE m.campaign_id = a.campaign_id), 0)::bigint
+    SELECT a.name, (a.state = 'r')::integer, COALESCE((SELECT sum(m.slot_count) FROM mailer.missed_slot_log m WHERE m.campaign_id = a.campaign_id), 0)::bigint,
+           f.replied, f.bounced, f.complained, f.unsubscribed,
+           CASE WHEN a.shield IS NOT NULL THEN (EXISTS (SELECT FROM mailer.shield s WHERE s.scope = 'c' AND s.id = a.campaign_id AND s.shut_at IS NOT NULL))::integer END
     FROM mailer.campaign a
+    CROSS JOIN LATERAL (
+        SELECT count(b.replied_at) AS replied, count(b.bounced_at) AS bounced, count(b.complained_at) AS complained, count(b.unsubscribed_at) AS unsubscribed
+        FROM mailer.message_feedback b WHERE b.campaign_id = a.campaign_id) f
     WHERE a.state IN ('d', 'r', 'p') OR a.completed_at > mailer._now() - interval '1 day'
 $$;
-COMMENT ON FUNCTION _metric_campaign_state() IS 'Metrics mailer_campaign_state_*: whether a campaign runs, and the slots it missed';
+COMMENT ON FUNCTION _metric_campaign_state() IS 'Metrics mailer_campaign_state_*: whether a campaign runs, the slots it missed, what came back, and its shield';
 
 CREATE FUNCTION _metric_health() RETURNS TABLE (severity text, alerts bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -134,6 +167,13 @@ AS $$
     GROUP BY s.severity
 $$;
 COMMENT ON FUNCTION _metric_health() IS 'Metrics mailer_health_alerts: rows of mailer.health() by severity';
+
+CREATE FUNCTION _metric_tenant() RETURNS TABLE (tenant text, waiting bigint, max_pending bigint)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT t.tenant, t.waiting, t.max_pending FROM mailer.tenant_status t
+$$;
+COMMENT ON FUNCTION _metric_tenant() IS 'Metrics mailer_tenant_*: what waits of each tenant, counted to 10,000 at most, and how many may';
 
 CREATE FUNCTION _metric_family() RETURNS TABLE (place bigint, name text, type text, help text)
 LANGUAGE sql IMMUTABLE
@@ -151,7 +191,14 @@ AS $$
         ('mailer_mailbox_breaker_open', 'gauge', '1 while the mailbox rests because its server or login failed.'),
         ('mailer_mailbox_breaker_failures', 'gauge', 'Failures in a row of the mailbox''s server or login.'),
         ('mailer_mailbox_paused', 'gauge', '1 while the mailbox is paused by somebody.'),
+        ('mailer_mailbox_token_valid', 'gauge', '1 while the mailbox has an OAuth2 token that is valid. Absent where it uses none.'),
+        ('mailer_mailbox_listening', 'gauge', '1 while the mailbox is listened to, 0 while that fails. Absent where it isn''t to be.'),
+        ('mailer_mailbox_heard_age_seconds', 'gauge', 'Time since all of the mailbox''s folders were last known to be read.'),
+        ('mailer_mailbox_bounce_rate', 'gauge', 'Share of the mailbox''s mails of the last 30 days that bounced hard. Absent where it sent none.'),
+        ('mailer_mailbox_shield_shut', 'gauge', '1 while the mailbox''s shield is shut. Absent where it has none.'),
         ('mailer_attempts_recent', 'gauge', 'Tries that ended within the window, by how they ended.'),
+        ('mailer_feedback_recent', 'gauge', 'What came back within the window, by kind.'),
+        ('mailer_unmatched_seen_total', 'counter', 'Feedback that belonged to no message, by how it came and kind.'),
         ('mailer_worker_up', 'gauge', '1 while a worker or a session in mailer.run sends in this database.'),
         ('mailer_worker_heartbeat_age_seconds', 'gauge', 'Time since the sender last came round.'),
         ('mailer_worker_ticks_total', 'counter', 'How often the sender has come round.'),
@@ -161,6 +208,13 @@ AS $$
         ('mailer_campaign_messages', 'gauge', 'Messages of a campaign by state.'),
         ('mailer_campaign_state_running', 'gauge', '1 while the campaign runs.'),
         ('mailer_campaign_state_missed_slots', 'gauge', 'Slots of the campaign that passed unused.'),
+        ('mailer_campaign_state_replied', 'gauge', 'Mails of the campaign that were answered.'),
+        ('mailer_campaign_state_bounced', 'gauge', 'Mails of the campaign that bounced hard.'),
+        ('mailer_campaign_state_complained', 'gauge', 'Mails of the campaign that somebody complained about.'),
+        ('mailer_campaign_state_unsubscribed', 'gauge', 'Mails of the campaign whose recipient unsubscribed.'),
+        ('mailer_campaign_state_shield_shut', 'gauge', '1 while the campaign''s shield is shut. Absent where it has none.'),
+        ('mailer_tenant_waiting', 'gauge', 'Messages of a tenant that wait, counted to 10,000 at most.'),
+        ('mailer_tenant_max_pending', 'gauge', 'How many messages of a tenant may wait. Absent where there is no limit.'),
         ('mailer_health_alerts', 'gauge', 'Rows of mailer.health() by severity.')
     ) f(name, type, help)
 $$;
@@ -183,10 +237,13 @@ AS $$
         SELECT 'mailer_queue_', to_jsonb(t) FROM mailer._metric_queue() t UNION ALL
         SELECT 'mailer_mailbox_', to_jsonb(t) FROM mailer._metric_mailbox() t UNION ALL
         SELECT 'mailer_attempts_', to_jsonb(t) FROM mailer._metric_attempts() t UNION ALL
+        SELECT 'mailer_feedback_', to_jsonb(t) FROM mailer._metric_feedback() t UNION ALL
+        SELECT 'mailer_unmatched_', to_jsonb(t) FROM mailer._metric_unmatched() t UNION ALL
         SELECT 'mailer_worker_', to_jsonb(t) FROM mailer._metric_worker() t UNION ALL
         SELECT 'mailer_sending_', to_jsonb(t) FROM mailer._metric_sending() t UNION ALL
         SELECT 'mailer_campaign_', to_jsonb(t) FROM mailer._metric_campaign() t UNION ALL
         SELECT 'mailer_campaign_state_', to_jsonb(t) FROM mailer._metric_campaign_state() t UNION ALL
+        SELECT 'mailer_tenant_', to_jsonb(t) FROM mailer._metric_tenant() t UNION ALL
         SELECT 'mailer_health_', to_jsonb(t) FROM mailer._metric_health() t
     ), sample AS (
         SELECT t.prefix || f.key AS name, mailer._metric_labels(t.fields) AS labels, f.value #>> '{}' AS value

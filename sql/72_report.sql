@@ -77,7 +77,7 @@ COMMENT ON FUNCTION _report_campaigns() IS 'Part of the report: campaigns that r
 CREATE FUNCTION _report_mailboxes() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT COALESCE('<div class="card">' || mailer._html_table('{Mailbox,State,Used today,Last mail}', array_agg(x.cell ORDER BY b.mailbox, x.n)) || '</div>', '<p class="soft">There is no mailbox.</p>')
+    SELECT COALESCE('<div class="card">' || mailer._html_table('{Mailbox,State,Used today,Inbox,Bounced,Last mail}', array_agg(x.cell ORDER BY b.mailbox, x.n)) || '</div>', '<p class="soft">There is no mailbox.</p>')
     FROM mailer.mailbox_status b
     CROSS JOIN LATERAL (VALUES
         (1, mailer._html_name(b.mailbox)),
@@ -86,9 +86,13 @@ AS $$
         (3, '<span>' || mailer._html_number(b.used_today) || COALESCE(' of ' || mailer._html_number(b.limit_today), ', no limit') || CASE WHEN b.warmup_today > 0 THEN ', warm-up ' || b.warmup_today ELSE '' END
             || CASE WHEN b.limit_today > 0 THEN mailer._html_bar(ARRAY[CASE WHEN b.used_today >= b.limit_today THEN 'full' WHEN b.used_today >= 0.9 * b.limit_today THEN 'near' ELSE 'used' END],
                 ARRAY[LEAST(b.used_today, b.limit_today)::bigint], b.limit_today) ELSE '' END || '</span>'),
-        (4, mailer._html_time(b.last_used_at))) x(n, cell)
+        (4, CASE WHEN b.listen_state <> 'off' THEN format('<span><span class="pill %s">%s</span>%s%s</span>',
+            CASE b.listen_state WHEN 'listening' THEN 'fine' WHEN 'in trouble' THEN 'critical' ELSE '' END, mailer._html(b.listen_state),
+            COALESCE(' ' || mailer._html(left(b.listen_error, 300)), ''), COALESCE(', read ' || mailer._html_time(b.last_heard_at), '')) END),
+        (5, CASE WHEN b.bounce_rate IS NOT NULL OR b.shield IS NOT NULL THEN '<span>' || mailer._html(concat_ws(', ', round(100 * b.bounce_rate, 1) || ' % of 30 days', 'shield ' || b.shield)) || '</span>' END),
+        (6, mailer._html_time(b.last_used_at))) x(n, cell)
 $$;
-COMMENT ON FUNCTION _report_mailboxes() IS 'Part of the report: mailboxes, their quotas and troubles';
+COMMENT ON FUNCTION _report_mailboxes() IS 'Part of the report: mailboxes, their quotas and troubles, whether they are listened to, and what bounced';
 
 -- The first message of a lane stands for it: what holds it holds those behind it.
 CREATE FUNCTION _report_waiting() RETURNS text
@@ -138,6 +142,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION _report_problems() IS 'Part of the report: the latest tries that didn''t end well';
 
+CREATE FUNCTION _report_feedback() RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp SET enable_seqscan = off
+AS $$
+    SELECT COALESCE('<div class="card">' || mailer._html_table('{When,What,About,Mail,Mailbox,Words}', array_agg(x.cell ORDER BY f.at DESC, f.feedback_id DESC, x.n)) || '</div>', '<p class="soft">Nothing in the last week.</p>')
+    FROM (SELECT b.* FROM mailer.feedback b WHERE b.at > mailer._now() - interval '7 days' AND b.at <= mailer._now() AND b.kind <> 'delivered'
+          ORDER BY b.at DESC, b.feedback_id DESC LIMIT 20) f
+    LEFT JOIN mailer.mailbox m ON m.mailbox_id = f.mailbox_id
+    CROSS JOIN LATERAL (VALUES
+        (1, mailer._html_time(f.at)),
+        (2, format('<span class="pill %s">%s</span>', CASE WHEN f.is_hard OR f.kind = 'complaint' THEN 'critical' WHEN f.kind IN ('bounce', 'unsubscribe') THEN 'warning' WHEN f.kind = 'reply' THEN 'fine' ELSE '' END,
+            CASE WHEN f.is_hard THEN 'bounced' WHEN f.kind = 'bounce' THEN 'bounced for now' WHEN f.kind = 'auto_reply' THEN 'automatic answer' ELSE mailer._html(f.kind) END
+            || CASE WHEN f.is_guess THEN ', a guess' ELSE '' END)),
+        (3, mailer._html_name(f.address)), (4, f.message_id::text), (5, mailer._html_name(m.name)),
+        (6, mailer._html(left(concat_ws(' ', f.enhanced_code, f.words), 300)))) x(n, cell)
+$$;
+COMMENT ON FUNCTION _report_feedback() IS 'Part of the report: the latest bounces, complaints and answers';
+
 CREATE FUNCTION report() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -152,10 +173,11 @@ AS $$
         || E'\n<h2>Sent and failed</h2>\n<div class="pair"><div class="card">' || mailer._svg_hours(48) || E'</div>\n<div class="card">' || mailer._svg_days(30) || E'</div></div>'
         || E'\n<h2>Mailboxes</h2>\n' || mailer._report_mailboxes()
         || E'\n<h2>Why things wait</h2>\n' || mailer._report_waiting()
+        || E'\n<h2>What came back</h2>\n' || mailer._report_feedback()
         || E'\n<h2>Latest problems</h2>\n' || mailer._report_problems()
         || format(E'\n</main><footer>mailer %s on PostgreSQL %s. SELECT mailer.report() makes this page; nothing on it is loaded from elsewhere.</footer></body></html>\n',
             (SELECT mailer._html(e.extversion) FROM pg_extension e WHERE e.extname = 'mailer'), mailer._html(split_part(current_setting('server_version'), ' ', 1)))
 $$;
 COMMENT ON FUNCTION report() IS
-'One HTML page, complete in itself: alerts, campaigns against their forecast, what was sent, mailboxes, why things wait, latest problems.
+'One HTML page, complete in itself: alerts, campaigns against their forecast, what was sent, mailboxes, why things wait, what came back, latest problems.
 Times are in the session''s time zone. psql -XAtc ''SELECT mailer.report()'' > report.html. With very long campaigns it takes seconds: forecasts are worked out anew.';

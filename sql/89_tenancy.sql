@@ -44,6 +44,45 @@ COMMENT ON FUNCTION grant_template(name, text) IS
 'Lets the tenant of a role use a template that isn''t shared (is_shared of mailer.template_set()). A shared one needs no grant.
 Errors: 42704 no such role or template, 55000 the role is no sender, 42501 you don''t own the extension.';
 
+CREATE FUNCTION tenant_alter(tenant text, settings jsonb) RETURNS void
+LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+DECLARE
+    found_id CONSTANT bigint := (SELECT t.id FROM mailer.tenant t WHERE t.name = tenant_alter.tenant);
+    strange CONSTANT text := (SELECT k FROM jsonb_object_keys(settings) k WHERE k <> 'max_pending' ORDER BY k LIMIT 1);
+    new_limit numeric;
+BEGIN
+    IF found_id IS NULL THEN
+        PERFORM mailer._refuse(format('tenant "%s" does not exist', COALESCE(tenant_alter.tenant, 'NULL')),
+            'A tenant has the name of the role that mailer.grant_sender() made it for.', sqlstate => '42704');
+    END IF;
+    IF strange IS NOT NULL THEN
+        PERFORM mailer._refuse(format('unknown setting "%s"', strange), 'A tenant has max_pending.');
+    END IF;
+    IF found_id = 1 AND settings ->> 'max_pending' IS NOT NULL THEN
+        PERFORM mailer._refuse('the operators'' mail has no limit', 'Give one to a tenant that mailer.grant_sender() made.');
+    END IF;
+    IF settings -> 'max_pending' <> 'null' THEN
+        IF jsonb_typeof(settings -> 'max_pending') = 'number' THEN
+            new_limit := (settings ->> 'max_pending')::numeric;
+        END IF;
+        IF new_limit IS NULL OR new_limit NOT BETWEEN 1 AND 1000000000 OR new_limit <> trunc(new_limit) THEN
+            PERFORM mailer._refuse('max_pending must be a number of messages', 'It is 1 to 1,000,000,000, or null for no limit.');
+        END IF;
+    END IF;
+    IF settings ? 'max_pending' THEN
+        UPDATE mailer.tenant t SET max_pending = new_limit::bigint WHERE t.id = found_id;
+        PERFORM mailer._principals_changed();
+        PERFORM mailer._log_event('tenant_altered', jsonb_build_object('name', tenant_alter.tenant, 'max_pending', COALESCE(to_jsonb(new_limit), 'null')));
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION tenant_alter(text, jsonb) IS
+'Changes what a tenant may do. max_pending: how many of its messages may wait at a time (1 to 1,000,000,000; null, as at first: no limit). Whoever queues more
+gets error 53400, and nothing of the call is queued; what waits already stays. What is being sent isn''t counted, leads of campaigns aren''t: those are the
+operators''. It holds between sessions, whose open transactions count; without preloading (shared_preload_libraries) these see each other''s mail when it commits.
+Errors: 42704 no such tenant, 22023 an unknown setting or a bad value.';
+
 CREATE FUNCTION grant_gateway(role name) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -83,7 +122,9 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE %s FROM %I', what, role);
     END LOOP;
-    UPDATE mailer.principal p SET is_sender = false, is_operator = false, is_viewer = false, is_gateway = false WHERE p.id = grantee;
+    UPDATE mailer.principal p SET is_sender = false, is_operator = false, is_viewer = false, is_gateway = false
+    FROM mailer._binding() b
+    WHERE p.id = grantee OR (p.oid = role_oid AND p.system_identifier = b.system_identifier);
     DELETE FROM mailer.mailbox_grant g USING mailer.principal p
     WHERE p.id = grantee AND g.tenant_id = p.tenant_id
       AND NOT EXISTS (SELECT FROM mailer.principal o WHERE o.tenant_id = p.tenant_id AND o.is_sender);

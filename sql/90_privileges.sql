@@ -15,23 +15,23 @@ AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
         'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'unsubscribe_preview', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
-        'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
+        'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
-        'lead_status', 'campaign_step_status', 'campaign_day_numbers', 'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
+        'lead_status', 'campaign_schedule', 'campaign_list', '_campaign_state', 'campaign_step_status', 'campaign_day_numbers', 'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
-        'feedback_log', 'suppression_list', 'contact_list', 'preference_list', '_shield_text', '_bounce_rate',
+        'feedback_log', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_metric_tenant', '_shield_text', '_bounce_rate',
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', 'message_since', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
         '_now', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
-        '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_worker', '_metric_sending', '_metric_campaign',
+        '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_feedback', '_metric_unmatched', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
-    ('operator', ARRAY['mailbox_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_code',
-        'template_set', 'resolve', 'resolve_held', 'message_source', 'category_set',
-        'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret',
-        'campaign_create', 'campaign_copy', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
+    ('operator', ARRAY['mailbox_create', 'forwarder_create', 'mailbox_alter', 'mailbox_set_password', 'mailbox_pause', 'mailbox_resume', 'mailbox_test', 'oauth_app_set', 'oauth_set', 'oauth_url', 'oauth_device', 'oauth_code',
+        'template_set', 'tenant_alter', 'resolve', 'resolve_held', 'message_source', 'category_set',
+        'ingest', 'ingest_webhook', 'webhook_set_secret', 'webhook_has_secret', 'feedback_confirm', 'feedback_take_back',
+        'campaign_create', 'campaign_copy', 'campaign_preview', 'campaign_test', 'campaign_forecast_keep', 'campaign_step_set', 'campaign_step_delete', 'campaign_variant_set', 'lead_update', 'lead_hold',
         'lead_release', 'lead_stop', 'lead_restore', 'campaign_alter', 'campaign_start', 'campaign_pause',
         'listen',
         'campaign_resume', 'campaign_cancel', 'campaign_retry_failed', 'pause', 'resume', 'run',
@@ -66,8 +66,7 @@ END;
 $$;
 COMMENT ON FUNCTION _grant(name, text[]) IS 'Grants a role what the levels may use';
 
--- The principal of a role that is to be granted something. The owner's is made too: notifications name it, and their first
--- transaction shouldn't make others wait.
+-- The principal of a role that is to be granted something.
 CREATE FUNCTION _grantee(role name) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -77,9 +76,8 @@ BEGIN
     IF found_oid IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role);
     END IF;
-    PERFORM mailer._principal_of(e.extowner) FROM pg_extension e WHERE e.extname = 'mailer';
     PERFORM mailer._principals_changed();
-    RETURN mailer._principal_of(found_oid);
+    RETURN mailer._current_principal_of(found_oid);
 END;
 $$;
 COMMENT ON FUNCTION _grantee(name) IS 'The principal of a role by name; error 42704 when there is none';

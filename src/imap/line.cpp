@@ -5,6 +5,8 @@
 #include <exception>
 #include <string_view>
 
+#include "net/cleartext.hpp"
+
 namespace mailer::imap {
 
 namespace {
@@ -30,7 +32,9 @@ Line::Line(smtp::CurlLoop& loop, std::shared_ptr<const smtp::Endpoint> endpoint,
       plan_(std::move(plan)),
       easy_(curl_easy_init()),
       opened_by_(now + opening_limit) {
-    if (!easy_ || !loop_.is_ok() || !set_options()) {
+    if (endpoint_->tls == smtp::Tls::none && !smtp::may_log_in_in_clear(*endpoint_)) {
+        error_ = smtp::cleartext_refusal("imap_tls");
+    } else if (!easy_ || !loop_.is_ok() || !set_options()) {
         error_ = "the IMAP server's settings are not valid";
     } else if (is_in_loop_ = loop_.add(easy_.get(), now); !is_in_loop_) {
         error_ = "out of resources";

@@ -68,6 +68,7 @@ struct Endpoint {
     int max_messages_per_connection = 100;
     core::Duration idle = std::chrono::seconds{20};
     bool allow_pipelining = true;
+    core::Duration user_timeout{};  // what was sent may stay unacknowledged so long; zero: the system's choice
     Timeouts timeouts;
 
     bool operator==(const Endpoint&) const = default;

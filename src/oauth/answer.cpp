@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "oauth/hint.hpp"
+#include "oauth/request.hpp"
 #include "oauth/secret.hpp"
 
 namespace mailer::oauth {
@@ -19,23 +20,51 @@ namespace {
 constexpr core::Duration usual_life = 1h;  // where the answer has no expires_in (RFC 6749 5.1)
 constexpr core::Duration longest_life = 24h;
 constexpr core::Duration longest_retry_after = 1h;
+constexpr core::Duration usual_device_life = 15min;
+constexpr core::Duration usual_interval = 5s;  // RFC 8628 3.5, and what slow_down adds
+constexpr std::size_t longest_device_code = 4000;
 
 std::string text_of(const nlohmann::json& object, const char* name) {
     const auto found = object.find(name);
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
-core::Duration life_of(const nlohmann::json& object) {
-    const auto found = object.find("expires_in");
+double seconds_of(const nlohmann::json& object, const char* name) {
+    const auto found = object.find(name);
     double seconds = 0;
     if (found != object.end() && found->is_number()) seconds = found->get<double>();
     if (found != object.end() && found->is_string()) {
         const auto text = found->get<std::string>();
         (void)std::from_chars(text.data(), text.data() + text.size(), seconds);
     }
-    if (!std::isfinite(seconds) || seconds <= 0) return usual_life;
-    seconds = std::min(seconds, 86400.0);
+    return std::isfinite(seconds) && seconds > 0 ? std::min(seconds, 86400.0) : 0;
+}
+
+core::Duration life_of(const nlohmann::json& object) {
+    const double seconds = seconds_of(object, "expires_in");
+    if (seconds == 0) return usual_life;
     return std::min(longest_life, core::Duration(static_cast<std::int64_t>(seconds * 1e6)));
+}
+
+bool is_plain(std::string_view text, std::size_t most) {
+    return !text.empty() && text.size() <= most &&
+           std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+// RFC 8628 3.2. Google says verification_url. What can't be shown to a person is as good as missing.
+std::optional<DeviceCode> device_code_of(const nlohmann::json& object) {
+    DeviceCode code;
+    code.device_code = text_of(object, "device_code");
+    code.user_code = text_of(object, "user_code");
+    code.verification_uri = text_of(object, "verification_uri");
+    if (code.verification_uri.empty()) code.verification_uri = text_of(object, "verification_url");
+    if (code.device_code.empty() || code.device_code.size() > longest_device_code || !is_plain(code.user_code, 60) ||
+        !is_plain(code.verification_uri, 500) || !endpoint_fault(code.verification_uri).empty())
+        return std::nullopt;
+    const double life = seconds_of(object, "expires_in"), interval = seconds_of(object, "interval");
+    code.life = life == 0 ? usual_device_life : core::Duration(static_cast<std::int64_t>(life * 1e6));
+    code.interval = interval == 0 ? usual_interval : core::Duration(static_cast<std::int64_t>(interval * 1e6));
+    return code;
 }
 
 int number_at(std::string_view text, std::size_t at, std::size_t length) {
@@ -101,14 +130,24 @@ Answer read_answer(const HttpAnswer& http, const Grant& grant, core::Time now) {
     const auto body = nlohmann::json::parse(http.body, nullptr, false);
     const bool is_object = body.is_object();
     if (http.status == 200 && is_object) {
+        if (grant.flow == Flow::device_authorization) {
+            if (auto code = device_code_of(body)) return *code;
+        }
         Token token{text_of(body, "access_token"), life_of(body), text_of(body, "refresh_token")};
-        if (!token.access_token.empty()) return token;
+        if (!token.access_token.empty() && grant.flow != Flow::device_authorization) return token;
     }
     const std::string error = is_object ? text_of(body, "error") : std::string();
     failure.code =
         error.empty() ? "HTTP " + std::to_string(http.status) : without_secrets(error, secrets).substr(0, 80);
     failure.words = is_object ? without_secrets(text_of(body, "error_description"), secrets) : std::string();
-    if (failure.words.empty() && http.status == 200) failure.words = "the answer holds no token";
+    if (failure.words.empty() && http.status == 200)
+        failure.words = grant.flow == Flow::device_authorization ? "the answer holds no code that a person could enter"
+                                                                 : "the answer holds no token";
+    if (grant.flow == Flow::device_code && (error == "authorization_pending" || error == "slow_down")) {
+        failure.kind = Failure::Kind::pending;
+        failure.retry_after = error == "slow_down" ? usual_interval : core::Duration{};
+        return failure;
+    }
     failure.hint = hint_for(failure.code + " " + failure.words, grant.flow);
     const bool is_refusal = http.status >= 400 && http.status < 500 && http.status != 408 && http.status != 429;
     if (is_refusal && !error.empty() && !is_passing(error, failure.words)) failure.kind = Failure::Kind::grant;

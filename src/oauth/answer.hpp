@@ -28,8 +28,17 @@ struct Token {
     std::string refresh_token;  // a new one, when the provider replaced it
 };
 
+// What a person is to do for the device flow: enter the code on that page. Both are fit to be shown.
+struct DeviceCode {
+    std::string device_code;  // a secret
+    std::string user_code;
+    std::string verification_uri;  // https
+    core::Duration life{};
+    core::Duration interval{};  // between two questions whether it was done
+};
+
 struct Failure {
-    enum class Kind { provider, grant };
+    enum class Kind { provider, grant, pending };  // pending: the person hasn't entered the code yet
     Kind kind = Kind::provider;
     std::string code;   // the provider's: "invalid_grant", "HTTP 503", "unreachable"
     std::string words;  // the provider's, without secrets
@@ -37,7 +46,7 @@ struct Failure {
     core::Duration retry_after{};
 };
 
-using Answer = std::variant<Token, Failure>;
+using Answer = std::variant<Token, DeviceCode, Failure>;
 
 // `now` is what a Retry-After that names a date is counted from.
 Answer read_answer(const HttpAnswer& http, const Grant& grant, core::Time now);

@@ -96,6 +96,12 @@ core::Status check(const Grant& grant) {
         case Flow::authorization_code:
             if (grant.code.empty()) return missing("code");
             break;
+        case Flow::device_authorization:
+            if (grant.device_url.empty()) return missing("device_url");
+            break;
+        case Flow::device_code:
+            if (grant.device_code.empty()) return missing("device code");
+            break;
     }
     return std::nullopt;
 }
@@ -135,6 +141,14 @@ core::Result<std::string> token_request(const Grant& grant, std::int64_t now, st
         case Flow::authorization_code:
             form.add("grant_type", "authorization_code").add("code", grant.code);
             form.add("redirect_uri", grant.redirect_uri).add("code_verifier", grant.code_verifier);
+            fault = add_client(form, grant, now, random);
+            break;
+        case Flow::device_authorization:
+            form.add("client_id", grant.client_id).add("scope", grant.scope);
+            break;
+        case Flow::device_code:
+            form.add("grant_type", "urn:ietf:params:oauth:grant-type:device_code");
+            form.add("device_code", grant.device_code);
             fault = add_client(form, grant, now, random);
             break;
         case Flow::jwt_bearer: {

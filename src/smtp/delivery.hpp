@@ -19,6 +19,7 @@ struct Delivery {
     std::shared_ptr<const std::string> body;  // composed, CRLF lines, not dot-stuffed
     bool is_8bit = false;
     bool needs_smtputf8 = false;
+    bool is_dot_apart = false;     // everything else is written before may_dot is asked: a packet more
     std::string envelope_id = {};  // ENVID of the reports that are asked for (RFC 3461)
     std::string notify = {};       // NOTIFY: FAILURE, FAILURE,DELAY or NEVER; empty: none is asked for
 };

@@ -79,7 +79,8 @@ std::optional<Time> Dialogue::deadline() const {
 // ---- writing -------------------------------------------------------------------------------------------------
 
 bool Dialogue::wants_dot() const {
-    return phase_ == Phase::body && !is_dot_allowed_ && out_at_ == out_.size() && stuffer_.is_dot_next(block);
+    return phase_ == Phase::body && !is_dot_allowed_ && out_at_ == out_.size() &&
+           stuffer_.is_dot_next(delivery_->is_dot_apart ? 0 : block);
 }
 
 void Dialogue::allow_dot(Time now) {

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "core/mail/address.hpp"
+#include "net/cleartext.hpp"
 
 namespace mailer::smtp {
 
@@ -37,10 +38,6 @@ std::string literal(const std::string& address) {
 }
 
 }  // namespace
-
-bool is_loopback(const std::string& host) {
-    return host == "localhost" || host.starts_with("127.") || host == "::1" || host == "[::1]";
-}
 
 std::string default_helo_name(const std::string& host, const std::string& source) {
     std::array<char, 256> name{};

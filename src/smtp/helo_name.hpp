@@ -10,7 +10,4 @@ namespace mailer::smtp {
 // connections come from, where it is set.
 std::string default_helo_name(const std::string& host, const std::string& source);
 
-// `localhost`, 127.0.0.0/8, ::1.
-bool is_loopback(const std::string& host);
-
 }  // namespace mailer::smtp

@@ -1,12 +1,12 @@
 // See opening.hpp. Options first, then what the callbacks note, then what it all amounts to.
 #include "smtp/opening.hpp"
 
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <exception>
 #include <utility>
 
+#include "net/cleartext.hpp"
+#include "net/socket.hpp"
 #include "smtp/helo_name.hpp"
 
 namespace mailer::smtp {
@@ -61,10 +61,6 @@ bool offers(std::string_view auth, std::string_view mechanism) {
     return all.find(' ' + std::string{mechanism} + ' ') != std::string::npos;
 }
 
-bool may_send_secret_in_clear(const Endpoint& endpoint) {
-    return endpoint.allow_cleartext_login || is_loopback(endpoint.host);
-}
-
 // The octets of base64 text; what isn't base64 ends it.
 std::string decoded(std::string_view text) {
     constexpr std::string_view digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -107,10 +103,7 @@ std::string Opening::refusal() {
     said_ = Stage::auth;
     if (endpoint_->secret_fault) return *endpoint_->secret_fault;
     said_ = Stage::tls;
-    if (endpoint_->tls == Tls::none && !may_send_secret_in_clear(*endpoint_))
-        return "the login would cross the network in clear text: set tls to starttls or implicit (or, where the "
-               "network "
-               "is trusted, mailer.allow_cleartext_login)";
+    if (endpoint_->tls == Tls::none && !may_log_in_in_clear(*endpoint_)) return cleartext_refusal("tls");
     said_ = Stage::connect;
     return {};
 }
@@ -177,7 +170,7 @@ void Opening::set_security_options() {
     CURL* easy = easy_.get();
     const Tls tls = endpoint_->tls;
     // A stripped STARTTLS must not get a password in clear text.
-    const bool may_fall_back = !wants_login(*endpoint_) || may_send_secret_in_clear(*endpoint_);
+    const bool may_fall_back = !wants_login(*endpoint_) || may_log_in_in_clear(*endpoint_);
     const long use = tls == Tls::none || is_clear_                ? CURLUSESSL_NONE
                      : tls == Tls::opportunistic && may_fall_back ? CURLUSESSL_TRY
                                                                   : CURLUSESSL_ALL;
@@ -243,7 +236,7 @@ curl_socket_t Opening::on_open_socket(void* self, curlsocktype, curl_sockaddr* a
     } catch (const std::exception&) {  // out of memory
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return net::open_socket(*address, static_cast<Opening*>(self)->endpoint_->user_timeout);
 }
 
 void Opening::note_command(std::string_view line) {
@@ -425,7 +418,7 @@ bool Opening::goes_on_elsewhere(CURLcode code, core::Time now) {
         return restart(now);
     }
     const bool may_be_clear =
-        endpoint_->tls == Tls::opportunistic && (!wants_login(*endpoint_) || may_send_secret_in_clear(*endpoint_));
+        endpoint_->tls == Tls::opportunistic && (!wants_login(*endpoint_) || may_log_in_in_clear(*endpoint_));
     if (may_be_clear && !is_clear_ && has_tls_begun_ && said_ == Stage::tls) {
         is_clear_ = true;
         set_security_options();

@@ -251,6 +251,9 @@ public:
             case Observer::Dot::give_up:
                 dialogue.abandon("the dot was not allowed in time", now_);
                 break;
+            case Observer::Dot::take_back:
+                dialogue.abandon("it was taken back before its dot", now_);
+                break;
             case Observer::Dot::go:
                 if (observer_.on_dot(line.delivery->token, dialogue.so_far(), now_))
                     dialogue.allow_dot(now_);

@@ -34,8 +34,8 @@ public:
     virtual ~Observer() = default;
     virtual void on_body(std::uint64_t token) noexcept = 0;  // the server said 354
     // Asked when everything but the dot is sent, and again each turn until it doesn't say wait; the other connections
-    // go on meanwhile. give_up: hang up, nothing happened.
-    enum class Dot { go, wait, give_up };
+    // go on meanwhile. give_up and take_back: hang up, nothing happened.
+    enum class Dot { go, wait, give_up, take_back };
     virtual Dot may_dot(std::uint64_t, core::Time /*waiting_since*/, core::Time /*now*/) noexcept { return Dot::go; }
     // False: abandon, the dot is not sent. `so_far` has the recipients' replies.
     virtual bool on_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept = 0;

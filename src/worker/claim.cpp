@@ -85,6 +85,7 @@ void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     if (ticket.reservation.missed) {
         queue_.store_missed(planner_.pace(go.lane_id)->campaign_id, *ticket.reservation.missed);
     }
+    ticket.is_repeatable = queue_.is_repeatable(go.mailbox_id);
     journal_.open_slot(ticket.token);
     claimed_.push_back(std::move(ticket));
 }

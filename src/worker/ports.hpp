@@ -53,6 +53,7 @@ struct Ticket {
     std::string loaded_variables = {};               // what the loader gave, as jsonb text
     std::uint64_t committed_at = 0;                  // the claim's place in the log
     std::string thread_subject = {};                 // of a campaign's mail that begins a thread, as rendered
+    bool is_repeatable = false;                      // a forwarder has it: handing it over twice does no harm
     bool is_aside = false;  // its functions take long: it doesn't count as in flight for its mailbox
 };
 
@@ -112,6 +113,7 @@ struct Orphan {
     std::uint64_t token = 0;
     Candidate row;
     core::Reservation reservation;
+    bool is_repeatable = false;  // as its claim said
     std::vector<int> unsettled;  // recipients (numbers from 1) without a result of an earlier try
 };
 
@@ -173,6 +175,8 @@ public:
     virtual std::vector<Candidate> pick_expired(int limit, Time now) = 0;
 
     virtual void claim(std::span<const Ticket> tickets, Time now) = 0;
+    // Whether what the mailbox has may be handed over again after a crash: a forwarder's. The claim writes it down.
+    virtual bool is_repeatable(std::int64_t /*mailbox_id*/) const { return false; }
     // Shields that the settlements just written have shut: a campaign's main lane, or a mailbox. Each is told once.
     struct ShutShield {
         std::optional<std::int64_t> lane_id;
@@ -236,6 +240,7 @@ struct Prepared {
     std::uint64_t fingerprint = 0;      // core::fingerprint_of(*body)
     std::string loaded_variables = {};  // what the loader gave, as jsonb text
     std::string thread_subject = {};    // see Ticket
+    std::string forward_key = {};       // of a forwarder's: the same at every try, and of no other message
 };
 
 class MailRoom {

@@ -269,6 +269,7 @@ void Pump::recover(const std::string& unconfirmed_reason, Time now) {
         ticket.row = std::move(orphan.row);
         ticket.reservation = orphan.reservation;
         ticket.envelope = std::move(orphan.unsettled);
+        ticket.is_repeatable = orphan.is_repeatable;
         tokens.insert(ticket.token);
         next_token_ = std::max(next_token_, ticket.token + 1);
         settlements_.push_back(of_orphan(ticket, unconfirmed_reason, now));
@@ -296,6 +297,7 @@ Settlement Pump::of_orphan(Ticket& ticket, const std::string& unconfirmed_reason
         }
         return s;
     }
+    if (ticket.is_repeatable) return settlement_of_return(ticket, now);  // the other side knows it if it has it
     Settlement s = begin_of(ticket);
     make_final(s, core::MessageState::unconfirmed, unconfirmed_reason);
     s.consumes_attempt = true;

@@ -68,6 +68,13 @@ TEST(ProviderId, IsWhatTheProviderWillNameTheMailBy) {
     EXPECT_EQ(provider_id("Ok: queued as 4XyZ1a2B3c4D"), "");
     EXPECT_EQ(provider_id("OK id=1rXyZa-0005Ab-2C"), "");
     EXPECT_EQ(provider_id(""), "");
+    const auto message_id = [](const char* id, const char* host) { return provider_message_id(id, host); };
+    EXPECT_EQ(message_id("AM9@prod.outlook.com", "smtp.office365.com"), "AM9@prod.outlook.com");
+    EXPECT_EQ(message_id("0102-000000", "email-smtp.eu-west-1.amazonaws.com"), "0102-000000@eu-west-1.amazonses.com");
+    EXPECT_EQ(message_id("0100-000000", "email-smtp.us-east-1.amazonaws.com"), "0100-000000@email.amazonses.com");
+    EXPECT_EQ(message_id("n9wVbzs_Q_2qQ7Xh1Jkq0A", "smtp.sendgrid.net"), "");
+    EXPECT_EQ(message_id("0102-000000", "email-smtp..amazonaws.com"), "");
+    EXPECT_EQ(message_id("", "email-smtp.us-east-1.amazonaws.com"), "");
 }
 
 }  // namespace

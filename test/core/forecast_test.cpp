@@ -76,6 +76,24 @@ TEST(Forecast, AnOtherLaneThatRunsOutEndsItForAll) {
     EXPECT_LT(plan.rows.size(), 5U);
 }
 
+// As the claim has it (P2): two streams of one tenant and one of another, from a mailbox with a gap.
+TEST(Forecast, TenantsTakeTurns) {
+    Outlook outlook;
+    outlook.mailbox().gap = minutes{1};
+    outlook.lanes.clear();
+    outlook.queues.clear();
+    for (const std::int64_t id : {2, 3, 4}) {
+        LaneFacts lane = stream_with(id, {1});
+        lane.tenant_id = id == 4 ? 5 : 1;
+        outlook.lanes.push_back(lane);
+        outlook.queues.push_back({id, leads(100 * id, 3, kMondayMorning - hours{1})});
+    }
+    std::string order;
+    for (const ForecastRow& row : outlook.rows())
+        order += std::to_string(row.lane_id);
+    EXPECT_EQ(order.substr(0, 6), "243424");
+}
+
 TEST(Forecast, JitterMovesEachSlotAsItWillBeDrawn) {
     Outlook outlook;
     outlook.lane().jitter_ppm = 200'000;

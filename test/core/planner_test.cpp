@@ -57,6 +57,50 @@ TEST(Planner, StreamsWithABacklogTakeTurnsAndDontHoldUpCampaigns) {
     EXPECT_EQ(order, "2323273");
 }
 
+LaneFacts of_tenant(LaneFacts lane, std::int64_t tenant_id) {
+    lane.tenant_id = tenant_id;
+    return lane;
+}
+
+// P2. By lanes, whoever opens more of them would get more.
+TEST(Planner, TenantsTakeTurnsHoweverManyLanesTheyHave) {
+    Plan plan({mailbox_named(1, "a")}, {of_tenant(stream_with(9, {1}), 5)});
+    for (std::int64_t id = 2; id <= 6; ++id) {
+        plan.upsert_mailbox(mailbox_named(id, "m"));
+        plan.upsert_lane(of_tenant(stream_with(id, {1}), 4), kMondayMorning);
+        plan.upsert_lane(of_tenant(stream_with(10 + id, {1, id}), 4), kMondayMorning);
+    }
+    int of_nine = 0;
+    for (int i = 0; i < 20; ++i)
+        of_nine += plan.send(kMondayMorning) == 9 ? 1 : 0;
+    EXPECT_EQ(of_nine, 10);
+}
+
+TEST(Planner, LanesOfATenantStandBehindAnothersMailWhateverTheyWaitSince) {
+    Plan plan({mailbox_named(1, "a")}, {});
+    for (std::int64_t id = 2; id <= 50; ++id) {
+        LaneFacts batch = of_tenant(stream_with(id, {1}), 4);
+        batch.kind = LaneKind::batch;
+        batch.gap = std::chrono::microseconds{1};
+        batch.waiting_since = kMondayMorning - hours{1000};
+        plan.upsert_lane(batch, kMondayMorning);
+    }
+    EXPECT_NE(plan.send(kMondayMorning), 9);
+    plan.upsert_lane(of_tenant(stream_with(99, {1}), 5), kMondayMorning);
+    EXPECT_EQ(plan.send(kMondayMorning), 99);
+}
+
+TEST(Planner, ARefilledPlannerKnowsWhichTenantsTurnItIs) {
+    const std::vector<LaneFacts> lanes = {of_tenant(stream_with(2, {1}), 4), of_tenant(stream_with(3, {1}), 4),
+                                          of_tenant(stream_with(4, {1}), 5)};
+    Plan plan({mailbox_named(1, "a")}, lanes);
+    const std::int64_t first = plan.send(kMondayMorning);
+    Plan refilled({mailbox_named(1, "a")}, lanes);
+    refilled.remember(plan);
+    EXPECT_EQ(first, 2);
+    EXPECT_EQ(refilled.send(kMondayMorning), 4);
+}
+
 TEST(Planner, LaneWithNothingWaitingIsNotOffered) {
     Plan plan({mailbox_named(1, "a")}, {stream_with(2, {1})});
     plan.set_pending(2, std::nullopt);

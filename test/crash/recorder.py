@@ -137,10 +137,10 @@ class Conversation(asyncio.Protocol):
         self.go_on()
 
 
-async def serve(folder, delay_ms, seed):
+async def serve(folder, delay_ms, seed, address="127.0.0.1"):
     record = Record(folder, delay_ms, seed)
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Conversation(record), "127.0.0.1", 0, backlog=500)
+    server = await loop.create_server(lambda: Conversation(record), address, 0, backlog=500)
     with open(os.path.join(folder, "port.new"), "w") as file:
         file.write(f"{server.sockets[0].getsockname()[1]}\n")
     os.rename(os.path.join(folder, "port.new"), os.path.join(folder, "port"))
@@ -152,4 +152,4 @@ async def serve(folder, delay_ms, seed):
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1], exist_ok=True)
-    asyncio.run(serve(sys.argv[1], float(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(serve(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:5]))

@@ -119,5 +119,54 @@ TEST(Hint, OnlyWordsThatNameAnotherCauseKeepATokenFromBeingRenewed) {
     EXPECT_FALSE(names_another_cause("535 5.7.3 Authentication unsuccessful"));
 }
 
+Answer device_answer(Flow flow, int status, std::string body) {
+    Grant grant;
+    grant.flow = flow;
+    grant.device_code = "dev-secret";
+    return read_answer({status, std::move(body), {}, {}}, grant, now);
+}
+
+TEST(Answer, ADeviceCodeSaysWhatToEnterWhereAndHowOftenToAsk) {
+    const auto code = std::get<DeviceCode>(device_answer(
+        Flow::device_authorization, 200,
+        R"({"device_code":"d","user_code":"AB-CD","verification_uri":"https://e.example/device","expires_in":900,"interval":7})"));
+    EXPECT_EQ(code.device_code, "d");
+    EXPECT_EQ(code.user_code, "AB-CD");
+    EXPECT_EQ(code.verification_uri, "https://e.example/device");
+    EXPECT_EQ(code.life, 900s);
+    EXPECT_EQ(code.interval, 7s);
+    const auto other = std::get<DeviceCode>(
+        device_answer(Flow::device_authorization, 200,
+                      R"({"device_code":"d","user_code":"AB","verification_url":"https://e.example/device"})"));
+    EXPECT_EQ(other.interval, 5s);
+    EXPECT_EQ(other.life, 15min);
+}
+
+TEST(Answer, WhatAPersonCouldNotBeShownIsNoDeviceCode) {
+    for (const char* body : {R"({"device_code":"d","user_code":"A\nB","verification_uri":"https://e.example/"})",
+                             R"({"device_code":"d","user_code":"AB","verification_uri":"javascript:alert"})
+        ",
+        R"({"device_code":"d","user_code":"AB","verification_uri":"http://e.example/"})",
+                             R"({"user_code":"AB","verification_uri":"https://e.example/"})",
+                             R"({"access_token":"a","expires_in":3600})"}) {
+        const auto failed = std::get<Failure>(device_answer(Flow::device_authorization, 200, body));
+        EXPECT_EQ(failed.kind, Failure::Kind::provider) << body;
+    }
+}
+
+TEST(Answer, WhoHasNotEnteredTheCodeYetIsAskedAgainSlowerWhereTheProviderWantsIt) {
+    const auto pending =
+        std::get<Failure>(device_answer(Flow::device_code, 400, R"({"error":"authorization_pending"})"));
+    EXPECT_EQ(pending.kind, Failure::Kind::pending);
+    EXPECT_EQ(pending.retry_after, 0s);
+    const auto slower = std::get<Failure>(device_answer(Flow::device_code, 400, R"({"error":"slow_down"})"));
+    EXPECT_EQ(slower.kind, Failure::Kind::pending);
+    EXPECT_EQ(slower.retry_after, 5s);
+    const auto denied = std::get<Failure>(
+        device_answer(Flow::device_code, 400, R"({"error":"access_denied","error_description":"dev-secret"})"));
+    EXPECT_EQ(denied.kind, Failure::Kind::grant);
+    EXPECT_EQ(denied.words.find("dev-secret"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace mailer::oauth

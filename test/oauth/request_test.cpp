@@ -171,5 +171,23 @@ TEST(Endpoint, IsHttpsOrOnThisMachine) {
         EXPECT_NE(endpoint_fault(url), "") << url;
 }
 
+TEST(Request, ADeviceCodeIsAskedForWithTheScopeAndRedeemedWithTheClient) {
+    Grant grant;
+    grant.flow = Flow::device_authorization;
+    grant.token_url = "https://login.example.com/token";
+    grant.client_id = "c";
+    grant.client_secret = "s";
+    grant.scope = "mail offline";
+    EXPECT_FALSE(token_request(grant, 0, "r").ok());
+    grant.device_url = "https://login.example.com/device";
+    EXPECT_EQ(token_request(grant, 0, "r").value(), "client_id=c&scope=mail%20offline");
+    grant.flow = Flow::device_code;
+    EXPECT_FALSE(token_request(grant, 0, "r").ok());
+    grant.device_code = "d";
+    EXPECT_EQ(
+        token_request(grant, 0, "r").value(),
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&device_code=d&client_id=c&client_secret=s");
+}
+
 }  // namespace
 }  // namespace mailer::oauth

@@ -100,5 +100,16 @@ SELECT is(mailer.campaign_add_many(:autumn, ARRAY(SELECT 'u' || i || '@example.c
 SELECT is((SELECT seq_scan FROM pg_stat_xact_all_tables WHERE relid = 'mailer.message'::regclass), :scans::bigint, 'and the table was not read through for it');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'and every invariant holds');
 
+-- What is a lead's own.
+SELECT mailer.lead_update(:spring, 'cy@example.com', label => 'interested') \g /dev/null
+SELECT is((SELECT label FROM mailer.lead_status WHERE address = 'cy@example.com'), 'interested', 'a lead has a label for people');
+SELECT mailer.lead_update('spring', 'cy@example.com', '{"name": "Cy"}') \g /dev/null
+SELECT results_eq($$SELECT label, variables FROM mailer.lead_status WHERE address = 'cy@example.com'$$, $$VALUES ('interested', '{"name": "Cy"}'::jsonb)$$, 'variables leave it alone');
+SELECT mailer.lead_update(:spring, 'cy@example.com', label => '') \g /dev/null
+SELECT results_eq($$SELECT label, variables FROM mailer.lead_status WHERE address = 'cy@example.com'$$, $$VALUES (NULL, '{"name": "Cy"}'::jsonb)$$, 'an empty one removes it, and leaves them alone');
+SELECT throws_ok(format($$SELECT mailer.lead_update(%s, 'cy@example.com')$$, :spring), '22004', NULL, 'something is to be changed');
+SELECT throws_ok(format($$SELECT mailer.lead_update(%s, 'cy@example.com', '[]')$$, :spring), '22023', NULL, 'variables are an object');
+SELECT throws_ok(format($$SELECT mailer.lead_update(%s, 'cy@example.com', label => repeat('x', 501))$$, :spring), '22023', 'label is too long', 'a label is short');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -72,6 +72,7 @@ INSERT INTO promised VALUES
 ('mailbox_create', 'name text, host text DEFAULT NULL::text, port integer DEFAULT 587, from_address text DEFAULT NULL::text, from_name text DEFAULT NULL::text, username text DEFAULT NULL::text, tls text DEFAULT NULL::text, daily_limit integer DEFAULT NULL::integer, gap interval DEFAULT ''00:00:00''::interval, max_connections integer DEFAULT 1, timezone text DEFAULT NULL::text, is_default boolean DEFAULT NULL::boolean, ramp_start integer DEFAULT NULL::integer, ramp_step integer DEFAULT NULL::integer, provider text DEFAULT NULL::text'),
 ('oauth_app_set', 'name text, settings jsonb'),
 ('oauth_set', 'mailbox text, settings jsonb'),
+('oauth_device', 'mailbox text'),
 ('oauth_url', 'mailbox text, valid_for interval DEFAULT ''7 days''::interval'),
 ('oauth_code', 'state text, code text'),
 ('mailbox_set_password', 'name text, password text'),

@@ -89,5 +89,20 @@ SELECT is_empty($$SELECT * FROM mailer.ingest(pg_temp.bounce('<999.0123456789abc
 SELECT is((SELECT seen FROM mailer.unmatched_feedback WHERE source = 'pipe' AND kind = 'bounce'), 1::bigint, 'but it is counted');
 SELECT throws_ok($$SELECT * FROM mailer.ingest('x', 'nobody')$$, '42704', 'there is no mailbox "nobody"');
 SELECT is((SELECT sum(violations::int) FROM mailer.verify() WHERE violations > 0), NULL, 'nothing disagrees afterwards');
+-- ── Whose mail bounced ─────────────────────────────────────────────────────────────────────────────────────────────
+-- One tenant's bounces say nothing about another's: else whoever makes an address bounce silences it for good for all.
+CREATE ROLE tap_bounced_one;
+CREATE ROLE tap_bounced_two;
+SELECT mailer.grant_sender('tap_bounced_one'), mailer.grant_sender('tap_bounced_two') \g /dev/null
+CREATE TEMP TABLE bounced_mail AS
+SELECT pg_temp.sent_mail(ARRAY['vic@example.org']) AS id, 'tap_bounced_' || v.name AS role FROM (VALUES ('one'), ('two'), ('two')) v(name);
+UPDATE mailer.message m SET tenant_id = t.id FROM bounced_mail b JOIN mailer.tenant t ON t.name = b.role WHERE m.message_id = b.id;
+SELECT mailer.ingest(pg_temp.bounce(pg_temp.id_of(b.id), 'vic@example.org')) FROM (SELECT id FROM bounced_mail ORDER BY id LIMIT 2) b \g /dev/null
+SELECT results_eq($$SELECT t.name, s.expires_at IS NULL FROM mailer.suppression s JOIN mailer.tenant t ON t.id = s.tenant_id WHERE s.address_key = 'vic@example.org' ORDER BY 1$$,
+    $$VALUES ('tap_bounced_one', false), ('tap_bounced_two', false)$$, 'the first bounce of each tenant is its first');
+SELECT mailer.ingest(pg_temp.bounce(pg_temp.id_of(b.id), 'vic@example.org')) FROM (SELECT max(id) AS id FROM bounced_mail) b \g /dev/null
+SELECT results_eq($$SELECT t.name, s.expires_at IS NULL FROM mailer.suppression s JOIN mailer.tenant t ON t.id = s.tenant_id WHERE s.address_key = 'vic@example.org' ORDER BY 1$$,
+    $$VALUES ('tap_bounced_one', false), ('tap_bounced_two', true)$$, 'and the second of one suppresses without expiry for that one');
+
 SELECT * FROM finish();
 ROLLBACK;

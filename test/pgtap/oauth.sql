@@ -53,6 +53,17 @@ SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 0::bigint, 'its se
 SELECT throws_ok($$SELECT mailer.oauth_url('desk')$$, '55000', NULL, 'no page without an application');
 SELECT mailer.oauth_app_set('web', '{"provider": "google", "client_id": "c&1", "client_secret": "s"}');
 SELECT mailer.oauth_set('desk', '{"app": "web", "login": "ada@example.com"}');
+SELECT throws_ok($$SELECT mailer.oauth_device('desk')$$, '55000', 'mailbox "desk" has no consent by device code', 'Google gives no mail by device code');
+SELECT is((SELECT device_url FROM mailer._mail_provider('microsoft365', 'usgov', 'example.com')), 'https://login.microsoftonline.us/example.com/oauth2/v2.0/devicecode',
+    'Microsoft does');
+SELECT throws_ok($$SELECT mailer.oauth_app_set('web', '{"device_url": "http://login.example.com/device"}')$$, '22023', NULL, 'its address is https');
+SELECT lives_ok($$SELECT mailer.oauth_app_set('web', '{"device_url": "https://login.example.com/device"}')$$, 'one of its own');
+SELECT lives_ok($$SELECT mailer.oauth_device('desk')$$, 'begins');
+SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan()), '<=', 0::bigint, 'and the provider is asked at once');
+SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"refresh_token": "r"}')$$, 'a refresh token by hand');
+SELECT is((SELECT count(*) FROM mailer.oauth_device), 0::bigint, 'ends it');
+SELECT mailer.oauth_set('desk', '{"refresh_token": null}');
+SELECT mailer.oauth_app_set('web', '{"device_url": null}');
 SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid for some time');
 SELECT mailer.oauth_url('desk') AS url \gset
 SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');

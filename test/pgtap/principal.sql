@@ -79,5 +79,17 @@ SELECT results_eq('SELECT rebound, missing FROM mailer._rebind_principals()',
 SELECT is(pg_temp.acts('tap_root'), 'tap_root', 'then they are in force');
 SELECT is((SELECT count(*) FROM mailer.principal p WHERE p.name = current_user AND p.oid = (SELECT oid FROM pg_roles WHERE rolname = current_user)), 1::bigint, 'a role is one principal');
 
+-- Granted there and here: what came is taken back with what was granted here.
+CREATE ROLE tap_twice;
+SELECT mailer.grant_viewer('tap_twice') \g /dev/null
+INSERT INTO mailer.principal (oid, name, system_identifier, is_operator, is_current) VALUES (1, 'tap_twice', 1, true, true);
+SELECT FROM mailer._rebind_principals() \g /dev/null
+CREATE FUNCTION pg_temp.is_operator(role name) RETURNS boolean LANGUAGE sql AS $$
+    SELECT r.is_operator FROM mailer._resolve_role((SELECT oid FROM pg_roles WHERE rolname = role)) r $$;
+SELECT ok(pg_temp.is_operator('tap_twice'), 'what was granted in the other cluster is in force');
+SELECT mailer.revoke('tap_twice') \g /dev/null
+SELECT ok(NOT pg_temp.is_operator('tap_twice'), 'until it is revoked');
+SELECT is((SELECT count(*) FROM mailer.principal p WHERE p.name = 'tap_twice' AND p.is_current), 1::bigint, 'and one of its principals is the current one');
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -8,7 +8,7 @@ connects anywhere. In the folder given it writes
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
     log.jsonl        one line per accepted mail and per refused recipient, with the time and the envelope
 
-A recipient is refused for good (550) when it is named by --refuse, and put off once (450) when named by --later.
+A recipient is refused for good (550) when it is named by --refuse, for its quota (552) when named by --full, and put off once (450) when named by --later.
 """
 import argparse
 import asyncio
@@ -37,8 +37,11 @@ class Mailroom:
     async def handle_RCPT(self, server, session, envelope, address, options):
         key = address.lower()
         if key in self.options.refuse:
-            self.note(event="refused", recipient=address, code=550)
+            self.note(event="refused", recipient=address, sender=envelope.mail_from, code=550)
             return f"550 5.1.1 <{address}>: nobody of that name here"
+        if key in self.options.full:
+            self.note(event="refused", recipient=address, sender=envelope.mail_from, code=552)
+            return f"552 5.2.2 <{address}>: mailbox is over its quota"
         if key in self.options.later and key not in self.put_off:
             self.put_off.add(key)
             self.note(event="put_off", recipient=address, code=450)
@@ -101,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", help="where the mails, the log and the port file go")
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--full", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--refuse", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")

@@ -8,8 +8,10 @@ How it answers stands in FOLDER/behaviour, a JSON object that is read at each re
               repeats what was sent)
     life      seconds that an access token lives (3600)
     rotate    each refresh token is good once, and is replaced
+    users     whose mailbox the tokens of a client open: {"client": "bea@example.com"} (ada@example.com)
     revoke    with rotate: whoever uses a replaced one is locked out, as strict providers do
     retry_after   the header, as it is
+    device_life   seconds that a device code lives (900); consent   what the person did with it: true, "denied"; slow_down   once, before that
 FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered.
 A refresh token that begins with "refresh-0" is good; codes are any text that begins with "code". FOLDER/revoked lists access tokens that no longer work.
 """
@@ -33,6 +35,7 @@ used = set()
 tokens = {}
 never = threading.Event()
 challenges = {}
+devices = {}
 
 
 def behaviour():
@@ -94,7 +97,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                      if mode == "invalid_client" else "Token has been expired or revoked."})
         if mode == "quote":
             return self.answer(400, {"error": "invalid_request", "error_description": "you sent " + form + " and " + json.dumps(fields)})
+        if self.path == "/device":
+            return self.device(fields)
         self.grant(fields)
+
+    def device(self, fields):
+        if fields.get("client_id") != "client" or not fields.get("scope"):
+            return self.refuse("invalid_request", "client_id and scope are wanted")
+        with lock:
+            code = f"device-{len(devices) + 1}"
+            devices[code] = {"until": time.time() + self.how.get("device_life", 900), "slowed": False}
+        self.answer(200, {"device_code": code, "user_code": f"WDJB-{len(devices):04}", "interval": 1, "expires_in": self.how.get("device_life", 900),
+                          "verification_uri": f"http://127.0.0.1:{self.server.server_address[1]}/enter"})
 
     def refuse(self, error, words):
         self.answer(400, {"error": error, "error_description": words})
@@ -125,6 +139,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 refresh.add(given)
                 challenge = base64.urlsafe_b64encode(hashlib.sha256(fields["code_verifier"].encode()).digest()).decode().rstrip("=")
                 challenges[challenge] = fields.get("redirect_uri")
+            elif flow == "urn:ietf:params:oauth:grant-type:device_code":
+                one = devices.get(fields.get("device_code"))
+                if one is None or one["until"] < time.time():
+                    return self.refuse("expired_token", "the code has expired")
+                if self.how.get("consent") == "denied":
+                    return self.refuse("access_denied", "the person said no")
+                if not self.how.get("consent"):
+                    if self.how.get("slow_down") and not one["slowed"]:
+                        one["slowed"] = True
+                        return self.refuse("slow_down", "not so fast")
+                    return self.refuse("authorization_pending", "nobody has entered the code yet")
+                given = f"refresh-{number}"
+                refresh.add(given)
             elif flow == "client_credentials":
                 if fields.get("client_secret") != "app-secret" and "client_assertion" not in fields:
                     return self.refuse("invalid_client", "AADSTS7000215: Invalid client secret provided.")
@@ -135,6 +162,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     return self.refuse("invalid_grant", "the assertion is wrong")
             else:
                 return self.refuse("unsupported_grant_type", "there is no such grant")
+            username = username or self.how.get("users", {}).get(fields.get("client_id"))
             life = self.how.get("life", 3600)
             token = f"access-{number}"
             tokens[token] = (time.time() + life, username)

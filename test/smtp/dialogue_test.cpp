@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "smtp/command.hpp"
-
 namespace mailer::smtp {
 namespace {
 
@@ -164,6 +162,20 @@ TEST(Dialogue, OneByteOfTheDotIsEnoughToLoseCertainty) {
         talk.dialogue.sent(length - missing, talk.now);
         talk.dialogue.receive_end("closed", talk.now);
         EXPECT_EQ(talk.report().dot_sent, missing < 3) << missing;
+    }
+}
+
+TEST(Dialogue, ADotApartIsAskedForWhenAllElseIsSentAndGoesAlone) {
+    for (const std::size_t size : {0, 1, 16 * 1024, 40'000}) {
+        Delivery delivery = delivery_to({"a@y.example"}, std::string(size, 'x') + "\r\n");
+        delivery.is_dot_apart = true;
+        Talk talk;
+        talk.begin(delivery);
+        talk.says();
+        talk.hears("250 ok\r\n250 ok\r\n354 go\r\n");
+        EXPECT_EQ(talk.says(false), *delivery.body) << size;
+        EXPECT_TRUE(talk.dialogue.wants_dot()) << size;
+        EXPECT_EQ(talk.says(), ".\r\n") << size;
     }
 }
 
@@ -413,31 +425,6 @@ TEST(Dialogue, ManyMessagesFollowEachOther) {
     }
 }
 
-// ---- commands ----------------------------------------------------------------------------------------------------
-
-TEST(Command, ParametersAreGivenOnlyWhenOffered) {
-    Capabilities c;
-    EXPECT_EQ(mail_command(one, c), "MAIL FROM:<s@x.example>\r\n");
-    c.has_size = true;
-    EXPECT_EQ(mail_command(one, c), "MAIL FROM:<s@x.example> SIZE=21\r\n");
-    Delivery d = one;
-    d.is_8bit = d.needs_smtputf8 = true;
-    c.has_8bitmime = c.has_smtputf8 = true;
-    EXPECT_EQ(mail_command(d, c), "MAIL FROM:<s@x.example> SIZE=21 BODY=8BITMIME SMTPUTF8\r\n");
-    d.sender.clear();
-    EXPECT_TRUE(mail_command(d, c).starts_with("MAIL FROM:<> "));
-}
-
-TEST(Command, AnAddressInAnotherScriptNeedsSmtputf8) {
-    EXPECT_EQ(find_misfit(delivery_to({"żółw@y.example"}), {})->enhanced, "5.6.7");
-    Capabilities c;
-    c.has_smtputf8 = true;
-    EXPECT_FALSE(find_misfit(delivery_to({"żółw@y.example"}), c));
-    Delivery d = one;
-    d.needs_smtputf8 = true;
-    EXPECT_EQ(find_misfit(d, {})->enhanced, "5.6.7");
-}
-
 TEST(Dialogue, ARecipientThatTheServerCantTakeIsLeftOutAndTheOthersGetTheMail) {
     Capabilities c = pipelining();
     Talk talk{c};
@@ -453,37 +440,6 @@ TEST(Dialogue, ARecipientThatTheServerCantTakeIsLeftOutAndTheOthersGetTheMail) {
     EXPECT_EQ(report.recipients[0].reply.enhanced, "5.6.7");
     EXPECT_EQ(report.recipients[1].index, 1);
     EXPECT_EQ(report.final_reply->code, 250);
-}
-
-TEST(Command, NothingThatCouldEndACommandGetsIntoOne) {
-    const std::vector<std::string> bad{
-        "a@b\r\nRCPT TO:<x@y>", "a@b\n", "a@b\r", std::string("a\0@b", 4), "a@b>", "<a@b", "a @b", "a@b\t", "a@b\x7f",
-        "a@b> SIZE=1"};
-    for (const std::string& address : bad) {
-        EXPECT_EQ(find_misfit(delivery_to({"ok@y.example", address}), {})->enhanced, "5.1.3") << address;
-        Delivery d = one;
-        d.sender = address;
-        EXPECT_EQ(find_misfit(d, {})->enhanced, "5.1.7") << address;
-    }
-    EXPECT_TRUE(find_misfit(delivery_to({""}), {}));
-    EXPECT_TRUE(find_misfit(delivery_to({}), {}));
-}
-
-TEST(Command, EightBitNeeds8bitmime) {
-    Delivery d = one;
-    d.is_8bit = true;
-    EXPECT_EQ(find_misfit(d, {})->enhanced, "5.6.3");
-}
-
-TEST(Command, SizeIsComparedWithTheLimitAndZeroIsNone) {
-    Capabilities c;
-    c.has_size = true;
-    EXPECT_FALSE(find_misfit(one, c));
-    c.size_limit = one.body->size();
-    EXPECT_FALSE(find_misfit(one, c));
-    c.size_limit--;
-    EXPECT_EQ(find_misfit(one, c)->enhanced, "5.3.4");
-    EXPECT_EQ(find_misfit(one, c)->code, 0);  // no server said it
 }
 
 }  // namespace

@@ -35,6 +35,16 @@ TEST_F(TransportTest, DotThatMayNotLeaveInTimeIsOursAndNothingHappened) {
     EXPECT_EQ(transport.dots_waiting(), 0);
 }
 
+TEST_F(TransportTest, DotThatIsTakenBackIsOursAndSaysSo) {
+    journal.verdict = Observer::Dot::take_back;
+    transport.submit(delivery(1));
+    ASSERT_TRUE(until_reports(1));
+    EXPECT_EQ(reports[0].ending, core::Ending::abandoned);
+    EXPECT_FALSE(reports[0].dot_sent);
+    EXPECT_EQ(reports[0].error_text, "it was taken back before its dot");
+    EXPECT_EQ(server.messages(), 0);
+}
+
 TEST_F(TransportTest, NoDotThatWaitsLeavesAfterTheOrderToStop) {
     journal.verdict = Observer::Dot::wait;
     transport.submit(delivery(1));

@@ -79,6 +79,20 @@ TEST_F(Recovery, WhatNeverCameToTheDotGoesBackAsItWas) {
     }
 }
 
+TEST_F(Recovery, WhatAForwarderHadGoesBackAlsoWithoutARecord) {
+    orphan.is_repeatable = true;
+    for (const auto& recorded : {std::optional<Recorded>(), std::optional(Recorded{Phase::ready, {}, {}})}) {
+        queue.settled.clear();
+        journal.closed.clear();
+        journal.found = recorded;
+        Settlement s = recovered();
+        EXPECT_FALSE(s.is_final);
+        EXPECT_FALSE(s.consumes_attempt);
+        EXPECT_FALSE(s.is_sent);
+        EXPECT_EQ(s.due_at, now);
+    }
+}
+
 TEST_F(Recovery, DyingWhileItComposesIsCountedAgainstTheMessage) {
     journal.found = Recorded{Phase::preparing, {}, {}};
     Settlement s = recovered();

@@ -38,7 +38,7 @@ Response response_of(const SqlError& error) {
         status = 503;
     else if (state == "42704" || state == "P0002")
         status = 404;
-    else if (state.starts_with("55") || state.starts_with("23"))
+    else if (state.starts_with("55") || state.starts_with("23") || state == "42710")
         status = 409;
     else if (state.starts_with("22") || state.starts_with("P0") || state.starts_with("54") || state.starts_with("0A"))
         status = 400;

@@ -36,4 +36,16 @@ std::string provider_id(std::string_view reply) {
     return {};
 }
 
+// Amazon SES writes its id and a domain of the region, which is in the server's name:
+// email-smtp.eu-west-1.amazonaws.com.
+std::string provider_message_id(std::string_view id, std::string_view host) {
+    constexpr std::string_view prefix = "email-smtp.", suffix = ".amazonaws.com";
+    if (id.find('@') != std::string_view::npos) return std::string{id};
+    if (id.empty() || !host.starts_with(prefix) || !host.ends_with(suffix) ||
+        host.size() <= prefix.size() + suffix.size())
+        return {};
+    const std::string_view region = host.substr(prefix.size(), host.size() - prefix.size() - suffix.size());
+    return std::string{id} + '@' + std::string{region == "us-east-1" ? "email" : region} + ".amazonses.com";
+}
+
 }  // namespace mailer::core::feedback

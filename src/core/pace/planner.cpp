@@ -35,6 +35,12 @@ void Planner::remember(const Planner& before) {
         entry.why_late = known->second.why_late;
         mark_changed(entry);
     }
+    for (const auto& [id, tenant] : before.tenants_) {
+        leave_order(id);
+        tenants_[id].turn = tenant.turn;
+        tenants_[id].served_at = tenant.served_at;
+        enter_order(id);
+    }
     for (const auto& [id, index] : mailbox_index_) {
         const auto known = before.mailbox_index_.find(id);
         if (known == before.mailbox_index_.end()) continue;
@@ -86,7 +92,7 @@ void Planner::remove_mailbox(std::int64_t id) {
 bool Planner::upsert_lane(const LaneFacts& lane, Time now) {
     const auto [known, is_new] = lanes_.try_emplace(lane.id);
     LaneEntry& entry = known->second;
-    const std::uint32_t pool = join_pool(lane.pool);
+    const std::uint32_t pool = join_pool(lane.tenant_id, lane.pool);
     if (!is_new) {
         take_out(entry);
         leave_pool(entry.pool);
@@ -218,8 +224,8 @@ std::optional<Planner::Go> Planner::next(Time now) {
         put_in_order(lanes_.at(lane_timers_.begin()->second), now);
     }
     look_at_mailboxes(now);
-    while (open_mailbox_count_ > 0 && !ready_pools_.empty()) {
-        const auto [key, index] = *ready_pools_.begin();
+    while (open_mailbox_count_ > 0 && !ready_tenants_.empty()) {
+        const auto [key, index] = *tenants_.at(ready_tenants_.begin()->second).ready_pools.begin();
         LaneEntry& entry = lanes_.at(key.lane_id);
         if (core::shut_for_lane(pace_of(entry), entry.facts, now)) {
             put_in_order(entry, now);
@@ -237,7 +243,7 @@ std::optional<Time> Planner::wake_at() const {
     std::optional<Time> wake;
     if (!lane_timers_.empty()) wake = lane_timers_.begin()->first;
     if (waiting_count_ == 0) return wake;
-    if (!changed_mailboxes_.empty() || (open_mailbox_count_ > 0 && !ready_pools_.empty())) return Time::min();
+    if (!changed_mailboxes_.empty() || (open_mailbox_count_ > 0 && !ready_tenants_.empty())) return Time::min();
     if (!mailbox_timers_.empty() && (!wake || mailbox_timers_.begin()->first < *wake))
         return mailbox_timers_.begin()->first;
     return wake;
@@ -255,6 +261,7 @@ Reservation Planner::reserve(std::int64_t lane_id, std::int64_t mailbox_id, cons
     entry.turn = ++turn_;
     entry.served_at = now;
     put_in_order(entry, now);
+    take_turn(entry.facts.tenant_id, now);
     mark_sharers_changed(entry);
     return taken;
 }
@@ -432,18 +439,45 @@ std::optional<std::uint32_t> Planner::open_mailbox_of(const PoolEntry& pool, Tim
 
 void Planner::detach_pool(std::uint32_t index) {
     const PoolEntry& pool = pools_[index];
-    if (!pool.waiting.empty() && !pool.is_blocked) ready_pools_.erase({*pool.waiting.begin(), index});
+    if (pool.waiting.empty() || pool.is_blocked) return;
+    leave_order(pool.tenant_id);
+    tenants_[pool.tenant_id].ready_pools.erase({*pool.waiting.begin(), index});
+    enter_order(pool.tenant_id);
 }
 
 void Planner::attach_pool(std::uint32_t index) {
     const PoolEntry& pool = pools_[index];
-    if (!pool.waiting.empty() && !pool.is_blocked) ready_pools_.emplace(*pool.waiting.begin(), index);
+    if (pool.waiting.empty() || pool.is_blocked) return;
+    leave_order(pool.tenant_id);
+    tenants_[pool.tenant_id].ready_pools.emplace(*pool.waiting.begin(), index);
+    enter_order(pool.tenant_id);
 }
 
-std::uint32_t Planner::join_pool(std::vector<std::int64_t> ids) {
+void Planner::leave_order(std::int64_t tenant_id) {
+    const TenantEntry& tenant = tenants_[tenant_id];
+    if (!tenant.ready_pools.empty()) ready_tenants_.erase({tenant.key, tenant_id});
+}
+
+// A tenant that was served stands behind all that were ready then, with all of its lanes.
+void Planner::enter_order(std::int64_t tenant_id) {
+    TenantEntry& tenant = tenants_[tenant_id];
+    if (tenant.ready_pools.empty()) return;
+    const Key& first = tenant.ready_pools.begin()->first;
+    tenant.key = {std::max(first.ready_at, tenant.served_at), tenant.turn, first};
+    ready_tenants_.emplace(tenant.key, tenant_id);
+}
+
+void Planner::take_turn(std::int64_t tenant_id, Time now) {
+    leave_order(tenant_id);
+    tenants_[tenant_id].turn = turn_;
+    tenants_[tenant_id].served_at = now;
+    enter_order(tenant_id);
+}
+
+std::uint32_t Planner::join_pool(std::int64_t tenant_id, std::vector<std::int64_t> ids) {
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-    const auto [known, is_new] = pool_index_.try_emplace(ids, static_cast<std::uint32_t>(pools_.size()));
+    const auto [known, is_new] = pool_index_.try_emplace({tenant_id, ids}, static_cast<std::uint32_t>(pools_.size()));
     if (is_new) {
         if (unused_pools_.empty()) {
             pools_.emplace_back();
@@ -451,6 +485,7 @@ std::uint32_t Planner::join_pool(std::vector<std::int64_t> ids) {
             known->second = unused_pools_.back();
             unused_pools_.pop_back();
         }
+        pools_[known->second].tenant_id = tenant_id;
         pools_[known->second].ids = std::move(ids);
         list_members(known->second);
     }
@@ -464,7 +499,7 @@ void Planner::leave_pool(std::uint32_t index) {
     if (--pool.lane_count > 0) return;
     for (const std::uint32_t member : pool.members)
         std::erase(pools_of_mailbox_[member], index);
-    pool_index_.erase(pool.ids);
+    pool_index_.erase({pool.tenant_id, pool.ids});
     pool = {};
     unused_pools_.push_back(index);
 }

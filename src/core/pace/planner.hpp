@@ -5,7 +5,9 @@
 // not all tried whenever one of those is free: 1,000 campaigns over 200 mailboxes cost microseconds a mail. The worker
 // drives it with the clock, the forecast with virtual time; that is why they agree. Invariants:
 //   P1  next(now) returns a lane exactly when decide() says go for some lane with waiting_since <= now.
-//   P2  among lanes that may go, the one that has been able to longest comes first; equal streams take turns.
+//   P2  tenants take turns: of those with lanes that may go, the one that has been able to longest since it was last
+//       served comes first, however many lanes it has. Among its lanes the one that has been able to longest comes
+//       first; equal streams take turns.
 //   P3  every change of a fact passes through this class.
 // Not thread-safe; a copy is independent of its original.
 #pragma once
@@ -101,13 +103,29 @@ private:
         Time served_at = Time::min();  // … and as an instant
         std::optional<Gate> why_late;  // what kept it from its slot
     };
-    // Lanes with the same mailboxes queue together. Blocked: none of them was open when its first lane was tried.
+    // Lanes of a tenant with the same mailboxes queue together. Blocked: none of them was open when its first lane was
+    // tried.
     struct PoolEntry {
+        std::int64_t tenant_id = 0;
         std::vector<std::int64_t> ids;
         std::vector<std::uint32_t> members;
         std::set<Key> waiting;
         std::size_t lane_count = 0;
         bool is_blocked = false;
+    };
+    // Where a tenant stands among those with pools that aren't blocked; the first lane decides between such as were
+    // never served.
+    struct TurnKey {
+        Time ready_at{};
+        std::uint64_t turn = 0;
+        Key first;
+        auto operator<=>(const TurnKey&) const = default;
+    };
+    struct TenantEntry {
+        Time served_at = Time::min();
+        std::uint64_t turn = 0;
+        std::set<std::pair<Key, std::uint32_t>> ready_pools;  // that aren't blocked, by their first lane
+        TurnKey key;                                          // while there are any
     };
     // What the gates said of a mailbox when it was last looked at. By G2 that holds until opens_at or a change of
     // facts, so that a free mailbox is offered to one lane and a shut one is tried by none.
@@ -139,7 +157,10 @@ private:
     // Between detach and attach the pool's lanes and is_blocked may be changed.
     void detach_pool(std::uint32_t pool);
     void attach_pool(std::uint32_t pool);
-    std::uint32_t join_pool(std::vector<std::int64_t> ids);
+    void take_turn(std::int64_t tenant_id, Time now);
+    void leave_order(std::int64_t tenant_id);
+    void enter_order(std::int64_t tenant_id);
+    std::uint32_t join_pool(std::int64_t tenant_id, std::vector<std::int64_t> ids);
     void leave_pool(std::uint32_t pool);
     void list_members(std::uint32_t pool);
     void list_all_members();
@@ -160,11 +181,12 @@ private:
     std::unordered_map<std::int64_t, std::set<std::int64_t>> sharers_;  // by main lane: the others of its pace
     std::set<std::pair<Time, std::int64_t>> lane_timers_;               // Time::min() for changed lanes
     std::vector<PoolEntry> pools_;
-    std::map<std::vector<std::int64_t>, std::uint32_t> pool_index_;
+    std::map<std::pair<std::int64_t, std::vector<std::int64_t>>, std::uint32_t> pool_index_;
     std::vector<std::uint32_t> unused_pools_;
-    std::set<std::pair<Key, std::uint32_t>> ready_pools_;  // that aren't blocked, by their first lane
-    std::size_t waiting_count_ = 0;                        // lanes in all pools
-    std::vector<std::uint32_t> open_members_;              // scratch of open_mailbox_of()
+    std::unordered_map<std::int64_t, TenantEntry> tenants_;
+    std::set<std::pair<TurnKey, std::int64_t>> ready_tenants_;  // that have ready pools
+    std::size_t waiting_count_ = 0;                             // lanes in all pools
+    std::vector<std::uint32_t> open_members_;                   // scratch of open_mailbox_of()
     std::uint64_t turn_ = 0;
     bool is_system_shut_ = false;         // when next() looked last
     std::optional<Gate> system_shut_by_;  // the last gate that shut everything …

@@ -42,8 +42,7 @@ bool is_theirs(std::int64_t message_id, bool also_queued = false) {
     if (who.is_operator) return true;
     const Rows rows = find.run({p_bigint(message_id)});
     if (rows.empty()) return false;
-    return who.owns(rows.bigint(0, 1)) ||
-           (also_queued && who.principal_id != 0 && rows.bigint(0, 2) == who.principal_id);
+    return who.owns(rows.bigint(0, 1)) || (also_queued && who.queued(rows.bigint(0, 2)));
 }
 
 // Why nothing was done, for people: a program looks at the result.

@@ -1,6 +1,7 @@
-// mailer._end and mailer._put_back: the end of a message, and the way back, for SQL that settles mail itself.
+// mailer._end, _stop_dots and _put_back: the end of a message, and the way back, for SQL that settles mail itself.
 #include "pg/bridge/identity.hpp"
 #include "pg/engine/endings.hpp"
+#include "pg/engine/last_look.hpp"
 #include "pg/engine/leads.hpp"
 #include "pg/enqueue/request.hpp"
 
@@ -52,6 +53,11 @@ Datum end_ids(FunctionCallInfo fcinfo) {
     return as_owner(fcinfo, [&] { return end_messages(ids, *cause, detail, settled_by, from_pg(transaction_now())); });
 }
 
+void stop_message_dots(FunctionCallInfo fcinfo) {
+    Arguments arguments(fcinfo);
+    stop_dots(read_ids(arguments));
+}
+
 void queue_steps(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     const std::vector<std::int64_t> ids = read_ids(arguments);
@@ -98,5 +104,10 @@ MAILER_FUNCTION(mailer_campaign_state) {
 
 MAILER_FUNCTION(mailer_queue_next_steps) {
     mailer::pg::entry([&] { mailer::pg::queue_steps(fcinfo); });
+    return Datum{0};
+}
+
+MAILER_FUNCTION(mailer_stop_dots) {
+    mailer::pg::entry([&] { mailer::pg::stop_message_dots(fcinfo); });
     return Datum{0};
 }

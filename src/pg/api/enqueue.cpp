@@ -5,7 +5,6 @@
 // its lane and insert. What it costs is measured by bench/enqueue.sh.
 #include "pg/bridge/identity.hpp"
 #include "pg/enqueue/attachments.hpp"
-#include "pg/enqueue/call_defaults.hpp"
 #include "pg/enqueue/store.hpp"
 
 extern "C" {
@@ -27,7 +26,6 @@ std::int64_t enqueue(FunctionCallInfo fcinfo) {
     Request request = read_request(fcinfo, Arguments(fcinfo, 1 + arguments_of_request).raw());
     if (!recipient && request.cc.empty() && request.bcc.empty()) refuse_null("recipient");
     const core::Envelope envelope = expect(core::make_envelope(to, request.cc, request.bcc));
-    call([&] { remember_defaults(fcinfo->flinfo->fn_oid); });
     AsOwner owner(fcinfo);
     Spi spi;
     request.by = sender();

@@ -8,6 +8,8 @@
 #include "pg/server/shared.hpp"
 #include "pg/server/wake.hpp"
 
+#include <libpq-fe.h>
+
 extern "C" {
 #include "access/htup_details.h"
 #include "mb/pg_wchar.h"
@@ -32,6 +34,24 @@ void warn_without_worker() {
         (errmsg("mailer is not in shared_preload_libraries, so no background worker sends mail"),
          errdetail("Mail can be queued and waits until it is sent from a session."),
          errhint("Add mailer to shared_preload_libraries and restart the server, or send with CALL mailer.run().")));
+}
+
+// A password would be in dumps, in views and in the log of events.
+void check_connection(const std::string& connection) {
+    char* words = nullptr;
+    const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(
+        PQconninfoParse(connection.c_str(), &words), PQconninfoFree);
+    const std::string problem = words == nullptr ? "" : words;
+    PQfreemem(words);
+    if (options == nullptr)
+        throw Refusal({"22023", "the connection string is not understood", problem,
+                       "It looks like 'host=cell2 dbname=app user=relay' or postgresql://relay@cell2/app."});
+    for (const PQconninfoOption* option = options.get(); option->keyword != nullptr; ++option) {
+        if (option->val != nullptr &&
+            (std::string_view(option->keyword) == "password" || std::string_view(option->keyword) == "sslpassword"))
+            throw Refusal({"22023", "a connection string with a password in it would be shown and dumped", "",
+                           "Set it with mailer.mailbox_set_password(), or use passfile."});
+    }
 }
 
 TupleDesc result_row(FunctionCallInfo fcinfo) {
@@ -142,6 +162,14 @@ MAILER_FUNCTION(mailer_is_host_allowed) {
     int const port = PG_GETARG_INT32(1);
     std::string_view const name(VARDATA_ANY(host), VARSIZE_ANY_EXHDR(host));
     PG_RETURN_BOOL(entry([=] { return is_host_allowed(settings(), name, port); }));
+}
+
+MAILER_FUNCTION(mailer_check_connection) {
+    text* const connection = PG_GETARG_TEXT_PP(0);
+    mailer::pg::entry([=] {
+        check_connection(std::string(VARDATA_ANY(connection), static_cast<std::size_t>(VARSIZE_ANY_EXHDR(connection))));
+    });
+    PG_RETURN_VOID();
 }
 
 MAILER_FUNCTION(mailer_worker) {

@@ -42,6 +42,10 @@ Tested account_of(const std::string& name) {
             throw Refusal({"42501",
                            "the role that named the files of mailbox \"" + name + "\" may not read the server's files",
                            "", "Set them again, as a member of pg_read_server_files."});
+        if (account.is_forwarder())
+            throw Refusal(
+                {"0A000", "mailbox \"" + name + "\" hands its mail to another database, and talks to no mail server",
+                 "", "Queue a mail, and look at mailer.mailbox_status: it says what is wrong with the connection."});
         auto endpoint = account.endpoint;
         if (!is_host_allowed(settings(), endpoint->host, endpoint->port)) {
             throw Refusal({"42501", "host \"" + endpoint->host + "\" is not in mailer.allowed_hosts"});

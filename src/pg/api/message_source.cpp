@@ -13,27 +13,6 @@
 namespace mailer::pg {
 namespace {
 
-// The mailbox that the message was sent from; before that the one that has it; else the first of its pool.
-Sender sender_of(std::int64_t message_id) {
-    static Statement find(
-        "SELECT b.from_address, b.from_name, b.allowed_from, b.signature_text, b.signature_html FROM mailer.message m"
-        " LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
-        " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
-        " LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id"
-        " JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id, q.mailbox_id) IS NOT NULL"
-        "     THEN b.mailbox_id = coalesce(o.mailbox_id, q.mailbox_id)"
-        "     WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE b.is_default END"
-        " WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1",
-        {INT8OID});
-    const Rows rows = find.run({p_bigint(message_id)});
-    if (rows.empty())
-        refuse("message " + std::to_string(message_id) + " has no mailbox to be sent from", {},
-               "Make one with mailer.mailbox_create().", "55000");
-    Sender sender{rows.text(0, 1), rows.text(0, 2), {}, rows.text(0, 4), rows.text(0, 5)};
-    if (!rows.is_null(0, 3)) sender.allowed_from = rows.texts(0, 3);
-    return sender;
-}
-
 struct Sent {
     bool was_sent = false;                       // by the last try, as far as anybody knows
     std::optional<std::uint64_t> fingerprint{};  // of what it sent; nothing: its sender died
@@ -95,7 +74,7 @@ private:
         if (message_.has_own_attachments)
             for (StoredAttachment& own : read_attachments(message_id, AttachmentsFor::one))
                 message_.attachments.push_back(std::move(own));
-        return sender_of(message_id);
+        return stored_sender(message_id);
     }
 
     core::Result<core::Composed> compose(TemplateCache& templates) {

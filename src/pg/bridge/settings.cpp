@@ -44,6 +44,7 @@ char* promise_to = nullptr;
 char* identity = nullptr;
 char* sender_lease = nullptr;
 int worker_limit = 0;
+int listener_limit = 0;
 int database_limit = 500;
 int delivery = static_cast<int>(Delivery::smtp);
 char* redirect_to = nullptr;
@@ -236,8 +237,8 @@ void define_limits() {
 
 void define_policy() {
     DefineCustomBoolVariable("mailer.allow_cleartext_login",
-                             "Lets mailboxes log in without TLS at hosts that aren't loopback.", nullptr,
-                             &allow_cleartext_login, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+                             "Lets mailboxes log in without TLS, by SMTP and IMAP, at hosts that aren't loopback.",
+                             nullptr, &allow_cleartext_login, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("mailer.enabled", "Sends mail; when off, mail waits in the queue.", nullptr, &enabled,
                              true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(
@@ -266,6 +267,10 @@ void define_many() {
                             "Most databases that are sent from at a time; 0 is half of max_worker_processes.",
                             "More databases take turns, in the order in which their mail is due.", &worker_limit, 0, 0,
                             1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_listeners",
+                            "Most databases whose listener stays connected; 0 is half of mailer.max_workers.",
+                            "Where more have mailboxes to listen to, each is read every 30 seconds or more, in turn.",
+                            &listener_limit, 0, 0, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_databases", "Most databases of the cluster that may have the extension.",
                             "Sizes shared memory: five kilobytes each.", &database_limit, 500, 1, 100000,
                             fixed_at_start(), 0, nullptr, nullptr, nullptr);
@@ -322,6 +327,8 @@ const char* default_timezone() noexcept {
 // Half of what the launcher leaves, rounded up: the rest is for the processes that help a worker, and for the server's
 // own.
 int max_workers() noexcept { return worker_limit > 0 ? worker_limit : std::max(1, max_worker_processes / 2); }
+
+int max_listeners() noexcept { return listener_limit > 0 ? listener_limit : std::max(1, max_workers() / 2); }
 
 int max_databases() noexcept { return database_limit; }
 

@@ -3,6 +3,8 @@
 
 #include <fstream>
 
+#include "core/standby/lease.hpp"
+
 namespace mailer::pg {
 
 namespace {
@@ -33,6 +35,13 @@ std::string first_line_of(const std::string& path, std::optional<std::string>& f
     return fault ? std::string() : line;
 }
 
+// With a lease a dot must not lie in a dead network for longer than the lease may be wrong: it would be delivered when
+// the network is back, by then beside the mails of the server that took over.
+core::Duration user_timeout() {
+    const auto lease = core::parse_lease(settings().sender_lease);
+    return lease.ok() ? lease->good_for : core::Duration::zero();
+}
+
 // How it connects: columns 25 to 32.
 void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
     e.login_mechanism = rows.text(i, 25);
@@ -47,6 +56,7 @@ void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
         e.timeouts.session = e.timeouts.connect;
     }
     e.allow_cleartext_login = allows_cleartext_login();
+    e.user_timeout = user_timeout();
 }
 
 smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
@@ -87,7 +97,8 @@ void Accounts::read() {
         "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients,"
         "       m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls, m.source_address, m.proxy, "
         "m.pipelining,"
-        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn"
+        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn,"
+        "       m.connection, m.forward_mailbox"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
@@ -110,6 +121,8 @@ void Accounts::read() {
         if (const auto most = rows.maybe_bigint(i, 24)) account.max_recipients = static_cast<int>(*most);
         account.return_path = rows.text(i, 33);
         account.dsn = rows.text(i, 34);
+        account.connection = rows.text(i, 35);
+        account.forward_mailbox = rows.text(i, 36);
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };

@@ -20,8 +20,11 @@ struct Account {
     std::vector<std::string> allowed_from;
     std::string signature_text, signature_html;
     std::optional<int> max_recipients;
-    std::string return_path;  // with {token}; empty: from_address
-    std::string dsn;          // what reports are asked for; empty: none
+    std::string return_path;      // with {token}; empty: from_address
+    std::string connection;       // of a forwarder: the database that it hands its mail to
+    std::string forward_mailbox;  // and the mailbox there; empty: the default pool
+    bool is_forwarder() const { return !connection.empty(); }
+    std::string dsn;  // what reports are asked for; empty: none
     std::shared_ptr<const smtp::Endpoint> endpoint;
 };
 

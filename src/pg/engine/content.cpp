@@ -1,6 +1,8 @@
 // Reading stored messages; see content.hpp. What they become is content_compose.cpp's.
 #include "pg/engine/content.hpp"
 
+#include "core/octets.hpp"
+#include "pg/bridge/arguments.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
@@ -133,7 +135,7 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
         "         ORDER BY p.message_id DESC LIMIT 1) END,"
         "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
-        "            WHEN m.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
+        "            WHEN c.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
         "coalesce('list:' || "
         "c.list, 'campaigns'))"
         "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
@@ -142,13 +144,18 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
         "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
         "       m.campaign_id IS NOT NULL, m.step_id <> 0, l.subject,"
-        "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT t.internet_message_id FROM mailer.message t"
+        "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT i.id FROM mailer.message t"
         "         JOIN mailer.outcome o ON o.message_id = t.message_id AND o.state = 'S'"
+        "         CROSS JOIN LATERAL (SELECT t.internet_message_id AS id, 0 AS n UNION ALL"  // and what recipients see
+        "           SELECT '<' || p.provider_id || '>', 1 FROM mailer.provider_message p"
+        "           WHERE p.message_id = t.message_id AND p.provider_id ~ '^[!-;=?-~]+@[!-;=?-~]+$'"
+        "             AND p.learned_at <= coalesce((SELECT a.started_at FROM mailer.attempt a"
+        "               WHERE a.message_id = m.message_id AND a.attempt = 1), 'infinity')) i"
         "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
-        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id ORDER BY t.message_id) "
-        "END, m.tenant_id"
+        "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id"
+        "         ORDER BY t.message_id, i.n, i.id) END, m.tenant_id"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
-        "  LEFT JOIN mailer.campaign c ON c.campaign_id = m.campaign_id"
+        "  LEFT JOIN mailer.campaign c ON c.campaign_id = coalesce(m.campaign_id, (m.options ->> 'test_of')::bigint)"
         "  LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key",
         {INT8ARRAYOID, INT8OID});
     std::vector<StoredMessage> messages;
@@ -158,9 +165,31 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
     return messages;
 }
 
+Sender stored_sender(std::int64_t message_id) {
+    static Statement find(
+        "SELECT b.from_address, b.from_name, b.allowed_from, b.signature_text, b.signature_html FROM mailer.message m"
+        " LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
+        " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
+        " LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id"
+        " JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id, q.mailbox_id) IS NOT NULL"
+        "     THEN b.mailbox_id = coalesce(o.mailbox_id, q.mailbox_id)"
+        "     WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE b.is_default END"
+        " WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1",
+        {INT8OID});
+    const Rows rows = find.run({p_bigint(message_id)});
+    if (rows.empty())
+        refuse("message " + std::to_string(message_id) + " has no mailbox to be sent from", {},
+               "Make one with mailer.mailbox_create().", "55000");
+    Sender sender{rows.text(0, 1), rows.text(0, 2), {}, rows.text(0, 4), rows.text(0, 5)};
+    if (!rows.is_null(0, 3)) sender.allowed_from = rows.texts(0, 3);
+    return sender;
+}
+
 void load_templates(TemplateCache& templates, const StoredMessage& message) {
     if (!message.template_name.empty()) {
         templates.load(message.template_name);
+        const core::Result<core::Template> subject = core::Template::parse(message.subject);
+        if (subject.ok()) templates.load_partials(*subject);
         return;
     }
     if (message.variables.members().empty() && message.loader.empty()) return;  // literal text
@@ -168,6 +197,14 @@ void load_templates(TemplateCache& templates, const StoredMessage& message) {
         const core::Result<core::Template> parsed = core::Template::parse(*source);
         if (parsed.ok()) templates.load_partials(*parsed);
     }
+}
+
+std::string forward_key(const StoredMessage& m) {
+    char random[17];
+    snprintf(random, sizeof random, "%016llx",
+             static_cast<unsigned long long>(core::fingerprint_of(m.internet_message_id)));
+    return "forward/" + std::to_string(GetSystemIdentifier()) + "/" + std::to_string(MyDatabaseId) + "/" +
+           std::to_string(m.id) + "/" + random;
 }
 
 }  // namespace mailer::pg

@@ -73,10 +73,16 @@ struct Sender {
     std::string signature_text = {}, signature_html = {};
 };
 
+// The mailbox that the message was sent from; before that the one that has it; else the first of its pool. Refuses when
+// there is none. Requires a transaction and an Spi as the extension's owner.
+Sender stored_sender(std::int64_t message_id);
+
 struct ContentOptions {
     std::size_t max_message_size = 25u << 20;
     std::string unsubscribe_url;                // `{token}` stands for the token; empty: no header
     std::function<core::Status()> interrupted;  // whether rendering has to stop: core::RenderOptions
+    // Not owned; gets the variables that are missing, which then are no fault of a strict template's either.
+    std::vector<std::string>* missing = nullptr;
 };
 
 // Renders and composes. `variables` replaces the stored ones when a loader gave them. `thread_subject` gets the
@@ -85,9 +91,18 @@ core::Result<core::Composed> compose_message(const StoredMessage& message, const
                                              TemplateCache& templates, const core::Value* variables,
                                              const ContentOptions& options, std::string* thread_subject = nullptr);
 
+// The mail before it is composed: what compose_message() renders of one that isn't ready-made.
+core::Result<core::Mail> render_message(const StoredMessage& message, const Sender& sender, TemplateCache& templates,
+                                        const core::Value* variables, const ContentOptions& options,
+                                        std::string* thread_subject = nullptr);
+
 // What a report names the message by: its id and the random part of its Message-ID, as mailer._find_token() reads it.
 // Empty where the Message-ID isn't ours.
 std::string report_token(const StoredMessage& message);
+
+// What another database knows the message by: the same at every try. The Message-ID is in it because a promoted server
+// may give the number of a message that it never heard of to another one.
+std::string forward_key(const StoredMessage& m);
 std::string message_option(const StoredMessage& message, std::string_view name);  // empty: not set
 
 // A composed mail with the header that names its recipients, who don't get it (mailer.redirect_to).

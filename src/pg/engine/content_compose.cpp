@@ -94,7 +94,8 @@ private:
     core::Status put(std::string& to, const core::Template& source, bool is_html, bool is_strict = false) {
         core::RenderOptions options;
         options.is_html = is_html;
-        options.is_strict = is_strict;
+        options.is_strict = is_strict && limits_.missing == nullptr;
+        options.missing = limits_.missing;
         options.partials = &templates_.partials(is_html);
         options.max_output = room_;
         options.interrupted = limits_.interrupted;
@@ -104,12 +105,12 @@ private:
     }
 
     // What comes from a variable stays on its line.
-    core::Status line(std::string& text) {
+    core::Status line(std::string& text, bool is_strict = false) {
         if (!has_tag(text)) return std::nullopt;
         auto parsed = core::Template::parse(text, "message");
         if (!parsed.ok()) return parsed.error();
         std::string rendered;
-        if (auto bad = put(rendered, *parsed, false)) return bad;
+        if (auto bad = put(rendered, *parsed, false, is_strict)) return bad;
         text = core::without_controls(rendered);
         return std::nullopt;
     }
@@ -135,6 +136,7 @@ private:
         std::string fault;
         const StoredTemplate* stored = templates_.find(message_.template_name, &fault);
         if (stored == nullptr) return core::Error{"22023", fault};
+        if (auto bad = line(mail.subject, stored->is_strict)) return bad;  // of a step that has one of its own
         struct Part {
             const std::optional<core::Template>& source;
             std::string& to;
@@ -257,12 +259,9 @@ void put_thread(core::Mail& mail, const StoredMessage& m, std::string* thread_su
 
 }  // namespace
 
-core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
-                                             const core::Value* variables, const ContentOptions& options,
-                                             std::string* thread_subject) {
-    if (!m.fault.empty()) return core::Error{"22023", m.fault};
-    if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
-    if (m.is_raw) return compose_raw(m, sender, options);
+core::Result<core::Mail> render_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
+                                        const core::Value* variables, const ContentOptions& options,
+                                        std::string* thread_subject) {
     core::Mail mail;
     if (auto bad = put_sender(m, sender, mail)) return *bad;
     for (const StoredAttachment& a : m.attachments)
@@ -283,9 +282,20 @@ core::Result<core::Composed> compose_message(const StoredMessage& m, const Sende
     mail.date = m.date;
     if (m.is_auto_submitted) mail.auto_submitted = "auto-generated";
     put_unsubscribe(unsubscribe_url, mail);
+    return mail;
+}
+
+core::Result<core::Composed> compose_message(const StoredMessage& m, const Sender& sender, TemplateCache& templates,
+                                             const core::Value* variables, const ContentOptions& options,
+                                             std::string* thread_subject) {
+    if (!m.fault.empty()) return core::Error{"22023", m.fault};
+    if (m.is_purged) return core::Error{"55000", "the content of message " + std::to_string(m.id) + " was purged"};
+    if (m.is_raw) return compose_raw(m, sender, options);
+    const core::Result<core::Mail> mail = render_message(m, sender, templates, variables, options, thread_subject);
+    if (!mail.ok()) return mail.error();
     core::ComposeOptions compose_options;
     compose_options.max_message_size = options.max_message_size;
-    return core::compose(mail, compose_options);
+    return core::compose(*mail, compose_options);
 }
 
 std::string with_redirect_header(const std::string& composed, std::span<const std::string> recipients) {

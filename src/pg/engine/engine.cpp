@@ -116,9 +116,9 @@ void Engine::set_up() {
 
 void Engine::make_sender() {
     sender_connections_ = settings_.max_connections;
-    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, sender_connections_);
+    courier_ = std::make_unique<SmtpCourier>(*journal_, accounts_, fence_, transactions_, sender_connections_);
     sockets_ = std::make_unique<net::PollGroup>(
-        std::initializer_list<int>{courier_->transport().poll_fd(), tokens_.poll_fd()});
+        std::initializer_list<int>{courier_->smtp_fd(), courier_->forward_fd(), tokens_.poll_fd()});
     if (!sockets_->is_ok()) throw std::runtime_error("out of descriptors");
     pump_ = std::make_unique<worker::Pump>(queue_, mail_room_, *courier_, *journal_, random_token());
 }
@@ -179,7 +179,8 @@ void Engine::look_outside(core::Time at) {
 bool Engine::makes_room(core::Time at) const {
     if (is_session_ || !pump_->is_idle() || errors_in_a_row_ > 0) return false;
     const Crowd crowd = look_at_crowd();
-    if (!crowd.is_crowded || listener_.is_wanted()) return false;  // the listener goes with the sender
+    if (!crowd.is_crowded || listener_.keeps_sender(at)) return false;  // the listener goes with the sender
+    if (const auto turn = listener_.next_turn(); turn && *turn <= at + soon) return false;
     const auto next = pump_->next_due();
     if (next && *next - fence_.lead(at) <= at + (crowd.is_awaited ? core::Duration::zero() : soon)) return false;
     return crowd.is_awaited || at - busy_at_ >= idle_before_leaving;
@@ -201,11 +202,11 @@ core::Duration Engine::sleep_for(core::Time at) const {
     auto consider = [&](core::Time t) { sleep = std::min(sleep, std::max(core::Duration::zero(), t - at)); };
     if (auto wake = pump_->wake_at()) consider(std::max(*wake, at));
     if (auto answer = mail_room_.wake_at()) consider(*answer);
-    if (auto timeout = courier_->transport().next_timeout(at)) sleep = std::min(sleep, *timeout);
+    if (auto timeout = courier_->next_timeout(at)) sleep = std::min(sleep, *timeout);
     sleep = std::min(sleep, tokens_.next_timeout(at));
     if (auto wake = fence_.wake_at(at, pump_->is_idle() ? pump_->next_work() : std::optional(at))) consider(*wake);
     if (!is_session_) consider(listener_.next_look());
-    if (!is_session_ && pump_->is_idle() && !listener_.is_wanted() && look_at_crowd().is_crowded)
+    if (!is_session_ && pump_->is_idle() && !listener_.keeps_sender(at) && look_at_crowd().is_crowded)
         consider(busy_at_ + idle_before_leaving);
     if (is_session_) {
         if (limits_.max_time) consider(started_ + *limits_.max_time);
@@ -237,19 +238,18 @@ void Engine::leave() {
     listener_.ask_to_stop();
     pump_->stop_claiming();
     pump_->hand_back_all(now());
-    courier_->transport().stop_new_dots(now());
+    courier_->stop(now());
     const core::Time until = now() + context_.grace();
     while (!pump_->is_idle()) {
         (void)context_.should_stop();  // takes up a cancel that comes again
         if (!turn() && now() >= until) break;
         if (pump_->is_idle()) break;
         if (now() >= until) {
-            courier_->transport().abandon_all(now());
+            courier_->abandon_all(now());
             turn();
             break;
         }
-        context_.wait(courier_->transport().poll_fd(),
-                      std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
+        context_.wait(sockets_->fd(), std::min(until - now(), core::Duration(std::chrono::milliseconds(20))));
     }
 }
 
@@ -269,7 +269,8 @@ std::int64_t Engine::run() {
     listener_.wait_until_stopped();
     if (!is_session_ && !context_.should_stop()) {
         const auto next = pump_->next_due();
-        report_next_due(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND);
+        const auto turn = listener_.next_turn();
+        report_next_due(std::min(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND, turn ? to_pg(*turn) : DT_NOEND));
         context_.note_idle();
     }
     return pump_->settled_count();

@@ -228,6 +228,7 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
         prepared.recipients = {settings_.redirect_to};
         prepared.envelope.resize(1);
     }
+    if (account.is_forwarder()) prepared.forward_key = forward_key(fetched.message);
     prepared.fingerprint = core::fingerprint_of(bytes);
     prepared.body = std::make_shared<const std::string>(std::move(bytes));
     prepared.is_captured = settings_.delivery == Delivery::capture;
@@ -238,6 +239,7 @@ Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, con
 // nowhere.
 int PgMailRoom::most_recipients(const Account& account) const {
     constexpr int no_limit = 1000;
+    if (account.is_forwarder()) return no_limit;  // one key stands for one envelope
     if (settings_.delivery == Delivery::capture || !settings_.redirect_to.empty()) return no_limit;
     const auto said = most_recipients_.find(account.id);
     return std::min(account.max_recipients.value_or(no_limit),

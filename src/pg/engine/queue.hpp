@@ -46,6 +46,7 @@ public:
     std::vector<worker::Candidate> pick_expired(int limit, core::Time now) override;
 
     void claim(std::span<const worker::Ticket> tickets, core::Time now) override;
+    bool is_repeatable(std::int64_t mailbox_id) const override;
     std::vector<ShutShield> take_shut_shields() override;
     std::vector<bool> settle(std::span<const worker::Settlement> settlements, core::Time now) override;
 

@@ -291,17 +291,22 @@ std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
 void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
     static Statement statement(
         "UPDATE mailer.queue_entry q SET state = 's', token = t.token, mailbox_id = t.mailbox_id, claimed_at = $6,"
-        "       slot_at = t.slot_at, reserved_day = date '2000-01-01' + t.day, campaign_day = date '2000-01-01' + "
+        "       slot_at = t.slot_at, is_repeatable = nullif(t.is_repeatable, false), reserved_day = date '2000-01-01' "
+        "+ t.day, campaign_day = date '2000-01-01' + "
         "t.campaign_day"
-        "  FROM unnest($1, $2, $3, $4, $5, $7) AS t(message_id, token, mailbox_id, day, campaign_day, slot_at)"
+        "  FROM unnest($1, $2, $3, $4, $5, $7, $8) AS t(message_id, token, mailbox_id, day, campaign_day, slot_at, "
+        "is_repeatable)"
         " WHERE q.message_id = t.message_id AND q.state = 'p'",
-        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID});
+        {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID,
+         BOOLARRAYOID});
+    std::vector<bool> repeatable;
     std::vector<std::optional<std::int64_t>> slots;
     std::vector<std::int64_t> ids, tokens, mailboxes;
     std::vector<std::int32_t> days;
     std::vector<std::optional<std::int32_t>> campaign_days;
     for (const worker::Ticket& ticket : tickets) {
         ids.push_back(ticket.row.facts.id);
+        repeatable.push_back(ticket.is_repeatable);
         tokens.push_back(static_cast<std::int64_t>(ticket.token));
         mailboxes.push_back(ticket.reservation.mailbox_id);
         days.push_back(day_to_pg(ticket.reservation.mailbox_day));
@@ -311,8 +316,13 @@ void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
         slots.push_back(slot ? std::optional(to_pg(*slot)) : std::nullopt);
     }
     Rows rows = statement.run({p_bigints(ids), p_bigints(tokens), p_bigints(mailboxes), p_ints(days),
-                               p_ints(campaign_days), p_at(now), p_times(slots)});
+                               p_ints(campaign_days), p_at(now), p_times(slots), p_bools(repeatable)});
     if (rows.count() != tickets.size()) throw Refusal({"XX000", "a claim changed fewer rows than were locked"});
+}
+
+bool PgQueue::is_repeatable(std::int64_t mailbox_id) const {
+    const Account* account = accounts_.find(mailbox_id);
+    return account != nullptr && account->is_forwarder();
 }
 
 std::vector<worker::Orphan> PgQueue::orphans() {
@@ -321,7 +331,8 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at, q.slot_at,"
         " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM "
         "mailer.recipient r"
-        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p'))"
+        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p')),"
+        " q.is_repeatable"
         "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
         {TIMESTAMPTZOID});
     std::vector<worker::Orphan> orphans;
@@ -340,6 +351,7 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         r.is_warmup = orphan.row.facts.is_warmup;
         r.is_new = r.campaign_day && orphan.row.facts.step == 1;
         r.slot_at = time_at(rows, i, 27);
+        orphan.is_repeatable = rows.boolean(i, 29);
         for (std::int64_t n : rows.bigints(i, 28))
             orphan.unsettled.push_back(static_cast<int>(n));
         orphans.push_back(std::move(orphan));

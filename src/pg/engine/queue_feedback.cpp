@@ -1,5 +1,6 @@
 // What replies say beyond their message: dead addresses, and the ids that providers give our mail.
 #include "core/feedback/provider_id.hpp"
+#include "pg/bridge/clock.hpp"
 #include "pg/engine/queue.hpp"
 
 namespace mailer::pg {
@@ -60,21 +61,28 @@ std::vector<worker::Queue::ShutShield> PgQueue::take_shut_shields() { return std
 void PgQueue::store_provider_ids(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
         R"sql(
-        INSERT INTO mailer.provider_message (provider_id, message_id)
-        SELECT p.provider_id, p.message_id FROM unnest($1, $2) AS p(provider_id, message_id)
+        INSERT INTO mailer.provider_message (provider_id, message_id, learned_at)
+        SELECT p.provider_id, p.message_id, $3 FROM unnest($1, $2) AS p(provider_id, message_id)
         ON CONFLICT (provider_id) DO NOTHING
         )sql",
-        {TEXTARRAYOID, INT8ARRAYOID});
+        {TEXTARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID});
     std::vector<std::string> provider_ids;
     std::vector<std::int64_t> ids;
     for (const Settlement& s : settlements) {
         if (!s.is_sent || !s.reply.is_positive() || !written.contains(s.row.facts.id)) continue;
         if (std::string id = core::feedback::provider_id(s.reply.text); !id.empty()) {
+            const Account* account = s.reservation ? accounts_.find(s.reservation->mailbox_id) : nullptr;
+            std::string seen =
+                core::feedback::provider_message_id(id, account != nullptr ? account->endpoint->host : std::string());
+            if (!seen.empty() && seen != id) {
+                provider_ids.push_back(std::move(seen));
+                ids.push_back(s.row.facts.id);
+            }
             provider_ids.push_back(std::move(id));
             ids.push_back(s.row.facts.id);
         }
     }
-    if (!ids.empty()) statement.run({p_texts(provider_ids), p_bigints(ids)});
+    if (!ids.empty()) statement.run({p_texts(provider_ids), p_bigints(ids), p_at(now_)});
 }
 
 }  // namespace mailer::pg

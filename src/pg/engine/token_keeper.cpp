@@ -44,6 +44,8 @@ oauth::Grant grant_of(const Rows& rows) {
     grant.code = rows.text(0, 12);
     grant.code_verifier = rows.text(0, 13);
     grant.redirect_uri = rows.text(0, 14);
+    grant.device_url = rows.text(0, 15);
+    grant.device_code = rows.text(0, 16);
     return grant;
 }
 
@@ -53,6 +55,8 @@ oauth::Flow flow_of(std::string_view text) {
     if (text == "client_credentials") return oauth::Flow::client_credentials;
     if (text == "jwt_bearer") return oauth::Flow::jwt_bearer;
     if (text == "authorization_code") return oauth::Flow::authorization_code;
+    if (text == "device_authorization") return oauth::Flow::device_authorization;
+    if (text == "device_code") return oauth::Flow::device_code;
     return oauth::Flow::refresh_token;
 }
 
@@ -142,7 +146,8 @@ void TokenKeeper::lease(const Due& due, core::Time now) {
     }
     net::HttpRequest request;
     request.id = next_id_++;
-    request.url = asked.grant.token_url;
+    request.url =
+        asked.grant.flow == oauth::Flow::device_authorization ? asked.grant.device_url : asked.grant.token_url;
     request.form = std::move(form).value();
     request.proxy = proxy_of(due.mailbox_id);
     asked_.emplace(request.id, std::move(asked));
@@ -196,6 +201,9 @@ void TokenKeeper::store_one(const Answered& answered) {
                            {INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID});
     static Statement failed("SELECT mailer._token_fail($1, $2, $3, $4, $5, $6, $7, $8)",
                             {INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID});
+    static Statement device("SELECT mailer._token_device($1, $2, $3, $4, $5, $6, $7, $8)",
+                            {INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, INT8OID, INT8OID});
+    static Statement pending("SELECT mailer._token_pending($1, $2, $3, $4)", {INT8OID, INT8OID, INT8OID, INT8OID});
     const Asked& asked = answered.asked;
     const auto maybe = [](const std::string& text) { return text.empty() ? p_null(TEXTOID) : p_text(text); };
     if (const auto* fresh = std::get_if<oauth::Token>(&answered.answer)) {
@@ -204,7 +212,18 @@ void TokenKeeper::store_one(const Answered& answered) {
                          maybe(asked.grant.refresh_token)});
         return;
     }
+    if (const auto* code = std::get_if<oauth::DeviceCode>(&answered.answer)) {
+        (void)device.run({p_bigint(asked.key.first), p_bigint(asked.key.second), p_bigint(asked.lease),
+                          p_text(code->device_code), p_text(code->user_code), p_text(code->verification_uri),
+                          p_bigint(microseconds(code->life)), p_bigint(microseconds(code->interval))});
+        return;
+    }
     const auto& failure = std::get<oauth::Failure>(answered.answer);
+    if (failure.kind == oauth::Failure::Kind::pending) {
+        (void)pending.run({p_bigint(asked.key.first), p_bigint(asked.key.second), p_bigint(asked.lease),
+                           p_bigint(microseconds(failure.retry_after))});
+        return;
+    }
     const bool is_grant = failure.kind == oauth::Failure::Kind::grant;
     const auto seed = static_cast<std::uint64_t>(asked.key.first + asked.key.second);
     const core::Duration wait = is_grant ? core::breaker_delay(true, asked.failures + 1, seed)

@@ -71,7 +71,8 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     }
     const std::string host = rows.text(i, 14);
     const int port = static_cast<int>(rows.bigint(i, 15));
-    if (m.is_enabled && !is_host_allowed(settings, host, port)) {
+    const bool is_forwarder = host.empty();
+    if (m.is_enabled && !is_forwarder && !is_host_allowed(settings, host, port)) {
         m.is_enabled = false;
         m.pause_reason = "host " + host + ":" + std::to_string(port) + " is not in mailer.allowed_hosts";
     }
@@ -224,13 +225,16 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
 
 std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
     static Statement statement(
-        "SELECT m.mailbox_id FROM mailer.mailbox m WHERE m.is_default AND (m.is_shared OR $1 = 1 OR EXISTS ("
+        "SELECT m.mailbox_id, m.connection IS NOT NULL FROM mailer.mailbox m WHERE m.is_default AND (m.is_shared OR $1 "
+        "= 1 OR EXISTS ("
         "  SELECT FROM mailer.mailbox_grant g WHERE g.mailbox_id = m.mailbox_id AND g.tenant_id = $1)) ORDER BY 1",
         {INT8OID});
     std::vector<std::int64_t> ids;
     Rows rows = statement.run({p_bigint(tenant_id)});
-    for (std::uint64_t i = 0; i < rows.count(); ++i)
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        if (rows.boolean(i, 2)) return {rows.bigint(i, 1)};  // see read_lanes
         ids.push_back(rows.bigint(i, 1));
+    }
     return ids;
 }
 
@@ -239,7 +243,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
         "       " MAILER_SPAN_US("m.gap") ", m.max_connections, m.timezone, s.next_at, "
         "s.last_used_at,"
-        "       s.breaker_until, m.host, m.port, s.breaker_reason,"
+        "       s.breaker_until, CASE WHEN m.connection IS NULL THEN m.host END, m.port, s.breaker_reason,"
         "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0 AND NOT "
         "mailer._may_read_files(m.files_by),"
         "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason,"
@@ -280,7 +284,12 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
 std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
                                         core::Time now) {
     static Statement lanes(
-        "SELECT l.lane_id, l.kind, l.pool, " MAILER_SPAN_US("l.gap") ", s.next_at, s.gap_from, "
+        // A forwarder serves its pool alone, the first one: what it has handed over, and whose answer was lost, must not be
+        // sent by another mailbox.
+        "SELECT l.lane_id, l.kind, CASE WHEN l.pool IS NOT NULL THEN coalesce("
+        "         (SELECT ARRAY[f.mailbox_id] FROM mailer.mailbox f WHERE f.connection IS NOT NULL AND f.mailbox_id = ANY "
+        "(l.pool)"
+        "          ORDER BY f.mailbox_id LIMIT 1), l.pool) END, " MAILER_SPAN_US("l.gap") ", s.next_at, s.gap_from, "
         "s.next_ordinal,"
         "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
         "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"

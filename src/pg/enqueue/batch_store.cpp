@@ -11,6 +11,7 @@
 #include "pg/enqueue/bad_recipient.hpp"
 #include "pg/enqueue/rows.hpp"
 #include "pg/server/wake.hpp"
+#include "pg/tenancy/room.hpp"
 
 extern "C" {
 #include "utils/fmgrprotos.h"
@@ -67,7 +68,11 @@ public:
         }
         batch_id_ = next_value("batch_entry_batch_id_seq");
         lane_id_ = batch_.gap ? next_value("lane_lane_id_seq") : destination_.stream_lane;
-        if (const auto earlier = add_mails()) return *earlier;
+        const auto places = static_cast<std::int64_t>(batch_.items.size());
+        take_room(request_.by, places);
+        const std::optional<std::int64_t> earlier = add_mails();
+        give_back_room(request_.by, places - (earlier ? 0 : queued_));
+        if (earlier) return *earlier;
         finish();
         return batch_id_;
     }

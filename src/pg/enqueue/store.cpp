@@ -7,6 +7,7 @@
 #include "pg/enqueue/attachments.hpp"
 #include "pg/enqueue/rows.hpp"
 #include "pg/server/wake.hpp"
+#include "pg/tenancy/room.hpp"
 
 extern "C" {
 #include "commands/sequence.h"
@@ -129,10 +130,17 @@ std::optional<std::int64_t> store_rows(std::int64_t id, const Request& request, 
     row.is_keyed = row.may_exist = bool{request.idempotency_key};
     row.content_hash = content_hash;
 
+    // A repetition needs no room.
+    if (row.is_keyed && request.by.max_pending != 0)
+        if (const auto earlier = find_by_key(request, content_hash)) return earlier->message_id;
+    take_room(request.by, 1);
     MailWriter writer(request, destination.epoch);
     while (!writer.add_message(row)) {
         // The other one has committed (the insert waited for it), unless it was purged in between.
-        if (const auto earlier = find_by_key(request, content_hash)) return earlier->message_id;
+        if (const auto earlier = find_by_key(request, content_hash)) {
+            give_back_room(request.by, 1);
+            return earlier->message_id;
+        }
         row.may_exist = false;  // or is unique by an index that isn't ours: now it says so
     }
     writer.add_to_queue(id, destination.stream_lane);

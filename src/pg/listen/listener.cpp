@@ -27,9 +27,10 @@ constexpr core::Duration usual_look = 30s;  // at the settings, without being to
 constexpr core::Duration first_pause = 1s;
 constexpr core::Duration longest_pause = 30min;
 constexpr core::Duration told_to_wait = 1min;
-constexpr core::Duration good_time = 5min;  // after which a failure is the first one again
-constexpr core::Duration heard_again = 4s;  // what last_heard_at may lag behind
-constexpr core::Duration stays_for = 5s;    // without anything to listen to
+constexpr core::Duration good_time = 5min;     // after which a failure is the first one again
+constexpr core::Duration heard_again = 4s;     // what last_heard_at may lag behind
+constexpr core::Duration stays_for = 5s;       // without anything to listen to
+constexpr core::Duration longest_turn = 5min;  // where listeners of several databases take turns
 constexpr std::size_t most_ids = 64;
 constexpr int most_events = 100;  // of one connection, before the others have their turn
 
@@ -82,6 +83,7 @@ private:
     bool is_over(core::Time now) const;
     core::Duration sleep_for(core::Time now) const;
     void hang_up();
+    void note_turn();
 
     EngineContext& context_;
     ListenLimits limits_;
@@ -95,6 +97,7 @@ private:
     core::Time look_at_ = core::Time::min();
     core::Time started_ = now();
     bool is_armed_ = false;
+    bool takes_turns_ = false;  // reads what there is, and leaves
     int errors_in_a_row_ = 0;
 };
 
@@ -108,6 +111,7 @@ void Listener::look(core::Time at) {
     generation_ = generation_now;
     // A sender passes changes on to its worker; nobody does to a session.
     look_at_ = at + (context_.host() == EngineContext::Host::worker ? usual_look : core::Duration{1s});
+    takes_turns_ = context_.host() == EngineContext::Host::worker && do_listeners_take_turns();
     read_settings(at);
 }
 
@@ -240,21 +244,27 @@ void Listener::choose(imap::Event& event) {
 }
 
 void Listener::store(std::int64_t id, const imap::Event& event) {
-    static Statement statement("SELECT mailer._listen_store($1, $2, $3, $4, $5, $6, $7)",
-                               {INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAARRAYOID, TEXTARRAYOID, INT4OID});
-    std::vector<std::string> mails, sent_ids;
+    static Statement statement(
+        "SELECT mailer._listen_store($1, $2, $3, $4, $5, $6, $7, $8)",
+        {INT8OID, TEXTOID, INT8OID, INT8OID, BYTEAARRAYOID, TEXTARRAYOID, INT4OID, TEXTARRAYOID});
+    std::vector<std::string> mails, sent_ids, original_ids;
     for (const imap::Mail& mail : event.mails) {
         if (mail.is_wanted) mails.push_back(mail.raw);
         if (!event.is_sent) continue;
         std::string_view rest = mail.header;
         const core::feedback::Fields fields = core::feedback::take_fields(rest);
-        for (std::string& own : core::feedback::message_ids(fields.value("message-id"), 1))
-            sent_ids.push_back(std::move(own));
+        std::vector<std::string> own = core::feedback::message_ids(fields.value("message-id"), 1);
+        if (own.empty()) continue;
+        sent_ids.push_back(std::move(own.front()));
+        original_ids.emplace_back();
+        for (const char* replaced : {"x-google-original-message-id", "x-microsoft-original-message-id"})
+            for (std::string& ours : core::feedback::message_ids(fields.value(replaced), 1))
+                original_ids.back() = std::move(ours);
     }
     transactions_.begin();
     (void)statement.run({p_bigint(id), p_text(event.folder), p_bigint(event.cursor.uid_validity),
                          p_bigint(event.cursor.last_uid), p_byteas(mails), p_texts(sent_ids),
-                         p_int(static_cast<std::int32_t>(event.mails.size()))});
+                         p_int(static_cast<std::int32_t>(event.mails.size())), p_texts(original_ids)});
     transactions_.commit();
 }
 
@@ -331,8 +341,13 @@ bool Listener::turn() {
 }
 
 bool Listener::is_over(core::Time at) const {
-    if (context_.host() == EngineContext::Host::worker) return is_armed_ && ears_.empty() && at > started_ + stays_for;
-    if (limits_.max_time) return at >= started_ + *limits_.max_time;
+    if (context_.host() == EngineContext::Host::worker) {
+        if (is_armed_ && ears_.empty() && at > started_ + stays_for) return true;
+        if (!takes_turns_ || ears_.empty()) return false;
+        if (at > started_ + longest_turn) return true;
+    } else if (limits_.max_time) {
+        return at >= started_ + *limits_.max_time;
+    }
     return std::all_of(ears_.begin(), ears_.end(), [](const auto& one) { return one.second.has_looked; });
 }
 
@@ -346,6 +361,7 @@ core::Duration Listener::sleep_for(core::Time at) const {
     consider(at + tokens_.next_timeout(at));
     if (limits_.max_time) consider(started_ + *limits_.max_time);
     if (ears_.empty() && at <= started_ + stays_for) consider(started_ + stays_for + 1ms);
+    if (takes_turns_) consider(started_ + longest_turn + 1ms);
     for (const auto& [id, ear] : ears_) {
         if (ear.line) {
             consider(ear.line->deadline());
@@ -357,10 +373,24 @@ core::Duration Listener::sleep_for(core::Time at) const {
 }
 
 void Listener::hang_up() {
+    if (takes_turns_ && !context_.should_stop()) note_turn();
     for (auto& [id, ear] : ears_) {
         if (!ear.line || ear.line->dialogue() == nullptr) continue;
         ear.line->dialogue()->log_out();
         ear.line->move(now());
+    }
+}
+
+// What this turn found counts until the next.
+void Listener::note_turn() {
+    static Statement statement("SELECT mailer._listen_turn()", {});
+    try {
+        transactions_.begin();
+        (void)statement.run({});
+        transactions_.commit();
+    } catch (const PgError& error) {
+        transactions_.abort();
+        absorb_error(error);
     }
 }
 

@@ -1,8 +1,12 @@
 // Starts the listener of this database from its sender's loop, and takes it along when the sender leaves.
 //
 // The sender asks the tables only when settings changed; it waits for nothing of the listener. One that ends is started
-// again after 1 s, doubling to 60 s while it keeps ending at once. A change of settings is passed on by SIGHUP.
+// again after 1 s, doubling to 60 s while it keeps ending at once. A change of settings is passed on by SIGHUP. Where
+// more databases have something to listen to than mailer.max_listeners, listeners take turns: between two of its own
+// the sender may leave.
 #pragma once
+
+#include <optional>
 
 #include "core/pace/time.hpp"
 #include "pg/engine/transaction.hpp"
@@ -22,9 +26,10 @@ public:
 
     void look(core::Time now);  // throws PgError
     core::Time next_look() const { return next_look_; }
-    bool is_wanted() const { return is_wanted_; }  // something is to be listened to here
-    void ask_to_stop() noexcept;                   // returns at once
-    void wait_until_stopped();                     // for a few seconds at most; requires no transaction
+    bool keeps_sender(core::Time now) const;      // the sender must stay: a listener runs, or is to stay
+    std::optional<core::Time> next_turn() const;  // when the sender must be here again; none: nothing is to be heard
+    void ask_to_stop() noexcept;                  // returns at once
+    void wait_until_stopped();                    // for a few seconds at most; requires no transaction
 
 private:
     bool is_running(pid_t* pid) const;
@@ -34,6 +39,7 @@ private:
     std::uint64_t generation_ = 0;
     bool has_looked_ = false;
     bool is_wanted_ = false;
+    bool takes_turns_ = false;
     int failures_ = 0;
     core::Time started_at_ = core::Time::min();
     core::Time next_start_ = core::Time::min();

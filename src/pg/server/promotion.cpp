@@ -11,6 +11,11 @@
 #include "pg/server/clone_guard.hpp"
 #include "pg/server/shared.hpp"
 
+extern "C" {
+#include "replication/walreceiver.h"
+#include "storage/spin.h"
+}
+
 namespace mailer::pg {
 
 namespace {
@@ -43,9 +48,22 @@ const char* setting(const char* name) {
     return value == nullptr ? "" : value;
 }
 
+// As the primary saw it when this server last streamed from it: Patroni empties primary_slot_name and primary_conninfo
+// when the leader's key has run out, some moments before it promotes. The settings tell where it never streamed since
+// it started.
+std::string name_here() {
+    char slot[NAMEDATALEN], conninfo[MAXCONNINFO];
+    SpinLockAcquire(&WalRcv->mutex);
+    const bool has_streamed = WalRcv->receiveStart != InvalidXLogRecPtr;
+    strlcpy(slot, WalRcv->is_temp_slot ? "" : WalRcv->slotname, sizeof slot);
+    strlcpy(conninfo, WalRcv->conninfo, sizeof conninfo);
+    SpinLockRelease(&WalRcv->mutex);
+    if (has_streamed) return core::own_name(slot, conninfo, setting("cluster_name"));
+    return core::own_name(setting("primary_slot_name"), setting("primary_conninfo"), setting("cluster_name"));
+}
+
 void write_record() {
-    const std::string name =
-        core::own_name(setting("primary_slot_name"), setting("primary_conninfo"), setting("cluster_name"));
+    const std::string name = name_here();
     const std::string line = std::string(header) + "\t" + std::to_string(current_timeline()) + "\t" +
                              std::to_string(core::to_unix_us(now())) + "\t" + current_machine() + "\t" + name + "\n";
     const int fd = open(path_aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -81,6 +81,8 @@ void assign(Slot& slot, Oid database) noexcept {
     slot.is_created = slot.is_restart_asked = slot.sweep_all = false;
     slot.stay_away_count = slot.hint_count = 0;
     slot.next_due = DT_NOBEGIN;  // nobody has looked yet
+    slot.is_to_listen = slot.is_listener_here = false;
+    slot.listen_at = DT_NOBEGIN;
     slot.lease_good_until = 0;
     slot.started_at = slot.beat_at = slot.next_start_at = slot.error_at = 0;
     slot.tick_count = slot.start_count = 0;

@@ -92,6 +92,14 @@ Attach attach_sender(Oid database, SenderKind kind) noexcept;  // this process, 
 void detach_sender(Leave how) noexcept;                        // idempotent
 bool must_stay_away() noexcept;                                // somebody asked this sender to leave
 
+// ── Listeners ──────────────────────────────────────────────────────────────────────────────────────────────────
+// Where more databases have mailboxes to listen to than mailer.max_listeners they take turns (shared_listeners.cpp).
+void report_listening(bool is_to_listen) noexcept;     // of this database
+bool do_listeners_take_turns() noexcept;               // a listener reads what there is, and leaves
+bool take_listener_place() noexcept;                   // false: it isn't this database's turn
+void leave_listener_place(TimestampTz next) noexcept;  // the listener has ended; its next turn is then
+TimestampTz next_listener_turn() noexcept;             // of this database; DT_NOBEGIN: it had none
+
 // ── DDL ────────────────────────────────────────────────────────────────────────────────────────────────────────
 void ask_to_stay_away(Oid database) noexcept;  // once for each end_stay_away(); tells the worker to leave
 void end_stay_away(Oid database) noexcept;

@@ -37,6 +37,10 @@ struct Slot {
     TimestampTz next_due;  // when the next worker is needed: commits lower it, a worker that leaves sets it
     pg_atomic_uint64 generation;
 
+    bool is_to_listen;      // it has mailboxes that are to be read; stays while its sender is away
+    bool is_listener_here;  // its sender has started a listener
+    TimestampTz listen_at;  // where listeners take turns: when its turn comes
+
     TimestampTz lease_good_until;
     TimestampTz started_at, beat_at, next_start_at, error_at;
     std::int64_t tick_count, start_count;

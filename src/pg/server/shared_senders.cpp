@@ -72,6 +72,7 @@ void detach_sender(Leave how) noexcept {
         slot->sender_pid = 0;
         slot->sender_kind = SenderKind::none;
         slot->sender_latch = nullptr;
+        slot->is_listener_here = false;
         slot->state[0] = '\0';
     }
     ConditionVariable* const left = &slot->left;

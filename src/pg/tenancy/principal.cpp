@@ -71,7 +71,7 @@ std::string name_of(Oid role) {
 
 Rows resolve(Oid role) {
     static Statement statement(
-        "SELECT r.tenant_id, r.lane_id, r.principal_id, r.is_operator, r.sees_all, r.choices"
+        "SELECT r.tenant_id, r.lane_id, r.principal_ids, r.is_operator, r.sees_all, r.choices, r.max_pending"
         " FROM mailer._resolve_role($1) r",
         {OIDOID});
     return statement.run({p_oid(role)});
@@ -82,7 +82,10 @@ Rows resolve(Oid role) {
 Actor actor_of(Oid role) {
     if (const Actor* found = known().find(role)) return *found;
     const Rows rows = resolve(role);
-    const Actor actor{rows.bigint(0, 1), rows.bigint(0, 2), rows.bigint(0, 3), rows.boolean(0, 4), rows.boolean(0, 5)};
+    const std::vector<std::int64_t> principals = rows.is_null(0, 3) ? std::vector<std::int64_t>() : rows.bigints(0, 3);
+    const Actor actor{rows.bigint(0, 1), rows.bigint(0, 2), principals.empty() ? 0 : principals.front(),
+                      principals,        rows.bigint(0, 7), rows.boolean(0, 4),
+                      rows.boolean(0, 5)};
     known().keep(role, actor);
     return actor;
 }
