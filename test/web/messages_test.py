@@ -92,7 +92,7 @@ def many():
         looks += 1
         if f'href="/messages/{lost}"' in page.text:
             break
-        assert "Looked back to message" in page.text and looks < 15
+        assert "Looked back to message" in page.text and looks < 25
         address = "/messages" + page.text.split('href="?')[1].split('"')[0].replace("&amp;", "&").join(["?", ""])
     assert looks > 2, looks
     assert browser.get(query(address="many@example.com")).text.count("One of many") == 50
@@ -193,7 +193,10 @@ def hostile_names():
         assert "<script>" not in page.text.replace('<script src="/static', ""), path
 
 
+# Nothing that waits may be on its way to the scene's mail server, which isn't there.
+sql("SELECT mailer.pause('a test')")
 try:
     run([empty, search, many, one, content, actions, hostile_names])
 finally:
+    sql("SELECT mailer.resume()")
     web.stop()

@@ -10,7 +10,7 @@ namespace mailer::web {
 
 namespace {
 
-constexpr const char* most_to_look_at = "4000";
+constexpr const char* most_to_look_at = "2000";
 
 constexpr const char* columns =
     "s.message_id, s.state, s.reason, s.result, s.recipient, s.subject, s.mailbox, s.external_id, s.created_at, "
