@@ -21,7 +21,7 @@ std::optional<std::string> not_empty(const std::string& text) {
 StoredMessage read_message(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     const std::int64_t id = arguments.bigint().value_or(0);
-    std::vector<StoredMessage> found = read_messages(std::span(&id, 1));
+    std::vector<StoredMessage> found = read_messages(std::span(&id, 1), Texts::all);
     if (found.empty()) refuse("message " + std::to_string(id) + " does not exist", {}, {}, "42704");
     StoredMessage message = std::move(found.front());
     message.template_name = std::string(arguments.text().view);
