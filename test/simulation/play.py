@@ -16,13 +16,11 @@ import subprocess
 import sys
 import time
 
-from judge import DAYS, UTC, judge
+from judge import DAYS, UTC, ZONES, judge, zone_of
 
-ZONES = ["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kathmandu"]
 # Around these days clocks change somewhere of the above.
 CHANGES = ["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-04", "2026-10-25", "2026-11-01",
            "2027-03-14", "2027-03-28", "2027-04-04", "2027-10-03", "2027-10-31", "2027-11-07"]
-DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
 def quoted(value):
