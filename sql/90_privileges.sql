@@ -21,7 +21,7 @@ AS $$
         'lead_status', 'campaign_schedule', 'campaign_list', '_campaign_state', 'campaign_step_status', 'campaign_day_numbers', 'message_status', 'recipient_status', 'attempt_log', 'event_log', 'queue', 'mailbox_status', 'campaign_progress', 'batch',
         'missed_slot', 'worker_status', 'oauth_status',
         'feedback_log', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_metric_tenant', '_shield_text', '_bounce_rate',
-        'template_list', 'category_list', 'captured_mail_list', 'sent_to', '_campaign_id',
+        'template_list', 'category_list', 'captured_mail_list', 'sent_to', 'message_since', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
         '_now', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',

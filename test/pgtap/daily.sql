@@ -52,6 +52,14 @@ SELECT is((SELECT count(*) FROM mailer.message_status WHERE reason = 'invalid_ad
 
 -- ── What did you send to this address? ───────────────────────────────────────────────────────────────────────────
 SELECT is((SELECT count(*) FROM mailer.sent_to('A@example.com')), 3::bigint, 'mails of an address, whatever its case');
+-- Ids follow time: gaps between them, the ends and what never comes.
+SELECT max(m.message_id) - 1 AS later FROM mailer.message m \gset
+UPDATE mailer.message m SET created_at = now() - interval '1 day' WHERE m.message_id < :later;
+SELECT is(mailer.message_since(now() - interval '1 hour'),
+    (SELECT min(m.message_id) FROM mailer.message m WHERE m.created_at >= now() - interval '1 hour'), 'the first message since a time');
+SELECT is(mailer.message_since('-infinity'), (SELECT min(m.message_id) FROM mailer.message m), 'the first of all');
+SELECT is(mailer.message_since('infinity'), (SELECT max(m.message_id) + 1 FROM mailer.message m), 'none yet');
+UPDATE mailer.message m SET created_at = now();
 
 -- ── Deleting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 SELECT throws_ok($$SELECT mailer.template_delete('hello')$$, '55006', 'template "hello" is in use: campaign spring', 'a template in use stays');

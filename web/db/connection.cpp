@@ -56,6 +56,16 @@ bool complete(PGconn* connection) {
 
 void ignore_notice(void*, const PGresult*) {}
 
+using OnNotice = std::function<void(const std::string&)>;
+
+// libpq calls it: nothing may be thrown through there.
+void pass_notice(void* to, const PGresult* notice) {
+    try {
+        (*static_cast<const OnNotice*>(to))(field(notice, PG_DIAG_MESSAGE_PRIMARY));
+    } catch (...) {
+    }
+}
+
 }  // namespace
 
 std::string bytea(std::string_view octets) {
@@ -122,10 +132,19 @@ core::Value Connection::rows(const std::string& sql, const Parameters& parameter
     const ExecStatusType status = PQresultStatus(result.get());
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) return value_of(*result);
     const std::string state = field(result.get(), PG_DIAG_SQLSTATE);
-    if (PQstatus(connection_.get()) == CONNECTION_BAD || state.starts_with("57P") || state.starts_with("08"))
+    if (PQstatus(connection_.get()) == CONNECTION_BAD || state.starts_with("57P") ||
+        field(result.get(), PG_DIAG_SEVERITY_NONLOCALIZED) == "FATAL")
         throw DatabaseAway("the database went away");
     throw SqlError(state, field(result.get(), PG_DIAG_MESSAGE_PRIMARY), field(result.get(), PG_DIAG_MESSAGE_DETAIL),
                    field(result.get(), PG_DIAG_MESSAGE_HINT));
+}
+
+core::Value Connection::rows(const std::string& sql, const Parameters& parameters, const OnNotice& on_notice) {
+    PGconn* connection = connection_.get();
+    const auto ignore = [connection](PGconn*) { PQsetNoticeReceiver(connection, ignore_notice, nullptr); };
+    const std::unique_ptr<PGconn, decltype(ignore)> receives(connection, ignore);
+    PQsetNoticeReceiver(connection, pass_notice, const_cast<OnNotice*>(&on_notice));
+    return rows(sql, parameters);
 }
 
 bool Connection::is_usable() const {

@@ -8,6 +8,7 @@
 #include <libpq-fe.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -56,6 +57,9 @@ public:
 
     // Rows as an array of objects. Numbers, booleans, json and arrays of text keep their kind, all else is text.
     core::Value rows(const std::string& sql, const Parameters& parameters = {});
+    // The same; on_notice gets each NOTICE's text while the statement still runs.
+    core::Value rows(const std::string& sql, const Parameters& parameters,
+                     const std::function<void(const std::string&)>& on_notice);
 
     bool is_usable() const;  // the server hasn't closed it in the meantime
     std::chrono::steady_clock::time_point opened_at() const { return opened_at_; }

@@ -26,7 +26,8 @@ constexpr unsigned wanted_connections = 2000;
 constexpr std::size_t handler_threads = 32;
 
 constexpr const char* content_policy =
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src "
+    "'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 // One request on its way; libmicrohttpd keeps the pointer until the request is completed.
@@ -209,7 +210,7 @@ MHD_Result Server::Inside::answer(MHD_Connection* connection, const Response& re
     add("Content-Type", response.type);
     add("Content-Security-Policy", response.content_policy.empty() ? content_policy : response.content_policy);
     add("X-Content-Type-Options", "nosniff");
-    add("X-Frame-Options", "DENY");
+    add("X-Frame-Options", response.content_policy.empty() ? "DENY" : "SAMEORIGIN");
     add("Referrer-Policy", "no-referrer");
     add("Cross-Origin-Opener-Policy", "same-origin");
     bool has_cache_rule = false;

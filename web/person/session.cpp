@@ -18,6 +18,27 @@ std::string Session::take_notice() {
     return std::exchange(notice_, {});
 }
 
+void Session::begin_progress(std::string subject) {
+    const std::lock_guard lock(mutex_);
+    progress_ = {.subject = std::move(subject), .steps = {}, .is_running = true};
+}
+
+void Session::add_progress(const std::string& step) {
+    const std::lock_guard lock(mutex_);
+    if (progress_.steps.size() < 100) progress_.steps.push_back(step);
+}
+
+void Session::end_progress(bool has_failed) {
+    const std::lock_guard lock(mutex_);
+    progress_.is_running = false;
+    progress_.has_failed = has_failed;
+}
+
+Progress Session::progress() const {
+    const std::lock_guard lock(mutex_);
+    return progress_;
+}
+
 void Session::set_may(std::set<std::string> functions) {
     const std::lock_guard lock(mutex_);
     may_ = std::move(functions);

@@ -10,10 +10,19 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "db/connection.hpp"
 
 namespace mailer::web {
+
+// What a long action has said so far, for a page that asks while it runs.
+struct Progress {
+    std::string subject;
+    std::vector<std::string> steps;
+    bool is_running = false;
+    bool has_failed = false;
+};
 
 struct Session {
     std::string id;
@@ -27,12 +36,17 @@ struct Session {
 
     void set_notice(std::string text);
     std::string take_notice();
+    void begin_progress(std::string subject);  // forgets the one before
+    void add_progress(const std::string& step);
+    void end_progress(bool has_failed);
+    Progress progress() const;
     void set_may(std::set<std::string> functions);
     std::set<std::string> may() const;  // names of mailer's functions that the role may call
 
 private:
     mutable std::mutex mutex_;
     std::string notice_;
+    Progress progress_;
     std::set<std::string> may_;
 };
 

@@ -28,6 +28,11 @@ public:
     core::Value rows(const std::string& sql, const Parameters& parameters = {}) {
         return connection_.rows(sql, parameters);
     }
+    // The same; on_notice gets each NOTICE's text while the statement still runs.
+    core::Value rows(const std::string& sql, const Parameters& parameters,
+                     const std::function<void(const std::string&)>& on_notice) {
+        return connection_.rows(sql, parameters, on_notice);
+    }
     // The only row; HttpError 404 when there is none.
     core::Value row(const std::string& sql, const Parameters& parameters = {});
     // The first column of the first row as text; "" when there is no row.

@@ -110,7 +110,9 @@ Response Site::handle(Request& request) {
         away.set("Retry-After", "5");
         return away;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "mailer-web: %s: %s\n", request.path.c_str(), error.what());
+        // Only its beginning: what follows may be a secret.
+        std::fprintf(stderr, "mailer-web: %s: %s\n", request.path.substr(0, request.path.find('/', 1)).c_str(),
+                     error.what());
         return {.status = 500, .type = "text/plain; charset=utf-8", .body = "Something went wrong.\n"};
     }
 }

@@ -1,0 +1,76 @@
+#include "pages/mailbox_actions.hpp"
+
+namespace mailer::web {
+
+namespace {
+
+// Longer than the other statements of a page: a server that doesn't answer is to be found out by the mailbox's own
+// connect_timeout, which says at which step.
+constexpr const char* time_of_test = "25s";
+
+Parameter mailbox_of(Visit& visit) {
+    const Parameter name = visit.form("mailbox");
+    if (!name) throw HttpError(400, "The form names no mailbox.");
+    return name;
+}
+
+}  // namespace
+
+std::string pause_mailbox(Visit& visit) {
+    const Parameter name = mailbox_of(visit);
+    visit.rows("SELECT mailer.mailbox_pause($1, $2)", {name, visit.form("reason")});
+    return "Mailbox " + *name + " is paused. What waits for it waits.";
+}
+
+std::string resume_mailbox(Visit& visit) {
+    const Parameter name = mailbox_of(visit);
+    visit.rows("SELECT mailer.mailbox_resume($1)", {name});
+    return "Mailbox " + *name + " sends again, and tries its server at once.";
+}
+
+std::string test_mailbox(Visit& visit) {
+    const Parameter name = mailbox_of(visit);
+    Session& session = visit.session;
+    session.begin_progress(*name);
+    bool has_failed = false;
+    try {
+        visit.rows("SELECT set_config('statement_timeout', $1, false)", {time_of_test});
+        visit.rows("CALL mailer.mailbox_test($1)", {name},
+                   [&](const std::string& step) { session.add_progress(step); });
+    } catch (const SqlError& error) {
+        has_failed = true;
+        session.add_progress(error.sqlstate == "57014" ? "Given up: it took longer than 25 s." : error.what());
+        if (!error.detail.empty()) session.add_progress(error.detail);
+        if (!error.hint.empty()) session.add_progress(error.hint);
+    } catch (...) {
+        session.end_progress(true);
+        throw;
+    }
+    session.end_progress(has_failed);
+    visit.rows("RESET statement_timeout");
+    return has_failed ? "The test failed: see its last step." : "The test went well: " + *name + " can log in.";
+}
+
+std::string connect_mailbox(Visit& visit) {
+    const Parameter name = mailbox_of(visit), provider = visit.form("provider"), app = visit.form("app");
+    if (provider != "google" && provider != "microsoft365") throw HttpError(400, "Choose Google or Microsoft.");
+    const Parameter secret = visit.form("client_secret"), tenant = visit.form("tenant"), login = visit.form("login");
+    // An application that mailboxes share, by its name; or one of this mailbox alone.
+    visit.rows(
+        "SELECT mailer.oauth_set($1, jsonb_strip_nulls(jsonb_build_object('app', $2::text, 'login', $3::text)) || "
+        "CASE WHEN $2::text IS NULL THEN jsonb_strip_nulls(jsonb_build_object('provider', $4::text, 'client_id', "
+        "$5::text, "
+        "'client_secret', $6::text, 'tenant', $7::text, 'redirect_uri', $8::text, 'grant', 'refresh_token')) ELSE '{}' "
+        "END)",
+        {name, app, login, provider, visit.form("client_id"), secret, tenant, visit.form("redirect_uri")});
+    return "Stored. Now the owner of the account has to consent.";
+}
+
+std::vector<Action> mailbox_actions() {
+    return {{.name = "pause", .needs = "mailbox_pause", .run = pause_mailbox},
+            {.name = "resume", .needs = "mailbox_resume", .run = resume_mailbox},
+            {.name = "test", .needs = "mailbox_test", .run = test_mailbox},
+            {.name = "connect", .needs = "oauth_set", .run = connect_mailbox}};
+}
+
+}  // namespace mailer::web
