@@ -24,7 +24,8 @@ BEGIN
             HINT = 'mailer.lead_restore() and mailer.unsuppress() take back what followed from it.';
     END IF;
     UPDATE mailer.feedback x SET judged = _guess_to_judge.verdict, judged_by = mailer._caller_name() WHERE x.feedback_id = f.feedback_id;
-    PERFORM mailer._log_event('feedback_' || _guess_to_judge.verdict, jsonb_build_object('feedback_id', f.feedback_id, 'kind', f.kind, 'address', f.address),
+    PERFORM mailer._log_event(CASE _guess_to_judge.verdict WHEN 'confirmed' THEN 'feedback_confirmed' ELSE 'feedback_taken_back' END,
+        jsonb_build_object('feedback_id', f.feedback_id, 'kind', f.kind, 'address', f.address),
         message_id => f.message_id);
     RETURN f;
 END;

@@ -1,4 +1,5 @@
 """What the tests of mailer-web need: the program, a browser without a screen, and the database."""
+import atexit
 import html
 import http.client
 import os
@@ -31,6 +32,7 @@ class Web:
         self.errors = open(os.environ.get("MAILER_WEB_LOG") or os.path.join(work, "web.log"), "ab")
         self.process = subprocess.Popen([os.environ["MAILER_WEB"], "--listen", listen, *options], stdout=subprocess.PIPE, stderr=self.errors,
                                         env={**os.environ, "PGPASSFILE": passes})
+        atexit.register(self.process.terminate)  # the next file's tests count connections
         said = self.process.stdout.readline().decode()
         assert "listening on " in said, f"it doesn't start: {said!r}"
         self.address = said.split("listening on ")[1].strip()

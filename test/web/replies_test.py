@@ -26,7 +26,7 @@ def scene():
     campaign = sql(f"""SELECT mailer.campaign_create('replying {hostile[:190]}', 'replying', '{{replying}}', max_silence => NULL, gap => '0', jitter => 0,
         window_start => '00:00', window_end => '00:00', allowed_days => '{{MON,TUE,WED,THU,FRI,SAT,SUN}}')""")
     sql(f"SELECT mailer.campaign_step_set({campaign}, 2, 'replying', '3 days')")
-    sql(f"SELECT mailer.campaign_add_many({campaign}, '{{ada+x@example.org,bob@example.org,cyd@example.org,dan@example.org}}')")
+    sql(f"SELECT mailer.campaign_add_many({campaign}, '{{ada+x@replies.example,bob@replies.example,cyd@replies.example,dan@replies.example}}')")
     sql(f"SELECT mailer.campaign_start({campaign})")
     until(60, lambda: sql(f"SELECT count(*) FROM mailer.lead_status WHERE campaign_id = {campaign} AND step = 2") == "4", "step 1 goes out")
     sql("ALTER DATABASE postgres RESET mailer.delivery")
@@ -37,7 +37,7 @@ campaign = scene()
 
 
 def answer(author, subject, words, extra=""):
-    mail = f"From: {author}\nTo: sales@example.com\nSubject: {subject}\nMessage-ID: <{time.monotonic_ns()}@example.org>\n{extra}\n{words}\n"
+    mail = f"From: {author}\nTo: sales@example.com\nSubject: {subject}\nMessage-ID: <{time.monotonic_ns()}@replies.example>\n{extra}\n{words}\n"
     return sql(f"SELECT id FROM mailer.ingest(convert_to($m${mail}$m$, 'UTF8'), 'replying')")
 
 
@@ -57,34 +57,34 @@ def nobody_yet():
 
 def shown():
     "replies, bounces and absences are shown with lead and campaign, whatever stands in them"
-    answer("bob@example.org", hostile, "I am interested", f"In-Reply-To: {message_of('bob@example.org')}\n")
-    answer("cyd@example.org", "Out of office", "Back on Monday", f"In-Reply-To: {message_of('cyd@example.org')}\nAuto-Submitted: auto-replied\n")
+    answer("bob@replies.example", hostile, "I am interested", f"In-Reply-To: {message_of('bob@replies.example')}\n")
+    answer("cyd@replies.example", "Out of office", "Back on Monday", f"In-Reply-To: {message_of('cyd@replies.example')}\nAuto-Submitted: auto-replied\n")
     page = logged_in().get("/replies")
     assert page.status == 200 and "<script>alert" not in page.text
     assert f"<bdi>{hostile.replace('<', '&lt;').replace('>', '&gt;')[:60]}" in page.text, page.text
     assert "answered" in page.text and "was away" in page.text and "lead?" not in page.text
-    assert f'href="/campaigns/{campaign}/leads?address=bob%40example.org"' in page.text, page.text
+    assert f'href="/campaigns/{campaign}/leads?address=bob%40replies.example"' in page.text, page.text
     only = logged_in().get("/replies?kind=auto_reply")
-    assert "cyd@example.org" in only.text and "bob@example.org" not in only.text
+    assert "cyd@replies.example" in only.text and "bob@replies.example" not in only.text
     assert logged_in().get("/replies?kind=delivered").status == 400
 
 
 def guesses():
     "a guess is confirmed or taken back by an operator, and what it did is undone"
-    first = answer("ada+x@example.org", "No thread", "Who are you?")
-    second = answer("dan@example.org", "No thread", "Hello")
-    assert (state_of("ada+x@example.org"), state_of("dan@example.org")) == ("replied", "replied"), "a guess stops the sequence"
+    first = answer("ada+x@replies.example", "No thread", "Who are you?")
+    second = answer("dan@replies.example", "No thread", "Hello")
+    assert (state_of("ada+x@replies.example"), state_of("dan@replies.example")) == ("replied", "replied"), "a guess stops the sequence"
     page = logged_in().get("/replies")
-    assert "Is it so?" in page.text and "address=ada%2Bx%40example.org" in page.text and 'value="take_back"' not in page.text, page.text
+    assert "Is it so?" in page.text and "address=ada%2Bx%40replies.example" in page.text and 'value="take_back"' not in page.text, page.text
     browser = operator()
     page = browser.get("/replies")
     assert page.text.count('value="take_back"') == 2
     csrf = page.field("csrf")
     done = browser.post("/replies", {"csrf": csrf, "action": "take_back", "id": first})
     assert (done.status, done.headers["Location"]) == (303, "/replies")
-    assert state_of("ada+x@example.org") == "active", state_of("ada+x@example.org")
+    assert state_of("ada+x@replies.example") == "active", state_of("ada+x@replies.example")
     assert browser.post("/replies", {"csrf": csrf, "action": "confirm", "id": second}).status == 303
-    assert sql("SELECT string_agg(result, ',' ORDER BY message_id) FROM mailer.sent_to('dan@example.org')") == "replied,cancelled"
+    assert sql("SELECT string_agg(result, ',' ORDER BY message_id) FROM mailer.sent_to('dan@replies.example')") == "replied,cancelled"
     page = browser.get("/replies")
     assert "Is it so?" not in page.text and "confirmed by <bdi>operator &lt;b&gt;</bdi>" in page.text and "taken back by" in page.text, page.text
     assert browser.post("/replies", {"csrf": csrf, "action": "confirm", "id": second}).status == 409, "judged twice"
