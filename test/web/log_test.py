@@ -1,7 +1,7 @@
 """The page of the log: who did what, and what became of messages."""
 import urllib.parse
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, run, sql, statistics_are_in, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(6)</script>\u202e" + "v" * 150
@@ -62,6 +62,7 @@ def many():
     tables = "schemaname = 'mailer' AND relname IN ('message', 'outcome', 'event')"
     read = lambda: int(sql(f"SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
     used = lambda: int(sql(f"SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
+    statistics_are_in()
     before, used_before = read(), used()
     browser = logged_in()
     address, looks = query(kind="mailbox_paused"), 0
