@@ -340,13 +340,16 @@ BEGIN
         FROM mailer.attempt a
         JOIN mailer.message m ON m.message_id = a.message_id
         JOIN mailer.campaign c ON c.campaign_id = m.campaign_id
+        LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+        CROSS JOIN LATERAL (SELECT mailer._known_zone(COALESCE(l.timezone, c.timezone)) AS zone) own
         LEFT JOIN mailer._rules_since(since) r ON r.campaign_id = c.campaign_id
         WHERE a.finished_at >= since AND a.dot_at IS NOT NULL AND (r.at IS NULL OR a.started_at >= r.at)
           AND NOT EXISTS (
               SELECT FROM (VALUES (a.started_at), (a.started_at - grace)) t(at)
-              CROSS JOIN LATERAL (SELECT (t.at AT TIME ZONE mailer._known_zone(c.timezone))::time AS clock,
-                                         extract(isodow FROM mailer._campaign_day(c, t.at))::integer - 1 AS weekday) z
-              WHERE c.allowed_days & (1 << z.weekday) <> 0
+              CROSS JOIN LATERAL (SELECT (t.at AT TIME ZONE own.zone)::time AS clock) k
+              CROSS JOIN LATERAL (SELECT k.clock, (t.at AT TIME ZONE own.zone)::date
+                                      - CASE WHEN c.window_end <= c.window_start AND k.clock < c.window_end THEN 1 ELSE 0 END AS day) z
+              WHERE c.allowed_days & (1 << extract(isodow FROM z.day)::integer - 1) <> 0 AND NOT z.day = ANY (c.skip_dates)
                 AND CASE WHEN c.window_start < c.window_end THEN z.clock >= c.window_start AND z.clock < c.window_end
                          WHEN c.window_start > c.window_end THEN z.clock >= c.window_start OR z.clock < c.window_end
                          ELSE true END)

@@ -310,6 +310,78 @@ TEST(Forecast, MessagesThatWillNotGoTakeNoSlot) {
     EXPECT_EQ(outlook.text(), "103@01-05 10:00, 105@01-05 10:01:30");
 }
 
+Zone expect_zone(const char* name, seconds offset) {
+    auto zone = Zone::make(name, offset, {});
+    EXPECT_TRUE(zone.ok());
+    return std::move(zone).value();
+}
+
+TEST(Forecast, LeadsThatHaveEndedAreHeldOrHaveToWaitTakeNoSlotNow) {
+    Outlook outlook;
+    outlook.message(0).is_stopped = true;
+    outlook.message(1).is_held = true;
+    outlook.message(2).not_before = kMondayMorning + hours{1};
+    outlook.message(3).cooled_until = kMondayMorning + hours{2};
+    EXPECT_EQ(outlook.text(), "105@01-05 10:00, 103@01-05 11:00, 104@01-05 12:00");
+}
+
+TEST(Forecast, NothingGoesFromTheEndOfACampaignOn) {
+    Outlook outlook;
+    outlook.lane().ends_at = kMondayMorning + minutes{3};
+    EXPECT_EQ(outlook.text(), "101@01-05 10:00, 102@01-05 10:01:30");
+}
+
+TEST(Forecast, NewOnesBeyondTheirCapContinueNextDay) {
+    Outlook outlook;
+    outlook.lane().max_new_per_day = 3;
+    EXPECT_EQ(outlook.text().substr(0, 80),
+              "101@01-05 10:00, 102@01-05 10:01:30, 103@01-05 10:03, 104@01-06 08:00, 105@01-06");
+}
+
+TEST(Forecast, FollowUpsFromAnInboxThatNobodyReadsAreNotForetold) {
+    Outlook outlook;
+    outlook.lane().max_silence = minutes{10};
+    LaneFacts follow_ups = campaign_with(8, {1});
+    follow_ups.pace_id = 7;
+    follow_ups.is_follow_up = true;
+    follow_ups.heard_at = kMondayMorning - minutes{11};
+    outlook.lanes.push_back(follow_ups);
+    outlook.queues = {{8, leads(201, 1, kMondayMorning - hours{1})}};
+    EXPECT_EQ(outlook.text(), "");
+    outlook.lanes.back().heard_at = kMondayMorning - minutes{9};
+    EXPECT_EQ(outlook.text(), "201@01-05 10:00");
+}
+
+// The lanes of steps to come are asked in the order in which the sender will make them.
+TEST(Forecast, FollowUpsOfSeveralMailboxesKeepTheOrderOfTheirFirstMails) {
+    Outlook outlook;
+    outlook.mailboxes.push_back(mailbox_named(2, "b"));
+    outlook.lane().pool = {1, 2};
+    outlook.queues = {{7, leads(101, 2, kMondayMorning - hours{1})}};
+    outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .days = 1}}}};
+    const auto rows = outlook.rows();
+    ASSERT_EQ(rows.size(), 4U);
+    EXPECT_NE(rows[0].mailbox_id, rows[1].mailbox_id);
+    EXPECT_EQ(rows[2].source_id, rows[0].source_id);
+    EXPECT_EQ(rows[3].source_id, rows[1].source_id);
+}
+
+TEST(Forecast, FollowUpsOfALeadGoInTheWindowOnItsClock) {
+    Outlook outlook;
+    LaneFacts abroad = campaign_with(8, {1});
+    abroad.pace_id = 7;
+    abroad.window.start_minute = 18 * 60;  // as on another clock
+    abroad.window.end_minute = 20 * 60;
+    abroad.window.zone = expect_zone("Etc/Test", seconds{0});
+    outlook.lanes.push_back(abroad);
+    outlook.queues = {{8, leads(201, 1, kMondayMorning - hours{1})}};
+    outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .delay = hours{1}}}}};
+    const auto rows = outlook.rows();
+    ASSERT_EQ(rows.size(), 2U);
+    EXPECT_EQ(text_of(rows[0].slot_at).substr(5), "01-05 18:00");
+    EXPECT_EQ(text_of(rows[1].slot_at).substr(5), "01-05 19:00");
+}
+
 TEST(Forecast, MessageThatIsNotDueLetsOthersPass) {
     Outlook outlook;
     outlook.message(0).due_at = kMondayMorning + minutes{2};

@@ -47,6 +47,7 @@ class Scenario:
     def __init__(self, seed, is_long):
         self.seed = seed
         self.random = random.Random(seed)
+        self.more = random.Random(seed * 7919 + 1)  # what sequences draw
         self.is_long = is_long
         self.is_disturbed = seed % 2 == 1
         self.is_exact = seed % 4 == 0  # mail takes no time: the forecast must be right to the microsecond
@@ -94,7 +95,22 @@ class Scenario:
                 "gap": r.choice([5, 30, 90, 90, 300, 1200, 5400]), "jitter": r.choice([0, 0.2, 0.2, 0.5, 0.9]),
                 "cap": r.choice([None, None, r.randint(1, 5), r.randint(4, 30)]), "timezone": r.choice(ZONES),
                 "starts_in": r.choice([None, None, None, r.randint(1, 100)]),
-                "leads": r.randint(3, 120 if self.is_long else 60)}
+                "leads": r.randint(3, 120 if self.is_long else 60), **self.draw_sequence()}
+
+    def draw_sequence(self):
+        r = self.more
+        sequence = {"steps": [], "new_cap": None, "skip": [], "has_zones": False}
+        if r.random() < 0.5:
+            return sequence
+        for _ in range(r.randint(1, 2)):
+            is_days = r.random() < 0.6
+            sequence["steps"].append({"days": r.randint(1, 3) if is_days else 0, "hours": 0 if is_days else r.choice([1, 5, 20]),
+                                      "working": is_days and r.random() < 0.5})
+        sequence["new_cap"] = r.choice([None, None, r.randint(1, 8)])
+        sequence["has_zones"] = r.random() < 0.3
+        sequence["prefer"] = r.choice(["follow_ups", "new"])
+        sequence["skip_in"] = r.choice([[], [], [r.randint(1, 9)], [r.randint(1, 9), r.randint(1, 9)]])
+        return sequence
 
     def draw(self):
         r = self.random
@@ -103,6 +119,10 @@ class Scenario:
         self.end = self.begin + dt.timedelta(days=r.randint(3, 365 if self.is_long and self.one_in(3) else 21), seconds=r.randrange(86400))
         self.mailboxes = [self.draw_mailbox(i) for i in range(1, r.randint(1, 4) + 1)]
         self.campaigns = [self.draw_campaign(i) for i in range(1, r.randint(1, 6) + 1)]
+        for c in self.campaigns:
+            c["skip"] = [(self.begin + dt.timedelta(days=n)).date() for n in c.get("skip_in", [])]
+            # The window of a lead is read on its own clock, the day of the caps is the campaign's: judged apart.
+            c["has_zones"] &= c["cap"] is None and c["new_cap"] is None
 
     # ── What is told to the database ─────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +146,8 @@ class Scenario:
         return [f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
 
     def add(self, number, leads):
-        return call("campaign_add_many", number, leads)
+        zones = [zone_of(self.campaigns[number - 1], lead) for lead in leads]
+        return call("campaign_add_many", number, leads, timezones=zones if any(zones) else None)
 
     def set_up(self):
         self.say("SET client_min_messages = error;", "SELECT simulation.reset();", self.clock(self.begin))
@@ -134,16 +155,25 @@ class Scenario:
             self.say(call("mailbox_create", b["name"], "smtp.example.com", from_address=f"{b['name']}@example.com", timezone=b["timezone"],
                           gap=f"{b['gap']} s", daily_limit=b["daily_limit"], max_connections=b["max_connections"], is_default=True,
                           ramp_start=b["ramp_start"], ramp_step=b["ramp_step"]))
-        self.say(call("template_set", "hello", "Hello {{name}}", "Dear {{name}}"))
+        self.say(call("template_set", "hello", "Hello {{name}}", "Dear {{name}}"), call("template_set", "again", "", "Once more, {{name}}"))
         for i, c in enumerate(self.campaigns, 1):
             starts_at = None if c["starts_in"] is None else (self.begin + dt.timedelta(hours=c["starts_in"])).isoformat()
             self.say(call("campaign_create", c["name"], "hello", mailboxes=c["boxes"], window_start=c["start"], window_end=c["end"],
                           allowed_days=c["days"], gap=f"{c['gap']} s", jitter=c["jitter"], max_per_day=c["cap"],
-                          timezone=c["timezone"], starts_at=starts_at),
-                     self.add(i, self.leads(c) + ["not an address", self.leads(c)[0].upper()]), call("campaign_start", i))
+                          timezone=c["timezone"], starts_at=starts_at, max_new_per_day=c["new_cap"], prefer=c.get("prefer")),
+                     *self.steps(i, c), self.add(i, self.leads(c) + ["not an address", self.leads(c)[0].upper()]), call("campaign_start", i))
         if self.one_in(2):
             self.enqueue_others()
         self.say("SELECT simulation.foretell();" if not self.is_disturbed else "")
+
+    def steps(self, number, campaign):
+        if not campaign["steps"]:
+            return
+        skipped = json.dumps([str(day) for day in campaign["skip"]])
+        yield f"""SELECT mailer.campaign_alter({number}, '{{"max_silence": null, "skip_dates": {skipped}}}');"""
+        for place, step in enumerate(campaign["steps"], 2):
+            delay = f"{step['days']} days" if step["days"] else f"{step['hours']} hours"
+            yield call("campaign_step_set", number, place, "again", delay, working_days=step["working"])
 
     def enqueue_others(self):
         box = self.random.choice(self.mailboxes)["name"]
@@ -196,6 +226,18 @@ class Scenario:
         elif what == 12 and self.one_in(3):
             self.say(f"SELECT mailer.campaign_cancel({number}, 'enough') FROM mailer.campaign WHERE campaign_id = {number} AND state NOT IN ('x', 'c');")
 
+    def disturb_sequences(self):
+        r = self.more
+        number, seed = r.randint(1, len(self.campaigns)), r.randrange(10**9)
+        what = r.randrange(8)
+        if what < 4:
+            how = ["replied", "replied", "bounced", "complained"][what]
+            self.say(f"SELECT simulation.stop_some({number}, {r.randint(1, 6)}, '{how}', {seed});")
+        elif what == 4:
+            self.say(f"SELECT simulation.hold_some({number}, {r.randint(1, 4)}, {seed}) FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
+        elif what == 5:
+            self.say("SELECT simulation.release_all();")
+
     def script(self):
         self.draw()
         self.most_transit = self.random.choice([60_000, 800_000, 20_000_000])
@@ -210,12 +252,13 @@ class Scenario:
             if self.is_disturbed:
                 for _ in range(self.random.randint(1, 3)):
                     self.disturb()
+                self.disturb_sequences()
             else:
                 self.say("SELECT simulation.foretell();")
             self.say(self.run_until(self.now), "SELECT simulation.look();")
         if self.is_disturbed:
             self.say(*[call("mailbox_resume", b["name"]) for b in self.mailboxes], "SELECT mailer.resume();",
-                     "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
+                     "SELECT simulation.release_all();", "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
             # From here on nothing disturbs: whatever state things are in, the plan must come true. (When mails took longer
             # before than they do now, it can't know that.)
             if self.most_transit == 60_000:
@@ -232,13 +275,14 @@ SELECT json_build_object(
   'problems', (SELECT coalesce(json_agg(what), '[]') FROM simulation.problem),
   'mailboxes', (SELECT json_object_agg(mailbox_id, name) FROM mailer.mailbox),
   'delivered', (SELECT coalesce(json_agg(json_build_array(m.campaign_id, d.message_id, b.name, d.recipients[1], extract(epoch FROM d.claimed_at),
-                extract(epoch FROM d.at)) ORDER BY d.claimed_at), '[]') FROM simulation.delivered d JOIN mailer.message m USING (message_id)
+                extract(epoch FROM d.at), simulation.step_of(m.step_id)) ORDER BY d.claimed_at), '[]') FROM simulation.delivered d JOIN mailer.message m USING (message_id)
                 JOIN mailer.mailbox b USING (mailbox_id)),
   'tries', (SELECT coalesce(json_agg(json_build_array(m.campaign_id, a.message_id, b.name, extract(epoch FROM a.started_at),
-                extract(epoch FROM a.finished_at), a.outcome, a.stage) ORDER BY a.started_at), '[]') FROM mailer.attempt a
+                extract(epoch FROM a.finished_at), a.outcome, a.stage, m.addresses[1], simulation.step_of(m.step_id)) ORDER BY a.started_at), '[]') FROM mailer.attempt a
                 JOIN mailer.message m USING (message_id) LEFT JOIN mailer.mailbox b USING (mailbox_id)),
-  'foretold', (SELECT coalesce(json_agg(json_build_array(extract(epoch FROM taken_at), campaign_id, message_id, mailbox, extract(epoch FROM slot_at))), '[]')
+  'foretold', (SELECT coalesce(json_agg(json_build_array(extract(epoch FROM taken_at), campaign_id, recipient, step, mailbox, extract(epoch FROM slot_at))), '[]')
                 FROM simulation.foretold),
+  'stopped', (SELECT coalesce(json_agg(json_build_array(campaign_id, address_key, extract(epoch FROM at), how)), '[]') FROM simulation.stopped),
   'missed', (SELECT coalesce(json_agg(json_build_array(campaign_id, extract(epoch FROM from_at), extract(epoch FROM to_at), slot_count, reason)), '[]')
                 FROM mailer.missed_slot_log),
   'states', (SELECT json_object_agg(campaign_id, state) FROM mailer.campaign),
@@ -248,9 +292,15 @@ SELECT json_build_object(
 
 # ── The rules, once more ─────────────────────────────────────────────────────────────────────────────────────────────
 
-def window_day(campaign, at):
+def zone_of(campaign, lead):
+    """The clock of a lead that has one of its own."""
+    number = "".join(c for c in lead.split(".")[0] if c.isdigit())
+    return ZONES[int(number) % 5] if campaign["has_zones"] and number and int(number) % 3 == 0 else None
+
+
+def window_day(campaign, at, zone=None):
     """The day whose window holds the instant; None: outside."""
-    local = dt.datetime.fromtimestamp(at, ZoneInfo(campaign["timezone"]))
+    local = dt.datetime.fromtimestamp(at, ZoneInfo(zone or campaign["timezone"]))
     clock, day = local.strftime("%H:%M"), local.date()
     start, end = campaign["start"], campaign["end"]
     if start < end:
@@ -261,7 +311,7 @@ def window_day(campaign, at):
             day -= dt.timedelta(days=1)
     else:
         inside = True
-    return day if inside and DAYS[day.weekday()] in campaign["days"] else None
+    return day if inside and DAYS[day.weekday()] in campaign["days"] and day not in campaign["skip"] else None
 
 
 def limit_of(box, earlier_days, day):
@@ -274,16 +324,25 @@ def limit_of(box, earlier_days, day):
 def judge(s, report):
     yield from report["problems"]
     delivered, tries = report["delivered"], report["tries"]
-    for what, key in (("message", lambda d: d[1]), ("lead", lambda d: (d[0], d[3].lower()) if d[0] else d[1])):
+    for what, key in (("message", lambda d: d[1]), ("lead and step", lambda d: (d[0], d[3].lower(), d[6]) if d[0] else d[1])):
         for one, times in collections.Counter(key(d) for d in delivered).items():
             if times > 1:
                 yield f"{what} {one} was mailed {times} times"
-    for _, message, _, _, _, at in delivered:
+    for _, message, _, _, _, at, _ in delivered:
         if report["settled"].get(str(message)) not in ("S", "u"):
             yield f"message {message} was taken by a server and isn't settled as such"
     for number, campaign in enumerate(s.campaigns, 1):
         if number not in s.altered_campaigns:
             yield from judge_campaign(s, number, campaign, tries)
+            yield from judge_sequence(number, campaign, delivered)
+    stopped = {}
+    for campaign, lead, at, how in report["stopped"]:
+        for other in range(1, len(s.campaigns) + 1):
+            stopped.setdefault((other, lead), (at, how))
+    for campaign, message, _, recipient, claimed_at, _, step in delivered:
+        at, how = stopped.get((campaign, recipient.lower()), (claimed_at, ""))
+        if claimed_at > at + 1e-5:
+            yield f"message {message} of campaign {campaign}, step {step}, went to {recipient} {claimed_at - at:.0f} s after it had {how}"
     for box in s.mailboxes:
         if box["name"] not in s.altered_mailboxes:
             yield from judge_mailbox(s, box, delivered, tries)
@@ -297,12 +356,17 @@ def judge(s, report):
 def judge_campaign(s, number, campaign, tries):
     mine = [t for t in tries if t[0] == number]
     days = collections.Counter()
-    for _, message, _, at, _, outcome, _ in mine:
-        day = window_day(campaign, at)
+    new = collections.Counter()
+    for _, message, _, at, _, outcome, _, recipient, step in mine:
+        day = window_day(campaign, at, zone_of(campaign, recipient))
         if day is None:
             yield f"message {message} of campaign {number} started outside the window, at {dt.datetime.fromtimestamp(at, UTC)}"
         if outcome in ("sent", "unconfirmed"):
             days[day] += 1
+            new[day] += step == 1
+    for day, count in new.items():
+        if campaign["new_cap"] is not None and count > campaign["new_cap"]:
+            yield f"campaign {number} sent {count} first mails on {day}, more than {campaign['new_cap']}"
     for day, count in days.items():
         if campaign["cap"] is not None and count > campaign["cap"]:
             yield f"campaign {number} sent {count} on {day}, more than {campaign['cap']}"
@@ -310,6 +374,30 @@ def judge_campaign(s, number, campaign, tries):
     for before, after in zip(mine, mine[1:]):
         if after[3] - before[3] < least - 1e-5 and after[1] != before[1]:
             yield f"campaign {number}: messages {before[1]} and {after[1]} are {after[3] - before[3]:.3f} s apart, less than {least} s"
+
+
+def judge_sequence(number, campaign, delivered):
+    """Follow-ups: each after the one before, not before its delay, from the same mailbox."""
+    leads = collections.defaultdict(dict)
+    for d in delivered:
+        if d[0] == number:
+            leads[d[3].lower()][d[6]] = d
+    for lead, steps in leads.items():
+        for place, mail in steps.items():
+            if place == 1:
+                continue
+            before = steps.get(place - 1)
+            if before is None:
+                continue  # resolved as sent, or its reply was lost: the tries know
+            if mail[2] != before[2]:
+                yield f"campaign {number}: {lead} got step {place} from {mail[2]} and the one before from {before[2]}"
+            step = campaign["steps"][place - 2]
+            if step["hours"] and mail[4] < before[4] + step["hours"] * 3600 - 600:  # from the slot, which may be taken late
+                yield f"campaign {number}: {lead} got step {place} {mail[4] - before[4]:.0f} s after the one before"
+            zone = ZoneInfo(campaign["timezone"])
+            days = (dt.datetime.fromtimestamp(mail[4], zone).date() - dt.datetime.fromtimestamp(before[4], zone).date()).days
+            if step["days"] and days < step["days"] and campaign["start"] < campaign["end"] and not campaign["has_zones"]:
+                yield f"campaign {number}: {lead} got step {place} {days} days after the one before"
 
 
 def judge_mailbox(s, box, delivered, tries):
@@ -331,10 +419,10 @@ def judge_mailbox(s, box, delivered, tries):
 
 
 def judge_forecast(s, report):
-    actual = {d[1]: d for d in report["delivered"]}
+    actual = {(d[0], d[3].lower(), d[6]): d for d in report["delivered"] if d[0]}
     plans = collections.defaultdict(dict)
-    for taken_at, campaign, message, mailbox, slot in report["foretold"]:
-        plans[taken_at][message] = (campaign, mailbox, slot)
+    for taken_at, campaign, recipient, step, mailbox, slot in report["foretold"]:
+        plans[taken_at][campaign, recipient.lower(), step] = (campaign, mailbox, slot)
     s.foretold = 0
     for taken_at, plan in sorted(plans.items()):
         worst = None
@@ -351,6 +439,11 @@ def judge_forecast(s, report):
             # behind with them; where mails take no time there is no such excuse.
             if not s.is_exact and actual[message][2] != mailbox and abs(off) <= 1:
                 break
+            # Nor has a follow-up that a mailbox with a gap kept by those milliseconds from its slot: it goes a slot or a gap later.
+            gap = next(box["gap"] for box in s.mailboxes if box["name"] == mailbox)
+            pace = s.campaigns[campaign - 1]
+            if not s.is_exact and pace["steps"] and gap and 1 < abs(off) <= 1.1 * max(gap, pace["gap"] * (1 + pace["jitter"])):
+                break
             s.worst = max(s.worst, abs(off)) if hasattr(s, "worst") else abs(off)
             # How long mails take isn't known before the first; where a mailbox's gap sets the pace, that adds up.
             tolerance = 1e-6 if s.is_exact else 1 + 0.05 * place * (is_first or s.is_quiet)
@@ -362,8 +455,8 @@ def judge_forecast(s, report):
             yield worst[0]
             return
     first = min(plans, default=None)
-    for campaign, message, _, _, at, _ in report["delivered"]:
-        if campaign and first is not None and message not in plans[first] and at > first:
+    for campaign, message, _, recipient, at, _, step in report["delivered"]:
+        if campaign and first is not None and (campaign, recipient.lower(), step) not in plans[first] and at > first:
             yield f"message {message} of campaign {campaign} went at {dt.datetime.fromtimestamp(at, UTC)} and wasn't foretold"
             return
 

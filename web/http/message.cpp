@@ -109,7 +109,8 @@ Fields parse_multipart(std::string_view body, const std::string& boundary) {
         const std::size_t end = head_end == std::string_view::npos ? head_end : body.find(delimiter, head_end + 2);
         if (end == std::string_view::npos) throw malformed;
         Field field;
-        std::string_view head = body.substr(at + 2, head_end - at - 2);
+        // A part may have no head at all: then the blank line is the delimiter's own end.
+        std::string_view head = head_end > at ? body.substr(at + 2, head_end - at - 2) : std::string_view();
         bool is_file = false;
         while (!head.empty()) {
             const std::size_t line_end = std::min(head.find("\r\n"), head.size());

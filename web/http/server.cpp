@@ -26,7 +26,8 @@ constexpr unsigned wanted_connections = 2000;
 constexpr std::size_t handler_threads = 32;
 
 constexpr const char* content_policy =
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src "
+    "'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 // One request on its way; libmicrohttpd keeps the pointer until the request is completed.

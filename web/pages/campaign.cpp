@@ -134,6 +134,7 @@ core::Value show(Visit& visit) {
                              "variant NULLS LAST",
                              {id})},
     });
+    (void)shown.set("campaign", status);
     (void)shown.set("status", std::move(status));
     return shown;
 }

@@ -2,15 +2,11 @@
 
 namespace mailer::web {
 
-namespace {
-
 std::string text_of(const core::Value& row, std::string_view name) {
     std::string out;
     if (const core::Value* found = row.find(name)) found->append_text(out);
     return out;
 }
-
-}  // namespace
 
 core::Value with_lead_links(const core::Value& rows) {
     core::Value made = core::Value::array();

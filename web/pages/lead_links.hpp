@@ -9,7 +9,10 @@ namespace mailer::web {
 // none.
 core::Value with_lead_links(const core::Value& rows);
 
-// A campaign that is in the path: its id, checked to exist and to be visible, with name and state.
+// The campaign whose id is in the path, with name and state; HttpError 404 when there is none.
 core::Value campaign_of(Visit& visit);
+
+// A member of a row as text; "" when it is missing or null.
+std::string text_of(const core::Value& row, std::string_view name);
 
 }  // namespace mailer::web

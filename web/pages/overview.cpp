@@ -7,6 +7,10 @@ namespace {
 
 core::Value show(Visit& visit) {
     core::Value alerts = visit.rows("SELECT severity, subject, problem, since, hint FROM mailer.health()");
+    core::Value campaigns = visit.rows(
+        "SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress "
+        "WHERE state = 'running' ORDER BY campaign_id DESC LIMIT 20");
+    const bool has_campaigns = !campaigns.items().empty();
     const bool has_alerts = !alerts.items().empty();
     return object({
         {"alerts", std::move(alerts)},
@@ -23,8 +27,8 @@ core::Value show(Visit& visit) {
         {"listeners", visit.row("SELECT count(*) FILTER (WHERE listen_state = 'listening') AS listening, "
                                 "count(*) FILTER (WHERE listen_state = 'in trouble') AS in_trouble, "
                                 "count(*) FILTER (WHERE listen_state <> 'off') AS wanted FROM mailer.mailbox_status")},
-        {"campaigns", visit.rows("SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress WHERE "
-                                 "state = 'running' ORDER BY campaign_id DESC LIMIT 20")},
+        {"campaigns", std::move(campaigns)},
+        {"has_campaigns", core::Value::boolean(has_campaigns)},
     });
 }
 

@@ -62,6 +62,9 @@ struct Action {
     // Does it, and gives the notice for the page that is shown next. A SqlError shows its words, DETAIL and HINT.
     std::function<std::string(Visit&)> run;
     std::string leads_to = {};  // where to go then; empty: back to the page
+    // Instead of run: the page's template with these variables, as the answer to the POST. For steps that store
+    // nothing.
+    std::function<core::Value(Visit&)> show = {};
 };
 
 struct Page {

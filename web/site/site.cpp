@@ -110,7 +110,9 @@ Response Site::handle(Request& request) {
         away.set("Retry-After", "5");
         return away;
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "mailer-web: %s: %s\n", request.path.c_str(), error.what());
+        // Only its beginning: what follows may be a secret.
+        std::fprintf(stderr, "mailer-web: %s: %s\n", request.path.substr(0, request.path.find('/', 1)).c_str(),
+                     error.what());
         return {.status = 500, .type = "text/plain; charset=utf-8", .body = "Something went wrong.\n"};
     }
 }
@@ -169,7 +171,7 @@ Response Site::serve_page(const Page& page, Request& request) {
         const Pool::Lease connection = lease(*session);
         Visit visit(request, *session, *connection);
         if (request.method == "POST") return act(page, visit);
-        return page.respond ? page.respond(visit) : show(page, visit);
+        return page.respond ? page.respond(visit) : show(page, visit, page.show(visit));
     } catch (const LoginRefused&) {
         // The password, or the right to be here, was taken away in the meantime.
         sessions_.end(session->id);
@@ -177,8 +179,7 @@ Response Site::serve_page(const Page& page, Request& request) {
     }
 }
 
-Response Site::show(const Page& page, Visit& visit) {
-    core::Value variables = page.show(visit);
+Response Site::show(const Page& page, Visit& visit, core::Value variables) {
     if (variables.kind() != core::Value::Kind::object) variables = core::Value::object();
     const core::Value around = frame(visit.request, visit.session);
     for (const auto& member : around.members())
@@ -212,6 +213,7 @@ Response Site::act(const Page& page, Visit& visit) {
     for (const Action& action : page.actions) {
         if (action.name != name) continue;
         if (!action.needs.empty() && !visit.may(action.needs)) throw HttpError(403, "Your role may not do this.");
+        if (action.show) return show(page, visit, action.show(visit));
         visit.session.set_notice(action.run(visit));
         // Encoded, for a path that names something may hold anything.
         std::string back = action.leads_to;

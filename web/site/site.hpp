@@ -32,7 +32,7 @@ private:
     Response show_login(const Request& request, int status, const std::string& problem);
     Response log_in(Request& request);
     Response log_out(const Request& request, Session& session);
-    Response show(const Page& page, Visit& visit);
+    Response show(const Page& page, Visit& visit, core::Value variables);
     Response act(const Page& page, Visit& visit);
     Response serve_page(const Page& page, Request& request);
     Response serve_public(const PublicPage& page, Request& request);

@@ -81,7 +81,8 @@ public:
         trust_inboxes();
         for (const SequencePlan& sequence : options_.sequences) {
             for (const MailInFlight& mail : sequence.in_flight)
-                plan_next(sequence, {.id = mail.message_id, .step = mail.step}, mail.mailbox_id, mail.slot_at);
+                plan_next(sequence, {.id = mail.message_id, .step = mail.step}, sequence.main_lane_id, mail.mailbox_id,
+                          mail.slot_at);
         }
         for (const std::int64_t lane : planner_.lane_ids())
             planner_.set_pending(lane, waiting_[lane].earliest_due());
@@ -143,13 +144,15 @@ private:
     }
 
     // Queues the step behind the one that was just sent, as settling it would.
-    void plan_next(const SequencePlan& sequence, const MessageFacts& sent, std::int64_t mailbox_id, Time slot) {
+    void plan_next(const SequencePlan& sequence, const MessageFacts& sent, std::int64_t from_lane,
+                   std::int64_t mailbox_id, Time slot) {
         const LaneFacts* pace = planner_.lane(sequence.main_lane_id);
         const Step* step = next_step(sequence.steps, sent.step);
         const auto known = sources_.find(sent.id);
         const std::int64_t source = known == sources_.end() ? sent.id : known->second;
         if (pace == nullptr || step == nullptr || is_taken_to_reply(source, sequence.reply_rate_ppm)) return;
-        const std::int64_t lane = follow_up_lane(*pace, mailbox_id);
+        const LaneFacts* from = planner_.lane(from_lane);
+        const std::int64_t lane = follow_up_lane(*pace, from == nullptr ? pace->window : from->window, mailbox_id);
         MessageFacts next;
         next.id = next_id_++;
         next.due_at = step_due(pace->window, slot, *step);
@@ -159,17 +162,20 @@ private:
         planner_.set_pending(lane, waiting_[lane].earliest_due());
     }
 
-    std::int64_t follow_up_lane(const LaneFacts& pace, std::int64_t mailbox_id) {
+    // A window read on the lead's clock stays on it.
+    std::int64_t follow_up_lane(const LaneFacts& pace, Window window, std::int64_t mailbox_id) {
         for (const std::int64_t id : planner_.lanes_of_pace(pace.id)) {
             const LaneFacts* lane = planner_.lane(id);
-            if (lane != nullptr && lane->is_follow_up && lane->pool == std::vector{mailbox_id}) return id;
+            if (lane != nullptr && lane->is_follow_up && lane->pool == std::vector{mailbox_id} &&
+                lane->window.zone.name() == window.zone.name())
+                return id;
         }
-        LaneFacts lane{.id = next_lane_id_--, .kind = LaneKind::campaign, .name = pace.name, .pool = {mailbox_id}};
+        LaneFacts lane{.id = next_lane_id_++, .kind = LaneKind::campaign, .name = pace.name, .pool = {mailbox_id}};
         lane.pace_id = pace.id;
         lane.is_follow_up = true;
         lane.heard_at = Time::max();
         lane.campaign_id = pace.campaign_id;
-        lane.window = pace.window;
+        lane.window = std::move(window);
         planner_.upsert_lane(lane, now_);
         return lane.id;
     }
@@ -216,7 +222,7 @@ private:
             take_off(taken);
             const std::int64_t main = planner_.pace(go.lane_id)->id;
             if (const auto sequence = sequences_.find(main); sequence != sequences_.end())
-                plan_next(*sequence->second, message, go.mailbox_id, taken.slot_at.value_or(now_));
+                plan_next(*sequence->second, message, go.lane_id, go.mailbox_id, taken.slot_at.value_or(now_));
         }
         forecast_.has_run_out = ends_.contains(message.id);
         planner_.set_pending(go.lane_id, waiting_[go.lane_id].earliest_due());
@@ -270,7 +276,9 @@ private:
     std::unordered_map<std::int64_t, const SequencePlan*> sequences_;      // by main lane
     std::unordered_map<std::int64_t, std::int64_t> sources_;               // of steps that aren't queued yet
     std::int64_t next_id_ = std::numeric_limits<std::int64_t>::max() / 2;  // behind all that are queued
-    std::int64_t next_lane_id_ = -2;
+    // Lanes that are ready at one time go by their ids: those to come are behind all that are there, in the order in
+    // which they are made.
+    std::int64_t next_lane_id_ = std::numeric_limits<std::int64_t>::max() / 2;
 };
 
 }  // namespace

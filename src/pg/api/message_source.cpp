@@ -66,7 +66,7 @@ public:
 
 private:
     Sender sender_of_known(std::int64_t message_id) {
-        std::vector<StoredMessage> found = read_messages(std::span(&message_id, 1));
+        std::vector<StoredMessage> found = read_messages(std::span(&message_id, 1), Texts::all);
         if (found.empty()) refuse("message " + std::to_string(message_id) + " does not exist", {}, {}, "42704");
         message_ = std::move(found.front());
         if (message_.attachments_of)

@@ -50,6 +50,13 @@ public:
         signals.generation = generation_;
         return signals;
     }
+    // The step behind a sent mail is queued with a hint to the worker, which there is none of here.
+    std::vector<bool> settle(std::span<const worker::Settlement> settlements, Time now) override {
+        std::vector<bool> written = PgQueue::settle(settlements, now);
+        for (const worker::Settlement& s : settlements)
+            is_changed_ |= s.is_final && s.row.campaign_id.has_value();
+        return written;
+    }
     void changed() {
         is_changed_ = true;
         ++generation_;

@@ -71,6 +71,7 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     m.send_if = rows.text(i, 18);
     if (!m.loader.empty() || !m.send_if.empty()) m.variables.append_json(m.variables_text);
     m.is_purged = !rows.is_null(i, 19);
+    m.is_partial = rows.boolean(i, 33);
     m.is_auto_submitted = rows.boolean(i, 20);
     m.unsubscribe_token = rows.text(i, 23);
     m.is_raw = rows.boolean(i, 26);
@@ -112,7 +113,12 @@ std::vector<StoredAttachment> read_attachments(std::int64_t message_id, Attachme
 #define MAILER_MAY_LOG_IN "r.rolcanlogin"
 #endif
 
-std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
+// Texts up to this size are read with the claim. Sizes of texts are known without reading them; of jsonb only what it
+// takes compressed, which may be a ninetieth.
+#define MAILER_LARGE_TEXTS "65536"
+#define MAILER_LARGE_JSONB "4096"
+
+std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids, Texts texts) {
     static Statement statement(
         "SELECT m.message_id, CASE WHEN coalesce(m.loader, m.send_if) IS NOT NULL THEN"
         "         (SELECT ARRAY[r.oid::bigint, (" MAILER_MAY_LOG_IN
@@ -125,9 +131,11 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "       m.addresses, "
         "m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
         "c.reply_to),"
-        "       m.internet_message_id, m.subject, m.body_text, m.body_html, m.template, m.variables,"
-        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(m.headers, '{}') ELSE "
-        "m.headers END,"
+        "       m.internet_message_id, CASE WHEN s.is_small THEN m.subject END, CASE WHEN s.is_small THEN m.body_text "
+        "END, CASE WHEN s.is_small THEN m.body_html END, m.template, CASE WHEN s.is_small THEN m.variables END,"
+        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(CASE WHEN s.is_small "
+        "THEN m.headers END, '{}') ELSE "
+        "CASE WHEN s.is_small THEN m.headers END END,"
         "       m.attachments_of, greatest(m.created_at, m.send_at), m.loader, m.send_if, m.purged_at,"
         "       m.batch_id IS NOT NULL OR m.category IS NOT NULL,"
         "       left(encode(sha256(convert_to(m.thread_key, 'UTF8')), 'hex'), 32),"
@@ -140,7 +148,7 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "c.list, 'campaigns'))"
         "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
         "'category:' || "
-        "m.category) END, m.options, m.loaded_variables, m.is_raw,"
+        "m.category) END, m.options, CASE WHEN s.is_small THEN m.loaded_variables END, m.is_raw,"
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
         "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
         "       m.campaign_id IS NOT NULL, m.step_id <> 0, l.subject,"
@@ -153,13 +161,20 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids) {
         "               WHERE a.message_id = m.message_id AND a.attempt = 1), 'infinity')) i"
         "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
         "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id"
-        "         ORDER BY t.message_id, i.n, i.id) END, m.tenant_id"
+        "         ORDER BY t.message_id, i.n, i.id) END, m.tenant_id, NOT s.is_small"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
+        "  CROSS JOIN LATERAL (SELECT $3 OR"
+        "    coalesce(octet_length(m.subject), 0) + coalesce(octet_length(m.body_text), 0)"
+        "      + coalesce(octet_length(m.body_html), 0) <= " MAILER_LARGE_TEXTS
+        "    AND coalesce(pg_column_size(m.variables), 0) + coalesce(pg_column_size(m.loaded_variables), 0)"
+        "      + coalesce(pg_column_size(m.headers), 0) <= " MAILER_LARGE_JSONB
+        " AS is_small) s"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = coalesce(m.campaign_id, (m.options ->> 'test_of')::bigint)"
         "  LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key",
-        {INT8ARRAYOID, INT8OID});
+        {INT8ARRAYOID, INT8OID, BOOLOID});
     std::vector<StoredMessage> messages;
-    Rows rows = statement.run({p_bigints(ids), p_bigint(static_cast<std::int64_t>(GetSystemIdentifier()))});
+    Rows rows = statement.run(
+        {p_bigints(ids), p_bigint(static_cast<std::int64_t>(GetSystemIdentifier())), p_bool(texts == Texts::all)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         messages.push_back(message_at(rows, i));
     return messages;
@@ -183,6 +198,15 @@ Sender stored_sender(std::int64_t message_id) {
     Sender sender{rows.text(0, 1), rows.text(0, 2), {}, rows.text(0, 4), rows.text(0, 5)};
     if (!rows.is_null(0, 3)) sender.allowed_from = rows.texts(0, 3);
     return sender;
+}
+
+void leave_out_texts(StoredMessage& message) {
+    for (std::string* text : {&message.subject, &message.body_text, &message.body_html, &message.variables_text})
+        *text = std::string();
+    message.variables = {};
+    message.loaded_variables = {};
+    message.headers = {};
+    message.is_partial = true;
 }
 
 void load_templates(TemplateCache& templates, const StoredMessage& message) {

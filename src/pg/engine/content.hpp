@@ -46,6 +46,7 @@ struct StoredMessage {
     std::vector<std::string> references;
     bool is_auto_submitted = false;
     bool is_purged = false;
+    bool is_partial = false;        // texts, variables and headers are large, and were left out
     std::string fault;              // why the row can't be sent, whatever happens
     std::string unsubscribe_token;  // empty: no List-Unsubscribe
     bool is_of_campaign = false;
@@ -59,9 +60,12 @@ struct StoredMessage {
 enum class AttachmentsFor { all, one };
 std::vector<StoredAttachment> read_attachments(std::int64_t message_id, AttachmentsFor whom);
 
-// Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. Requires
-// a transaction and an Spi as the extension's owner.
-std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids);
+// Those of `ids` that exist, without their attachments: those are large, and read when a message is composed. So are
+// texts and variables of some: `small` leaves those out, so that whatever is claimed at a time fits into memory.
+// Requires a transaction and an Spi as the extension's owner.
+enum class Texts { small, all };
+std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids, Texts texts);
+void leave_out_texts(StoredMessage& message);  // as `small` would have
 
 // Loads into the cache what rendering the message will ask for. Requires a transaction and an Spi.
 void load_templates(TemplateCache& templates, const StoredMessage& message);

@@ -130,7 +130,7 @@ public:
     bool is_idle() const { return is_open_ && !mail_; }
     bool is_finished() const { return is_finished_; }
     std::int64_t mailbox_id() const { return mailbox_id_; }
-    core::Time deadline() const { return deadline_; }
+    core::Time deadline() const { return is_broken() ? core::Time::min() : deadline_; }  // when to look at the latest
 
     void take(ForwardedMail mail, core::Time now) {
         mail.started_at = now;
@@ -262,7 +262,7 @@ bool Forwarder::submit(ForwardedMail mail) {
 std::optional<core::Duration> Forwarder::next_timeout(core::Time now) const {
     std::optional<core::Duration> next;
     for (const auto& link : links_) {
-        const core::Duration left = std::max(core::Duration::zero(), link->deadline() - now);
+        const core::Duration left = link->deadline() <= now ? core::Duration::zero() : link->deadline() - now;
         next = std::min(next.value_or(left), left);
     }
     if (is_stopping_ && !waiting_.empty()) return core::Duration::zero();
@@ -321,13 +321,13 @@ void Forwarder::turn(core::Time now, std::vector<core::Report>& finished) {
             }
         }
         // An idle one to what is a mailbox's target no more is of no use, and takes the place of another.
-        std::erase_if(links_, [&](const auto& link) {
+        const auto gone = std::erase_if(links_, [&](const auto& link) {
             return link->is_finished() ||
                    (link->is_idle() && std::any_of(waiting_.begin(), waiting_.end(), [&](const ForwardedMail& mail) {
                         return mail.mailbox_id == link->mailbox_id() && !link->fits(mail);
                     }));
         });
-        if (!is_any_done || is_stopping_) break;
+        if ((!is_any_done && gone == 0) || is_stopping_) break;
         start(now);
     }
 }

@@ -47,10 +47,11 @@ void PgMailRoom::fetch(std::span<const worker::Ticket> tickets) {
         if (ticket.row.recipient_count > 1) several.push_back(ticket.row.facts.id);
     }
     templates_.refresh();
-    for (StoredMessage& message : read_messages(ids)) {
+    for (StoredMessage& message : read_messages(ids, Texts::small)) {
         load_templates(templates_.of(message.tenant_id), message);
         const std::int64_t id = message.id;
-        fetched_[id] = Fetched{std::move(message), {}, {}};
+        const bool is_large = message.is_partial;
+        fetched_[id] = Fetched{std::move(message), {}, {}, is_large};
     }
     if (!several.empty()) fetch_recipients(several, tickets.front().reservation.at);
     date_messages(tickets);
@@ -106,6 +107,14 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     if (it == fetched_.end() || account == nullptr)
         return fault(Prepared::Kind::temporary, "the mailbox or the message's row is gone");
     Fetched& fetched = it->second;
+    if (fetched.is_large && !fetch_texts(fetched))
+        return fault(Prepared::Kind::temporary, "its texts can't be read just now");
+    Prepared prepared = prepare(ticket, fetched, *account, now);
+    if (fetched.is_large) leave_out_texts(fetched.message);
+    return prepared;
+}
+
+Prepared PgMailRoom::prepare(const worker::Ticket& ticket, Fetched& fetched, const Account& account, core::Time now) {
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
     if (!m.send_if.empty() || !m.loader.empty()) {
@@ -116,7 +125,7 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     }
     if (m.attachments_of && !fetch_attachments(fetched))
         return fault(Prepared::Kind::temporary, "its attachments can't be read just now");
-    Prepared prepared = compose(fetched, *account, variables ? &*variables : nullptr);
+    Prepared prepared = compose(fetched, account, variables ? &*variables : nullptr);
     if (variables) variables->append_json(prepared.loaded_variables);
     fetched.message.attachments.clear();
     return prepared;
@@ -205,6 +214,26 @@ bool PgMailRoom::fetch_attachments(Fetched& fetched) {
     fetched.message.attachments = attachments_;
     std::move(own.begin(), own.end(), std::back_inserter(fetched.message.attachments));
     return true;
+}
+
+// What was too large to be read with everything else that was claimed.
+bool PgMailRoom::fetch_texts(Fetched& fetched) {
+    StoredMessage& message = fetched.message;
+    const std::int64_t id = message.id;
+    try {
+        transactions_.begin();
+        std::vector<StoredMessage> found = read_messages(std::span(&id, 1), Texts::all);
+        if (!found.empty()) load_templates(templates_.of(message.tenant_id), found.front());
+        transactions_.commit();
+        if (found.empty()) return false;
+        found.front().date = message.date;
+        message = std::move(found.front());
+        return true;
+    } catch (const PgError& error) {
+        transactions_.abort();
+        absorb_error(error);
+        return false;
+    }
 }
 
 Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {

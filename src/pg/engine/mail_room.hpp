@@ -39,6 +39,7 @@ private:
         StoredMessage message;
         std::set<int> settled;  // recipients that earlier tries accepted or refused
         std::set<int> suppressed;
+        bool is_large = false;  // its texts are in memory only while it is composed
     };
     // Nothing: go on, with `variables` if a loader gave any.
     std::optional<worker::Prepared> ask(const worker::Ticket& ticket, const StoredMessage& message,
@@ -46,6 +47,8 @@ private:
     std::optional<worker::Prepared> run(const StoredMessage& message, std::optional<core::Value>& variables,
                                         core::Time now);
     bool fetch_attachments(Fetched& fetched);
+    bool fetch_texts(Fetched& fetched);
+    worker::Prepared prepare(const worker::Ticket& ticket, Fetched& fetched, const Account& account, core::Time now);
     void date_messages(std::span<const worker::Ticket> tickets);
     void fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now);
     worker::Prepared compose(const Fetched& fetched, const Account& account, const core::Value* variables) const;

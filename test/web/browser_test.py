@@ -1,0 +1,264 @@
+"""Every page that the menu shows, in a real browser, as a person meets it: bright and dark, on a phone and a desktop,
+with the keyboard alone. The pages come from the menu, and of those that a page leads to one of each kind, so a new page
+is looked at without a line here. Pictures of all of them stay in build/web-pages for eyes.
+"""
+import os
+import re
+import subprocess
+import urllib.parse
+
+import chromium
+from client import Browser, Web, conninfo, run, sql, until, work
+
+top = os.environ["MAILER_TOP"]
+if not chromium.program:
+    print("skipped: chromium isn't installed")
+    raise SystemExit(0)
+
+subprocess.run(["psql", "-Xq", "-c", "CREATE DATABASE busy"], check=True)
+subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "busy", "-f", os.path.join(top, "test/web/busy.psql")], check=True, stdout=subprocess.DEVNULL)
+busy = conninfo.replace("dbname=postgres", "dbname=busy")
+web = Web("--database", busy, "--gateway", busy + " user=gateway")
+tab = chromium.Chromium(work)
+pictures = os.path.join(top, "build/web-pages")
+os.makedirs(pictures, exist_ok=True)
+for old in os.listdir(pictures):
+    os.remove(os.path.join(pictures, old))
+
+looks = {"desktop": ("light", 1280, 900), "desktop-dark": ("dark", 1280, 900), "phone": ("light", 360, 740), "phone-dark": ("dark", 360, 740)}
+operator, viewer = ("operator <b>", "do"), ("viewer", "look")
+here = []
+
+
+def log_in(role, password):
+    """By the keyboard: the field of the role has the focus."""
+    tab.ask("Network.clearBrowserCookies")
+    assert tab.go(web.address + "/login") == 200
+    tab.type(role)
+    tab.key("Tab")
+    tab.type(password)
+    tab.key("Enter", "\r")
+    tab.loaded()
+    assert tab.run("location.pathname") == "/", tab.run("document.body.innerText")
+
+
+def kind_of(path):
+    """Two messages are one kind of page."""
+    return re.sub(r"/[^/]*(%|\d)[^/]*", "/ID", path)
+
+
+def links(selector):
+    found = tab.run(f"[...document.querySelectorAll({selector!r})].map(link => link.href)")
+    parts = [urllib.parse.urlsplit(address) for address in found if address.startswith(web.address)]
+    return [part.path for part in parts if not part.path.startswith("/static/")]
+
+
+def paths():
+    """The menu's pages, then one of each kind that they lead to."""
+    if here:
+        return here
+    log_in(*operator)
+    here.extend(dict.fromkeys(links("nav a")))
+    assert "/" in here, here
+    kinds = {kind_of(path) for path in here}
+    for path in here:
+        tab.go(web.address + path)
+        for further in links("main a"):
+            if kind_of(further) not in kinds and len(here) < 60:
+                kinds.add(kind_of(further))
+                here.append(further)
+    return here
+
+
+def name_of(path):
+    return re.sub(r"[^a-z0-9]+", "-", urllib.parse.unquote(kind_of(path)).lower()).strip("-") or "overview"
+
+
+# What a person would have to scroll sideways for, or couldn't reach at all.
+overflow = """(() => {
+    const wide = document.scrollingElement.clientWidth, out = [];
+    if (document.scrollingElement.scrollWidth > wide) out.push('the page is ' + document.scrollingElement.scrollWidth + ' wide');
+    for (const one of document.querySelectorAll('body *')) {
+        const box = one.getBoundingClientRect();
+        const style = getComputedStyle(one);
+        if (box.width && box.right > wide + 1 && style.position !== 'absolute' && !one.closest('[data-scroll], pre'))
+            out.push(one.tagName + '.' + one.className + ' ends at ' + Math.round(box.right) + ': ' + one.textContent.trim().slice(0, 40));
+        if (one.matches('button, nav a, select, input:not([type=hidden])') && box.width && one.scrollWidth > one.clientWidth + 2 && !one.matches('input, select'))
+            out.push(one.tagName + ' is cut off: ' + one.textContent.trim().slice(0, 40));
+    }
+    return out.slice(0, 5);
+})()"""
+
+# The page as it is to a machine that reads it out.
+plain = """(() => {
+    const out = [];
+    if (!document.title) out.push('no title');
+    if (document.querySelectorAll('h1').length !== 1) out.push('not one h1');
+    if (document.querySelectorAll('main').length !== 1) out.push('not one main');
+    if (document.documentElement.lang !== 'en') out.push('no language');
+    const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
+    for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) out.push('twice: #' + id);
+    if (document.body.innerText.includes('undefined') || document.body.innerText.includes('[object')) out.push('undefined');
+    return out;
+})()"""
+
+
+def check(path, status=200, name=None, axe=None):
+    """What is wrong with one page, in all looks."""
+    wrong = []
+    for look, how in looks.items():
+        tab.look(*how)
+        tab.complaints.clear()
+        answered = tab.go(web.address + path)
+        if answered != status:
+            wrong.append(f"{path}: {answered}")
+        tab.run("document.fonts.ready.then(() => 0)")
+        found = tab.run(overflow) + tab.run(plain)
+        tab.picture(os.path.join(pictures, f"{name or name_of(path)}-{look}.png"))
+        complaints = [one for one in tab.complaints if status == 200 or "the server responded with a status of" not in one]
+        found += complaints
+        if axe:
+            found += tab.faults(axe)
+        wrong += [f"{path} on {look}: {one}" for one in found]
+    tab.look(*looks["desktop"])
+    return wrong
+
+
+def axe_script():
+    asked = subprocess.run([os.path.join(top, "test/web/axe")], capture_output=True, text=True)
+    if asked.returncode:
+        print(f"# axe-core isn't asked: {asked.stderr.strip()}")
+        return None
+    return open(asked.stdout.strip(), encoding="utf-8").read()
+
+
+def every_page():
+    "every page fits phone and desktop, bright and dark, the browser complains of nothing, and axe finds nothing serious"
+    axe, wrong = axe_script(), []
+    for path in paths():
+        wrong += check(path, axe=axe)
+    print(f"# {len(paths())} pages: {' '.join(kind_of(path) for path in paths())}")
+    assert not wrong, "\n#   ".join(["", *wrong])
+
+
+def open_pages():
+    "login, errors and the public pages, too"
+    axe = axe_script()
+    token = subprocess.run(["psql", "-XqAtd", "busy", "-c", f"SELECT mailer._unsubscribe_token(0, '{'reader' * 9}@{'mail' * 12}.example.com', 'list:{'news' * 12}')"],
+                           check=True, capture_output=True, text=True).stdout.strip()
+    wrong = check("/nothing", 404, "not-found", axe) + check("/u/" + token, 200, "unsubscribe", axe) + check("/u/x", 404, "unsubscribe-not-ours", axe)
+    tab.ask("Network.clearBrowserCookies")
+    wrong += check("/login", 200, "login", axe)
+    here.clear()
+    assert not wrong, "\n#   ".join(["", *wrong])
+
+
+def keyboard():
+    "with the keyboard alone one comes to every link, button and field, sees where one is, and skips the menu"
+    log_in(*operator)
+    wrong = []
+    # A refresh would put other elements in the place of those that were counted.
+    hold = tab.ask("Page.addScriptToEvaluateOnNewDocument", source="window.setInterval = () => 0")["identifier"]
+    for path in paths():
+        assert tab.go(web.address + path) == 200, path
+        tab.run("""window.seen = new Set(); window.unseen = [];
+            window.wanted = () => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, iframe, [tabindex="0"]')].filter(one =>
+                !one.disabled && one.type !== 'hidden' && one.getClientRects().length && one.checkVisibility()
+                && !(one.type === 'radio' && [...document.getElementsByName(one.name)].some(other => other.form === one.form && seen.has(other))) && !seen.has(one));
+            document.addEventListener('focusin', event => {
+                const one = event.target, style = getComputedStyle(one);
+                seen.add(one);
+                const box = one.getBoundingClientRect();
+                if (one.tagName !== 'IFRAME' && (style.outlineStyle === 'none' || !parseFloat(style.outlineWidth) || box.right < 0)) unseen.push(one.outerHTML.slice(0, 80));
+            }); 0""")
+        # Each as often as there are things to reach, and some for frames and what a date field has within.
+        for _ in range(tab.run("wanted().length") * 2 + 10):
+            tab.key("Tab")
+            if not tab.run("wanted().length"):
+                break
+        wrong += [f"{path}: not reached: {one}" for one in tab.run("wanted().map(one => one.outerHTML.slice(0, 80))")]
+        wrong += [f"{path}: focus can't be seen: {one}" for one in tab.run("unseen")]
+    tab.ask("Page.removeScriptToEvaluateOnNewDocument", identifier=hold)
+    assert not wrong, "\n#   ".join(["", *wrong[:20]])
+    tab.go(web.address + "/")
+    tab.key("Tab")
+    assert tab.run("document.activeElement.className") == "skip", tab.run("document.activeElement.outerHTML")
+    tab.key("Enter", "\r")
+    tab.key("Tab")
+    assert tab.run("!document.activeElement.closest('header')"), "the way past the menu leads into it"
+    for path in links("nav a"):
+        tab.run(f"[...document.querySelectorAll('nav a')].find(one => one.pathname === {path!r}).focus()")
+        tab.key("Enter", "\r")
+        assert tab.loaded() == 200 and tab.run("location.pathname") == path, path
+        assert tab.run("document.querySelector('nav a[aria-current=page]').pathname") == path
+
+
+def without_script():
+    "without scripts the same things are on every page, and actions work"
+    log_in(*operator)
+    tab.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        for path in paths():
+            assert tab.go(web.address + path) == 200, path
+    finally:
+        tab.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def buttons():
+    "a viewer sees no button that isn't for viewers, and gets 403 for each that an operator sees"
+    script = "[...document.querySelectorAll('main button[name=action], main input[name=action]')].map(one => one.value)"
+    log_in(*operator)
+    shown = {}
+    for path in paths():
+        assert tab.go(web.address + path) == 200, path
+        shown[path] = set(tab.run(script))
+    assert any(shown.values()), "an operator has no button at all"
+    log_in(*viewer)
+    asking, wrong = Browser(web), []
+    asking.log_in(*viewer)
+    csrf = asking.get("/").field("csrf")
+    for path, actions in shown.items():
+        if tab.go(web.address + path) == 403:
+            actions, own = actions, set()
+        else:
+            own = set(tab.run(script))
+        for action in sorted(actions - own):
+            status = asking.post(path, {"action": action, "csrf": csrf}).status
+            if status != 403:
+                wrong.append(f"{path}: {action} is answered with {status}")
+        for action in sorted(own):
+            print(f"# a viewer may {action} at {kind_of(path)}")
+    assert not wrong, "\n#   ".join(["", *wrong])
+
+
+def follows():
+    "an open overview shows by itself what changed in the database, and asks before it pauses"
+    log_in(*operator)
+    tab.go(web.address + "/")
+    tab.run("window.kept = true")
+    busy_sql = lambda text: subprocess.run(["psql", "-XqAtd", "busy", "-c", text], check=True, capture_output=True)  # noqa: E731
+    before = tab.run("document.querySelector('.numbers').innerText")
+    busy_sql("SELECT mailer.enqueue('fresh@example.com', 'Fresh', 'mail')")
+    until(30, lambda: tab.run("document.querySelector('.numbers').innerText") != before, "the page follows")
+    assert tab.run("window.kept"), "it was loaded anew"
+    # The question comes while the click is being handled, and the click ends when it is answered.
+    tab.events.clear()
+    tab.send("Runtime.evaluate", expression="document.querySelector('main form[data-confirm] button').click()")
+    tab.wait_for("Page.javascriptDialogOpening")
+    tab.ask("Page.handleJavaScriptDialog", accept=False)
+    assert tab.run("location.pathname") == "/" and tab.run("window.kept"), "it was sent all the same"
+    tab.events.clear()
+    tab.send("Runtime.evaluate", expression="document.querySelector('main form[data-confirm] button').click()")
+    tab.wait_for("Page.javascriptDialogOpening")
+    tab.ask("Page.handleJavaScriptDialog", accept=True)
+    assert tab.loaded() == 200 and "kept" not in tab.run("Object.keys(window)")
+    assert tab.run("document.querySelector('p.notice') !== null"), "it doesn't say what was done"
+    busy_sql("SELECT mailer.pause('the audit')")
+
+
+try:
+    run([every_page, open_pages, keyboard, without_script, buttons, follows])
+finally:
+    tab.stop()
+    web.stop()
+    sql("DROP DATABASE busy WITH (FORCE)")
