@@ -21,6 +21,11 @@ def sql(statement):
     return subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", statement], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def statistics_are_in():
+    """Waits until sessions of sql() that have ended counted what they read: they do so on their way out."""
+    until(30, lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'") == "1", "sessions of psql end")
+
+
 class Web:
     """A running mailer-web."""
 

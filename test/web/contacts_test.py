@@ -1,7 +1,7 @@
 """The page of contacts: a user's preferences and inbox, who gets no mail and why, forgetting a person."""
 import urllib.parse
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, run, sql, statistics_are_in, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(4)</script>\u202e\u200f" + "w" * 140
@@ -107,6 +107,7 @@ def many():
     tables = "schemaname = 'mailer' AND relname IN ('contact', 'preference', 'suppression', 'notification', 'notification_item')"
     read = lambda: int(sql(f"SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
     used = lambda: int(sql(f"SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
+    statistics_are_in()
     before, used_before = read(), used()
     browser = operator()
     assert browser.get(query(user="u777")).text.count('data-head="Category"') == 2

@@ -1,7 +1,7 @@
 """The page of the log: who did what, and what became of messages."""
 import urllib.parse
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, run, sql, statistics_are_in, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(6)</script>\u202e" + "v" * 150
@@ -54,17 +54,18 @@ def shown():
 
 def many():
     "behind thousands of sent mails a change is found step by step, and no table is read through"
-    mark = sql("SELECT max(id) FROM mailer.event_log")
+    sql("SELECT mailer.template_set('gone', 'S', 'B'), mailer.template_delete('gone')")
     sql("""INSERT INTO mailer.message (tenant_id, principal_id, lane_id, addresses, roles, address_key, header_to, internet_message_id, subject)
-        SELECT 1, 1, 1, ARRAY['many@example.com'], 't', 'many@example.com', 'many@example.com', 'l' || n, 'Logged' FROM generate_series(1, 20000) n""")
+        SELECT 1, 1, 1, ARRAY['many@example.com'], 't', 'many@example.com', 'many@example.com', 'l' || n, 'Logged' FROM generate_series(1, 40000) n""")
     sql("INSERT INTO mailer.outcome (message_id, state, settled_at) SELECT message_id, 'S', now() FROM mailer.message WHERE subject = 'Logged'")
     sql("ANALYZE mailer.message, mailer.outcome, mailer.event")
     tables = "schemaname = 'mailer' AND relname IN ('message', 'outcome', 'event')"
     read = lambda: int(sql(f"SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
     used = lambda: int(sql(f"SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
+    statistics_are_in()
     before, used_before = read(), used()
     browser = logged_in()
-    address, looks = query(kind="mailbox_paused"), 0
+    address, looks = query(kind="template_deleted"), 0
     while True:
         page = browser.get(address)
         assert page.status == 200
@@ -73,14 +74,15 @@ def many():
             break
         assert "Looked at everything since" in page.text and looks < 30
         address = next_of(page)
-    assert looks > 2 and page.text.count("<bdi>mailbox_paused</bdi>") == 1
+    assert looks > 2 and page.text.count("<bdi>template_deleted</bdi>") == 1
     page = browser.get(query(show="everything"))
     assert page.text.count('data-head="What"') == 50
     again = browser.get(next_of(page))
     links = lambda p: set(part.split('"')[0] for part in p.text.split('href="/messages/')[1:])  # noqa: E731
     assert len(links(page)) == len(links(again)) == 50 and not links(page) & links(again)
     until(30, lambda: used() > used_before, "the statistics arrive")
-    assert read() - before < 2000, (read() - before, mark)
+    # One plan may well read 40,000 rows through; a page that did so would at each of some twenty looks.
+    assert looks > 15 and read() - before < 100_000, (looks, read() - before)
 
 
 # Nothing that waits may be on its way to the scene's mail server, which isn't there.

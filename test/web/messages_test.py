@@ -4,7 +4,7 @@ import os
 import subprocess
 import urllib.parse
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, run, sql, statistics_are_in, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(1)</script>\u202e\u200f" + "x" * 300
@@ -83,6 +83,7 @@ def many():
     used = lambda: int(sql("SELECT idx_scan FROM pg_stat_user_indexes WHERE schemaname = 'mailer' AND indexrelname = 'message_pkey'"))  # noqa: E731
     lost = sql("SELECT message_id FROM mailer.message WHERE internet_message_id = 'i6'")
     middle = sql("SELECT created_at FROM mailer.message WHERE internet_message_id = 'i15000'")
+    statistics_are_in()
     before, used_before = read(), used()
     # The unconfirmed ones are the oldest: three times further back.
     address, looks = query(state="unconfirmed"), 0

@@ -9,7 +9,7 @@ namespace mailer::web {
 
 namespace {
 
-constexpr const char* most_to_look_at = "4000";
+constexpr const char* most_to_look_at = "2000";
 
 // Parameters: kind, role, mailbox, campaign, what to show, how many to look at.
 constexpr const char* entries =
