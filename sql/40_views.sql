@@ -5,9 +5,7 @@
 
 CREATE VIEW message_status AS
 SELECT m.message_id,
-       CASE COALESCE(q.state, o.state)
-           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed'
-           WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed' END AS state,
+       mailer._message_state(COALESCE(q.state, o.state)) AS state,
        o.reason,
        array_to_string(m.addresses, ', ') AS recipient,
        COALESCE(m.subject, t.subject) AS subject,
@@ -36,10 +34,11 @@ SELECT m.message_id,
        m.purged_at,
        n.name AS tenant,
        CASE COALESCE(q.state, o.state)
-           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'f' THEN 'refused' WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed'
-           ELSE CASE WHEN f.complained_at IS NOT NULL THEN 'complained' WHEN f.unsubscribed_at IS NOT NULL THEN 'unsubscribed'
-                     WHEN f.replied_at IS NOT NULL THEN 'replied' WHEN f.bounced_at IS NOT NULL THEN 'bounced'
-                     WHEN o.state = 'S' THEN 'accepted' END END AS result,
+           WHEN 'f' THEN 'refused'
+           WHEN 'S' THEN CASE WHEN f.complained_at IS NOT NULL THEN 'complained' WHEN f.unsubscribed_at IS NOT NULL THEN 'unsubscribed'
+                              WHEN f.replied_at IS NOT NULL THEN 'replied' WHEN f.bounced_at IS NOT NULL THEN 'bounced'
+                              ELSE 'accepted' END
+           ELSE mailer._message_state(COALESCE(q.state, o.state)) END AS result,
        f.bounced_at,
        f.replied_at,
        f.complained_at,
@@ -79,9 +78,7 @@ CREATE VIEW recipient_status AS
 SELECT m.message_id,
        r.address,
        CASE substr(m.roles, r.n::integer, 1) WHEN 't' THEN 'to' WHEN 'c' THEN 'cc' WHEN 'b' THEN 'bcc' END AS role,
-       CASE COALESCE(NULLIF(s.state, 'p'), q.state, o.state)
-           WHEN 'p' THEN 'pending' WHEN 's' THEN 'sending' WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed'
-           WHEN 'c' THEN 'cancelled' WHEN 'u' THEN 'unconfirmed' END AS state,
+       mailer._message_state(COALESCE(NULLIF(s.state, 'p'), q.state, o.state)) AS state,
        CASE WHEN s.message_id IS NULL THEN COALESCE(o.code, a.code) ELSE s.code END::integer AS reply_code,
        CASE WHEN s.message_id IS NULL THEN COALESCE(o.reply, a.reply) ELSE s.reply END AS reply_text,
        CASE WHEN s.message_id IS NULL THEN COALESCE(o.enhanced_code, a.enhanced_code) ELSE s.enhanced_code END AS enhanced_code
@@ -128,7 +125,7 @@ SELECT e.id,
        e.by_role
 FROM (
     SELECT o.event_id AS id, o.settled_at AS at,
-           CASE o.state WHEN 'S' THEN 'sent' WHEN 'f' THEN 'failed' WHEN 'c' THEN 'cancelled' ELSE 'unconfirmed' END AS kind,
+           mailer._message_state(o.state) AS kind,
            o.message_id, NULL::bigint AS batch_id, NULL::bigint AS campaign_id, o.mailbox_id,
            jsonb_strip_nulls(jsonb_build_object('reason', o.reason, 'attempts', o.try_count, 'code', o.code,
                'enhanced_code', o.enhanced_code, 'reply', o.reply)) AS detail,
@@ -191,7 +188,7 @@ SELECT q.message_id,
                      WHEN cardinality(l.pool) = 1 THEN 'mailbox ' || b.name
                      ELSE 'mailboxes ' || (SELECT string_agg(p.name, ', ' ORDER BY p.name)
                                            FROM mailer.mailbox p WHERE p.mailbox_id = ANY (l.pool)) END END AS lane,
-       CASE q.state WHEN 'p' THEN 'pending' ELSE 'sending' END AS state,
+       mailer._message_state(q.state) AS state,
        q.due_at,
        CASE
            WHEN q.state = 's' THEN 'nothing: it is on its way'

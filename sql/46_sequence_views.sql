@@ -7,8 +7,7 @@ SELECT l.campaign_id,
        CASE WHEN l.ended IS NOT NULL THEN l.ended
             WHEN l.held_at IS NOT NULL THEN 'held'
             WHEN m.queue_state IS NOT NULL THEN CASE WHEN m.step_id = 0 AND l.last_sent_at IS NULL THEN 'waiting' ELSE 'active' END
-            WHEN m.outcome_state = 'f' THEN 'failed'
-            WHEN m.outcome_state = 'u' THEN 'unconfirmed'
+            WHEN m.outcome_state IN ('f', 'u') THEN mailer._message_state(m.outcome_state)
             WHEN m.outcome_state = 'c' THEN CASE WHEN m.reason IN ('suppressed', 'unsubscribed') THEN m.reason ELSE 'stopped' END
             ELSE 'active' END AS state,
        CASE WHEN m.step_id = 0 THEN 1 ELSE s.place END AS step,

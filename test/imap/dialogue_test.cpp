@@ -11,8 +11,7 @@ using namespace std::chrono_literals;
 const core::Time start{std::chrono::hours{1}};
 
 struct Talk {
-    explicit Talk(Plan plan = {}) : dialogue(std::move(plan), start) { plan_since(); }
-    void plan_since() {}
+    explicit Talk(Plan plan) : dialogue(std::move(plan), start) {}
     // What was said since the last call; line ends are left out of the last line.
     std::string said() {
         std::string out(dialogue.output());
@@ -29,6 +28,10 @@ struct Talk {
         EXPECT_EQ(static_cast<int>(dialogue.event()->kind), static_cast<int>(kind)) << dialogue.event()->text;
         return *dialogue.event();
     }
+    void wait(core::Duration span) {
+        now += span;
+        dialogue.expire(now);
+    }
     core::Time now = start;
     Dialogue dialogue;
 };
@@ -40,6 +43,19 @@ Plan inbox() {
     return plan;
 }
 
+// The same, read up to 11.
+Plan read_inbox() {
+    Plan plan = inbox();
+    plan.cursors["INBOX"] = {7, 11};
+    return plan;
+}
+
+// The answer to EXAMINE.
+std::string examined(int tag, int uid_validity, int uid_next) {
+    return "* OK [UIDVALIDITY " + std::to_string(uid_validity) + "] ok\r\n* OK [UIDNEXT " + std::to_string(uid_next) +
+           "] next\r\nm" + std::to_string(tag) + " OK done\r\n";
+}
+
 // Up to the end of LIST.
 void begin(Talk& talk, std::string_view capabilities = "IDLE") {
     EXPECT_EQ(talk.said(), "m1 CAPABILITY");
@@ -49,6 +65,17 @@ void begin(Talk& talk, std::string_view capabilities = "IDLE") {
         "* LIST (\\HasNoChildren) \"/\" INBOX\r\n* LIST (\\HasNoChildren) \"/\" \"Junk Email\"\r\n* LIST () \"/\" "
         "{4}\r\nSent\r\nm2 OK done\r\n");
     talk.event(Event::Kind::folders);
+    talk.dialogue.take_up(talk.now);
+}
+
+// With read_inbox(), up to IDLE: there is nothing new.
+void idle(Talk& talk) {
+    begin(talk);
+    talk.said();
+    talk.hear(examined(3, 7, 12));
+    EXPECT_EQ(talk.said(), "m4 IDLE");
+    talk.hear("+ idling\r\n");
+    talk.event(Event::Kind::listening);
     talk.dialogue.take_up(talk.now);
 }
 
@@ -106,15 +133,13 @@ TEST(Dialogue, AFirstLookGoesBackByDateAndEndsListening) {
 }
 
 TEST(Dialogue, GoesOnBehindItsCursorAndStartsOverWithANewUidValidity) {
-    Plan plan = inbox();
-    plan.cursors["INBOX"] = {7, 11};
-    Talk talk(plan);
+    Talk talk(read_inbox());
     begin(talk);
     EXPECT_EQ(talk.said(), "m3 EXAMINE \"INBOX\"");
     talk.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
     EXPECT_EQ(talk.said(), "m4 IDLE");  // nothing new
 
-    Talk other(plan);
+    Talk other(read_inbox());
     begin(other);
     other.said();
     other.hear("* OK [UIDVALIDITY 8] ok\r\n* OK [UIDNEXT 5] next\r\nm3 OK done\r\n");
@@ -154,45 +179,32 @@ TEST(Dialogue, LooksAtTheOtherFoldersByBreakingIdle) {
 
 // A server tells of a new mail once, with whatever command it comes to it.
 TEST(Dialogue, NewMailThatIsToldWithAnyCommandIsLookedFor) {
-    const auto idling = [](Talk& talk) {
-        begin(talk);
-        talk.said();
-        talk.hear("* 2 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
-        EXPECT_EQ(talk.said(), "m4 IDLE");
-        talk.hear("+ idling\r\n");
-        talk.dialogue.take_up(talk.now);
-        talk.now += 4min;
-        talk.dialogue.expire(talk.now);
-        EXPECT_EQ(talk.said(), "DONE");
-    };
-    Plan plan = inbox();
-    plan.cursors["INBOX"] = {7, 11};
-    Talk between(plan);  // the end of IDLE and its answer
-    idling(between);
+    Talk between(read_inbox());  // the end of IDLE and its answer
+    idle(between);
+    between.wait(4min);
+    EXPECT_EQ(between.said(), "DONE");
     between.hear("* 3 EXISTS\r\nm4 OK done\r\n");
     EXPECT_EQ(between.said(), "m5 EXAMINE \"INBOX\"");
 
-    Talk searching(plan);
+    Talk searching(read_inbox());
     begin(searching);
     searching.said();
-    searching.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 13] next\r\nm3 OK done\r\n");
+    searching.hear(examined(3, 7, 13));
     EXPECT_EQ(searching.said(), "m4 UID SEARCH UID 12:*");
     searching.hear("* SEARCH\r\n* 4 EXISTS\r\nm4 OK done\r\n");
     EXPECT_EQ(searching.said(), "m5 EXAMINE \"INBOX\"");
-    searching.hear("* 4 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm5 OK done\r\n");
+    searching.hear("* 4 EXISTS\r\n" + examined(5, 7, 12));
     EXPECT_EQ(searching.said(), "m6 IDLE");
 
+    Plan plan = read_inbox();
     plan.wished = {"INBOX", "Junk Email"};
     plan.cursors["Junk Email"] = {3, 4};
     Talk polling(plan);  // of another folder
     begin(polling);
     polling.said();
-    polling.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
-    polling.hear("* OK [UIDVALIDITY 3] ok\r\n* OK [UIDNEXT 5] next\r\nm4 OK done\r\n");
-    polling.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm5 OK done\r\n+ idling\r\n");
+    polling.hear(examined(3, 7, 12) + examined(4, 3, 5) + examined(5, 7, 12) + "+ idling\r\n");
     polling.dialogue.take_up(polling.now);
-    polling.now += 5s;
-    polling.dialogue.expire(polling.now);
+    polling.wait(5s);
     polling.hear("m6 OK done\r\n");
     polling.said();
     polling.hear("* 3 EXISTS\r\n* STATUS \"Junk Email\" (UIDNEXT 5 UIDVALIDITY 3)\r\nm7 OK done\r\n");
@@ -201,24 +213,16 @@ TEST(Dialogue, NewMailThatIsToldWithAnyCommandIsLookedFor) {
 
 // A server that never tells: the inbox is searched again in any case.
 TEST(Dialogue, TheInboxIsSearchedAfterAWhileWithoutBeingTold) {
-    Plan plan = inbox();
-    plan.cursors["INBOX"] = {7, 11};
-    Talk talk(plan);
-    begin(talk);
-    talk.said();
-    talk.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n+ idling\r\n");
-    talk.dialogue.take_up(talk.now);
-    talk.now += 4min;
-    talk.dialogue.expire(talk.now);
+    Talk talk(read_inbox());
+    idle(talk);
+    talk.wait(4min);
     talk.said();
     talk.hear("m4 OK done\r\n");
     EXPECT_EQ(talk.said(), "m5 EXAMINE \"INBOX\"");
 }
 
 TEST(Dialogue, WithoutIdleItPolls) {
-    Plan plan = inbox();
-    plan.cursors["INBOX"] = {7, 11};
-    Talk talk(plan);
+    Talk talk(read_inbox());
     begin(talk, "UIDPLUS");
     talk.said();
     talk.hear("* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT 12] next\r\nm3 OK done\r\n");
