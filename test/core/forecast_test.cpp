@@ -366,6 +366,28 @@ TEST(Forecast, FollowUpsOfSeveralMailboxesKeepTheOrderOfTheirFirstMails) {
     EXPECT_EQ(rows[3].source_id, rows[1].source_id);
 }
 
+// The lanes of steps to come are their campaign's tenant's: where all mail is of one tenant, its number changes
+// nothing.
+TEST(Forecast, FollowUpsTakeTheTurnsOfTheirTenant) {
+    const auto order_of = [](std::int64_t tenant) {
+        Outlook outlook;
+        outlook.mailbox().gap = minutes{1};
+        outlook.lane().gap = {};
+        outlook.lanes.push_back(stream_with(3, {1}));
+        for (LaneFacts& lane : outlook.lanes)
+            lane.tenant_id = tenant;
+        outlook.queues = {{7, leads(101, 20, kMondayMorning - hours{1})},
+                          {3, leads(301, 60, kMondayMorning - hours{1})}};
+        outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .delay = minutes{5}}}}};
+        std::string order;
+        for (const ForecastRow& row : outlook.rows())
+            order += row.lane_id == 3 ? 's' : row.lane_id == 7 ? '1' : '2';
+        return order;
+    };
+    EXPECT_EQ(order_of(0).size(), 100U);
+    EXPECT_EQ(order_of(1), order_of(0));
+}
+
 TEST(Forecast, FollowUpsOfALeadGoInTheWindowOnItsClock) {
     Outlook outlook;
     LaneFacts abroad = campaign_with(8, {1});

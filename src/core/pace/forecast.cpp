@@ -171,6 +171,7 @@ private:
                 return id;
         }
         LaneFacts lane{.id = next_lane_id_++, .kind = LaneKind::campaign, .name = pace.name, .pool = {mailbox_id}};
+        lane.tenant_id = pace.tenant_id;
         lane.pace_id = pace.id;
         lane.is_follow_up = true;
         lane.heard_at = Time::max();
