@@ -22,9 +22,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr Duration slow_after = RoleLines::patience;
-constexpr Duration cancel_grace = 500ms;    // from the limit until SIGTERM
-constexpr Duration end_grace = 1s;          // from SIGTERM until nobody waits for it any more
-constexpr Duration shutdown_grace = 200ms;  // from a process's unexplained end until its function is blamed
+constexpr Duration cancel_grace = 500ms;  // from the limit until SIGTERM
+constexpr Duration end_grace = 1s;        // from SIGTERM until nobody waits for it any more
+constexpr Duration blame_after = 200ms;   // from a process's unexplained end until its function is blamed
 constexpr Duration refusal_pause = 1s;
 constexpr Duration wish_lasts = 5s;
 constexpr Duration quantum = 100ms;  // a process serves its role for this long before another gets its place
@@ -132,7 +132,7 @@ void Preparers::withdraw_wishes(Time now) {
 void Preparers::look_at(Process& process, Time now) {
     if (!is_there(process.key)) {
         if (!process.gone_at) process.gone_at = now;
-        if (!process.is_busy || now >= *process.gone_at + shutdown_grace || is_leaving()) bury(process, now);
+        if (!process.is_busy || now >= *process.gone_at + blame_after || is_leaving()) bury(process, now);
         return;
     }
     if (!process.is_up) {
@@ -209,7 +209,7 @@ void Preparers::watch_time(Process& process, Time now) {
 }
 
 // The process is gone: by itself, or because it was told to. While the sender is asked to leave, so are its processes:
-// then nothing has happened. A shutdown may reach a process a moment before it reaches the sender (shutdown_grace).
+// then nothing has happened. A shutdown may reach a process a moment before it reaches the sender (blame_after).
 void Preparers::bury(Process& process, Time now) {
     if (is_leaving()) {
         if (process.token) answer(*process.token, {Answer::Kind::postponed, "", {}, now});
@@ -350,7 +350,7 @@ std::optional<Time> Preparers::wake_at() const {
     for (const auto& process : processes_) {
         if (!process->is_busy) continue;
         if (process->gone_at) {
-            consider(*process->gone_at + shutdown_grace);
+            consider(*process->gone_at + blame_after);
             continue;
         }
         if (process->token && !process->is_told_slow) consider(process->asked_at + slow_after);

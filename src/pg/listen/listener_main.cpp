@@ -46,11 +46,10 @@ bool is_here_and_fits() {
 void mailer_listener_main(Datum argument) {
     using namespace mailer::pg;
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);
+    prepare_to_leave();
     heed_own_cancels_only();
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(argument), InvalidOid, 0);
-    prepare_to_leave();
     pin_session();
     SetConfigOption("application_name", "mailer listener", PGC_USERSET, PGC_S_SESSION);
     CHECK_FOR_INTERRUPTS();

@@ -155,11 +155,10 @@ void mailer_worker_main(Datum argument) {
     if (attach_sender(database, SenderKind::worker) != Attach::attached) proc_exit(0);
 
     pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    pqsignal(SIGTERM, die);  // nothing is in flight yet
+    prepare_to_leave();
     heed_own_cancels_only();
     BackgroundWorkerUnblockSignals();
     BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-    prepare_to_leave();
     pin_session();
     CHECK_FOR_INTERRUPTS();
     if (is_worker_leaving()) leave_as_asked();
