@@ -2,7 +2,7 @@
 import re
 import time
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, database, run, sql, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(1)</script>\u202e"
@@ -83,10 +83,10 @@ def came_true():
     campaign = make("true", 5)
     path, browser = f"/campaigns/{campaign}", operator()
     assert clean(browser.get(path)).count('class="coming"') == 5
-    sql("ALTER DATABASE postgres SET mailer.delivery = 'capture'")
+    sql(f"ALTER DATABASE {database} SET mailer.delivery = 'capture'")
     assert act(browser, path, "start").headers["Location"] == path
     until(60, lambda: sql(f"SELECT state FROM mailer.campaign_list WHERE campaign_id = {campaign}") == "completed", "the campaign completes")
-    sql("ALTER DATABASE postgres RESET mailer.delivery")
+    sql(f"ALTER DATABASE {database} RESET mailer.delivery")
     page = clean(browser.get(path))
     assert page.count('class="sent"') == 5 and 'class="coming"' not in page and "nothing waits" in page, page
     assert len(re.findall(r'data-head="Foretold"><time>[^<]+</time> <small>[+-]\d+\.\d s</small>', page)) == 5, page

@@ -6,6 +6,7 @@ collected in `complaints`.
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -42,6 +43,8 @@ class Chromium:
         while b"\0" not in self.rest:
             if time.monotonic() > until:
                 raise Failed("the browser doesn't answer")
+            if not select.select([self.back], [], [], max(0, until - time.monotonic()))[0]:
+                continue
             part = os.read(self.back, 1 << 20)
             if not part:
                 raise Failed("the browser has ended")
@@ -95,7 +98,9 @@ class Chromium:
     def go(self, address):
         """Loads a page and returns its status."""
         self.events.clear()
-        self.ask("Page.navigate", url=address)
+        refused = self.ask("Page.navigate", url=address).get("errorText")
+        if refused:
+            raise Failed(f"{address}: {refused}")
         return self.loaded()
 
     def loaded(self):

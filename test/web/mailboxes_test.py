@@ -107,9 +107,9 @@ def tested():
     asks = threading.Thread(target=lambda: answers.append(browser.post(path, {"action": "test", "mailbox": name, "csrf": csrf})))
     asks.start()
     try:
-        until(30, lambda: "<li>" in browser.get(path, X_Refresh="1").text, "the first step is shown")
+        until(30, lambda: '<ol class="steps"><li>' in browser.get(path, X_Refresh="1").text, "the first step is shown")
         page = browser.get(path, X_Refresh="1")
-        assert "It goes on" in page.text and "Failed." not in page.text
+        assert "It goes on" in page.text and "Failed." not in page.text, page.text
     finally:
         go_on.set()
         asks.join()

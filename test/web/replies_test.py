@@ -2,7 +2,7 @@
 import re
 import time
 
-from client import Browser, Web, conninfo, run, sql, until
+from client import Browser, Web, conninfo, database, run, sql, until
 
 web = Web("--database", conninfo)
 hostile = "<script>alert(1)</script>\u202e" + "x" * 300
@@ -20,7 +20,7 @@ def operator():
 
 def scene():
     """A campaign whose worker has sent the first mail to four leads, into the database itself; its id."""
-    sql("ALTER DATABASE postgres SET mailer.delivery = 'capture'")
+    sql(f"ALTER DATABASE {database} SET mailer.delivery = 'capture'")
     sql("SELECT mailer.mailbox_create('replying', 'localhost', from_address => 'sales@example.com', tls => 'none')")
     sql("SELECT mailer.template_set('replying', 'Hello', 'Hello')")
     campaign = sql(f"""SELECT mailer.campaign_create('replying {hostile[:190]}', 'replying', '{{replying}}', max_silence => NULL, gap => '0', jitter => 0,
@@ -29,7 +29,7 @@ def scene():
     sql(f"SELECT mailer.campaign_add_many({campaign}, '{{ada+x@replies.example,bob@replies.example,cyd@replies.example,dan@replies.example}}')")
     sql(f"SELECT mailer.campaign_start({campaign})")
     until(60, lambda: sql(f"SELECT count(*) FROM mailer.lead_status WHERE campaign_id = {campaign} AND step = 2") == "4", "step 1 goes out")
-    sql("ALTER DATABASE postgres RESET mailer.delivery")
+    sql(f"ALTER DATABASE {database} RESET mailer.delivery")
     return campaign
 
 

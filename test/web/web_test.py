@@ -43,7 +43,7 @@ def refused():
     assert Browser(web).log_in("boss", "boss").status == 403
     assert Browser(web).log_in("sender", "send").status == 403
     assert Browser(web).log_in("viewer", "").status == 401, "the password of pgpass was used"
-    on_socket = Web("--database", f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} dbname=postgres")
+    on_socket = Web("--database", f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} dbname={os.environ['PGDATABASE']}")
     try:
         assert Browser(on_socket).log_in("trusted", "anything").status == 401
     finally:
