@@ -6,11 +6,11 @@ import time
 never, _keeps_it_open = os.pipe()  # nothing is ever written to it
 
 
-def until(seconds, question, what):
-    """The first answer that is true; ends the program when there is none in time."""
+def until(seconds, question, what, interval=0.02):
+    """The first answer that is true, asked for every `interval` seconds; ends the program when there is none in time."""
     end = time.monotonic() + seconds
     while not (answer := question()):
         if time.monotonic() > end:
             raise SystemExit(f"not within {seconds} s: {what}")
-        select.select([never], [], [], 0.02)
+        select.select([never], [], [], interval)
     return answer

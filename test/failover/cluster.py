@@ -9,12 +9,12 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from failover.network import Network
+from waiting import until
 
 top = Path(__file__).resolve().parents[2]
 NAMES = ("n1", "n2", "n3")
@@ -33,15 +33,15 @@ def free_port():
 
 
 def wait_until(what, condition, seconds=60):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    def holds():
         try:
-            if condition():
-                return
+            return condition()
         except (subprocess.CalledProcessError, urllib.error.URLError, OSError, ValueError):
-            pass
-        time.sleep(0.1)  # nap: each look is a psql or an HTTP request to another process
-    raise Failure(f"not within {seconds} s: {what}")
+            return False  # a node that is on its way down or up
+    try:
+        until(seconds, holds, what, interval=0.1)
+    except SystemExit as error:
+        raise Failure(str(error)) from None
 
 
 def as_owner():
