@@ -60,6 +60,7 @@ def judge(s, report):
         if claimed_at > at + 1e-5:
             yield f"message {message} of campaign {campaign}, step {step}, went to {recipient} {claimed_at - at:.0f} s after it had {how}"
     yield from judge_cooldowns(s, delivered)
+    yield from judge_shields(report)
     for box in s.mailboxes:
         if box["name"] not in s.altered_mailboxes:
             yield from judge_mailbox(s, box, delivered, tries)
@@ -129,6 +130,22 @@ def judge_cooldowns(s, delivered):
             for other in mails if cooldown else []:
                 if other[0] != mail[0] and other[5] < mail[4] < other[5] + cooldown * 3600 - 1:
                     yield f"campaign {mail[0]}: {address} got mail {mail[4] - other[5]:.0f} s after campaign {other[0]}'s, within {cooldown} hours"
+
+
+def judge_shields(report):
+    """From the moment at which a campaign's shield shuts until a person opens it, nothing of it is claimed."""
+    shut_since = {}
+    spans = []
+    for campaign, kind, at in report["shields"]:
+        if kind == "shield_shut":
+            shut_since[campaign] = at
+        elif campaign in shut_since:
+            spans.append((campaign, shut_since.pop(campaign), at))
+    spans += [(campaign, since, float("inf")) for campaign, since in shut_since.items()]
+    for campaign, message, _, recipient, claimed_at, _, _ in report["delivered"]:
+        for of, since, until in spans:
+            if of == campaign and since + 1e-5 < claimed_at < until - 1e-5:
+                yield f"message {message} of campaign {campaign} went to {recipient} {claimed_at - since:.0f} s after the shield had shut"
 
 
 def judge_mailbox(s, box, delivered, tries):

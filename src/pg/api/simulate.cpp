@@ -117,6 +117,11 @@ void Simulation::crash(const Options& options) {
     if (one_in(options.lost_journal_one_in)) journal_.lose_everything();
 }
 
+// For what the sender's statements ask of mailer._now(), which is the transaction's time in real life.
+void set_virtual_now(Time now) {
+    call([&] { SetConfigOption("mailer.virtual_now", timestamptz_to_str(to_pg(now)), PGC_SUSET, PGC_S_SESSION); });
+}
+
 void Simulation::run(Time from, Time until, const Options& options) {
     courier_.set_odds(options.odds);
     sweep_interval_ = options.sweep_interval;
@@ -137,6 +142,7 @@ void Simulation::run(Time from, Time until, const Options& options) {
             now = *next;
             if (options.latency > Duration{0})
                 now = std::min(until, now + Duration{random_() % options.latency.count()});
+            set_virtual_now(now);
         }
         rounds = now == last ? rounds + 1 : 0;
         last = now;
@@ -233,7 +239,7 @@ void simulate(FunctionCallInfo fcinfo) {
         simulation.reset();
         throw;
     }
-    call([&] { SetConfigOption("mailer.virtual_now", timestamptz_to_str(to_pg(until)), PGC_SUSET, PGC_S_SESSION); });
+    set_virtual_now(until);
 }
 
 }  // namespace
