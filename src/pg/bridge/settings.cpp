@@ -10,6 +10,7 @@
 
 #include <cstring>
 
+#include "core/octets.hpp"
 #include "core/outcome/backoff.hpp"
 #include "core/standby/lease.hpp"
 
@@ -53,23 +54,9 @@ const config_enum_entry delivery_names[] = {{"smtp", static_cast<int>(Delivery::
                                             {"capture", static_cast<int>(Delivery::capture), false},
                                             {nullptr, 0, false}};
 
-std::string_view trimmed(std::string_view text) {
-    const char* blanks = " \t\r\n";
-    auto const first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
-
 bool is_host_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
            c == '_';
-}
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
 }
 
 core::Result<AllowedHost> parse_host(std::string_view entry) {
@@ -103,16 +90,16 @@ core::Result<AllowedHost> parse_host(std::string_view entry) {
             !std::all_of(name.begin(), name.end(), is_host_char))
             return bad();
     }
-    allowed.host = lower(host);
+    allowed.host = core::lowered(host);
     return allowed;
 }
 
 core::Result<std::vector<AllowedHost>> parse_hosts(std::string_view text) {
     std::vector<AllowedHost> hosts;
-    if (trimmed(text).empty()) return hosts;
+    if (core::trimmed(text).empty()) return hosts;
     for (;;) {
         auto const comma = text.find(',');
-        auto host = parse_host(trimmed(text.substr(0, comma)));
+        auto host = parse_host(core::trimmed(text.substr(0, comma)));
         if (!host.ok()) return host.error();
         hosts.push_back(std::move(host).value());
         if (comma == std::string_view::npos) return hosts;
@@ -367,7 +354,7 @@ Settings settings() {
 bool is_host_allowed(const Settings& settings, std::string_view host, int port) {
     if (settings.allowed_hosts.empty()) return true;
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    std::string const name = lower(host);
+    std::string const name = core::lowered(host);
     return std::any_of(settings.allowed_hosts.begin(), settings.allowed_hosts.end(), [&](const AllowedHost& allowed) {
         if (allowed.port && *allowed.port != port) return false;
         if (allowed.host == "*" || allowed.host == name) return true;
