@@ -33,7 +33,7 @@ inbox row; NULL when there is none, because the user gets it by mail only, has s
 category: created on first use; mailer.category_set() gives it limits. template: its subject is the title in the inbox.
 variables: for the template, which also sees: actor (variables'' own, else the contact''s name, else the id; the first of several),
 others_count, count, items (each with its variables and actor), and name, the user''s. thread_key among the variables threads mails.
-collapse_key: the subject of the event; notifications with the same key share one row of the inbox until it is read, or rate_period is over, and one mail.
+collapse_key: what the event is about; notifications with the same key share one row of the inbox until it is read, or rate_period is over, and one mail.
 Mail goes to the address of mailer.contact_set(); without one there is only the inbox. Marked Auto-Submitted: auto-generated.
 Errors: 22004 no user or category, 22023 variables is not an object, 42704 no such template, 55000 the database isn''t armed.');
     END LOOP;
