@@ -96,7 +96,7 @@ class Scenario:
 
     def draw_sequence(self):
         r = self.more
-        sequence = {"steps": [], "new_cap": None, "skip": [], "has_zones": False}
+        sequence = {"steps": [], "new_cap": None, "skip": [], "has_zones": False, "cooldown": None, "has_shared": False}
         if r.random() < 0.5:
             return sequence
         for _ in range(r.randint(1, 2)):
@@ -115,9 +115,13 @@ class Scenario:
         self.begin = (day - dt.timedelta(days=r.randrange(4), seconds=r.randrange(86400))).replace(tzinfo=UTC)
         self.end = self.begin + dt.timedelta(days=r.randint(3, 365 if self.is_long and self.one_in(3) else 21), seconds=r.randrange(86400))
         self.mailboxes = [self.draw_mailbox(i) for i in range(1, r.randint(1, 4) + 1)]
+        self.has_shared = self.is_disturbed and self.more.random() < 0.5
         self.campaigns = [self.draw_campaign(i) for i in range(1, r.randint(1, 6) + 1)]
         for c in self.campaigns:
             c["skip"] = [(self.begin + dt.timedelta(days=n)).date() for n in c.get("skip_in", [])]
+            # Leads that several campaigns share, and wait for each other's mail. A forecast doesn't know of that.
+            c["has_shared"] = self.has_shared
+            c["cooldown"] = self.more.choice([None, 1, 30, 200]) if self.has_shared else None
             # The window of a lead is read on its own clock, the day of the caps is the campaign's: judged apart.
             c["has_zones"] &= c["cap"] is None and c["new_cap"] is None
 
@@ -140,7 +144,7 @@ class Scenario:
         return f"CALL simulation.run('{at.isoformat()}', {self.seed}, '{json.dumps({**odds, **options})}');"
 
     def leads(self, campaign, first=1, count=None):
-        return [f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
+        return [f"Shared{n}@Example.com" if campaign["has_shared"] and n % 3 == 0 else f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
 
     def add(self, number, leads):
         zones = [zone_of(self.campaigns[number - 1], lead) for lead in leads]
@@ -157,7 +161,7 @@ class Scenario:
             starts_at = None if c["starts_in"] is None else (self.begin + dt.timedelta(hours=c["starts_in"])).isoformat()
             self.say(call("campaign_create", c["name"], "hello", mailboxes=c["boxes"], window_start=c["start"], window_end=c["end"],
                           allowed_days=c["days"], gap=f"{c['gap']} s", jitter=c["jitter"], max_per_day=c["cap"],
-                          timezone=c["timezone"], starts_at=starts_at, max_new_per_day=c["new_cap"], prefer=c.get("prefer")),
+                          timezone=c["timezone"], starts_at=starts_at, cooldown=c["cooldown"] and f"{c['cooldown']} hours", max_new_per_day=c["new_cap"], prefer=c.get("prefer")),
                      *self.steps(i, c), self.add(i, self.leads(c) + ["not an address", self.leads(c)[0].upper()]), call("campaign_start", i))
         if self.one_in(2):
             self.enqueue_others()
@@ -258,7 +262,7 @@ class Scenario:
                      "SELECT simulation.release_all();", "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
             # From here on nothing disturbs: whatever state things are in, the plan must come true. (When mails took longer
             # before than they do now, it can't know that.)
-            if self.most_transit == 60_000:
+            if self.most_transit == 60_000 and not self.has_shared:
                 self.is_quiet = True
                 self.end = max(self.end, self.now + dt.timedelta(days=4))
                 self.say(self.run_until(self.now + dt.timedelta(minutes=10)), "SELECT simulation.foretell();")
