@@ -224,7 +224,7 @@ void simulate(FunctionCallInfo fcinfo) {
     static std::unique_ptr<Simulation> simulation;
     require_simulation(fcinfo);
     auto lock = SenderLock::try_take();
-    if (!lock) throw Refusal({"55006", "somebody is sending in this database"});
+    if (!lock) throw Refusal({"55006", "a sender is running in this database"});
     const Time until = from_pg(PG_GETARG_TIMESTAMPTZ(0));
     const auto seed = static_cast<std::uint64_t>(PG_GETARG_INT64(1));
     Transactions transactions(true);
