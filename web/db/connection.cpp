@@ -54,11 +54,9 @@ bool complete(PGconn* connection) {
                                      : "the database takes no connections (" + state + ")");
 }
 
-void ignore_notice(void*, const PGresult*) {}
-
 using OnNotice = std::function<void(const std::string&)>;
 
-// libpq calls it: nothing may be thrown through there.
+// Nothing may be thrown through libpq.
 void pass_notice(void* to, const PGresult* notice) {
     try {
         (*static_cast<const OnNotice*>(to))(field(notice, PG_DIAG_MESSAGE_PRIMARY));
@@ -114,7 +112,7 @@ std::unique_ptr<Connection> Connection::open(const std::string& conninfo,
     // A server that trusts whoever comes must not make everybody an operator.
     if (credentials && !PQconnectionUsedPassword(connection))
         throw LoginRefused("the server didn't ask for the password");
-    PQsetNoticeReceiver(connection, ignore_notice, nullptr);
+    PQsetNoticeReceiver(connection, keep_remark, made.get());
     made->rows(
         "SELECT set_config(s.name, s.value, false) FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'), "
         "('idle_in_transaction_session_timeout', '15s'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO'), "
@@ -141,10 +139,23 @@ core::Value Connection::rows(const std::string& sql, const Parameters& parameter
 
 core::Value Connection::rows(const std::string& sql, const Parameters& parameters, const OnNotice& on_notice) {
     PGconn* connection = connection_.get();
-    const auto ignore = [connection](PGconn*) { PQsetNoticeReceiver(connection, ignore_notice, nullptr); };
-    const std::unique_ptr<PGconn, decltype(ignore)> receives(connection, ignore);
+    const auto keep = [this](PGconn* c) { PQsetNoticeReceiver(c, keep_remark, this); };
+    const std::unique_ptr<PGconn, decltype(keep)> receives(connection, keep);
     PQsetNoticeReceiver(connection, pass_notice, const_cast<OnNotice*>(&on_notice));
     return rows(sql, parameters);
+}
+
+// libpq calls it: nothing may be thrown through there.
+void Connection::keep_remark(void* connection, const PGresult* notice) {
+    try {
+        auto& kept = static_cast<Connection*>(connection)->remarks_;
+        if (kept.size() < max_remarks)
+            kept.push_back({.is_warning = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED) == "WARNING",
+                            .words = field(notice, PG_DIAG_MESSAGE_PRIMARY),
+                            .detail = field(notice, PG_DIAG_MESSAGE_DETAIL),
+                            .hint = field(notice, PG_DIAG_MESSAGE_HINT)});
+    } catch (...) {
+    }
 }
 
 bool Connection::is_usable() const {

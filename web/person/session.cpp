@@ -8,12 +8,12 @@ namespace mailer::web {
 
 Session::~Session() { wipe(credentials.password); }
 
-void Session::set_notice(std::string text) {
+void Session::set_notice(Notice notice) {
     const std::lock_guard lock(mutex_);
-    notice_ = std::move(text);
+    notice_ = std::move(notice);
 }
 
-std::string Session::take_notice() {
+Notice Session::take_notice() {
     const std::lock_guard lock(mutex_);
     return std::exchange(notice_, {});
 }

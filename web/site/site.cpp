@@ -189,7 +189,7 @@ Response Site::show(const Page& page, Visit& visit, core::Value variables) {
 
 // What the layout shows around every page, and what every template may use.
 core::Value Site::frame(const Request& request, Session& session) {
-    core::Value menu = core::Value::array(), may = core::Value::object();
+    core::Value menu = core::Value::array(), may = core::Value::object(), remarks = core::Value::array();
     for (const Page& page : pages())
         if (page.menu_place > 0) {
             const bool is_here = page.path == "/"
@@ -198,6 +198,12 @@ core::Value Site::frame(const Request& request, Session& session) {
             (void)menu.append(object(
                 {{"href", text(page.path)}, {"name", text(page.title)}, {"is_here", core::Value::boolean(is_here)}}));
         }
+    Notice notice = is_refresh(request) ? Notice() : session.take_notice();
+    for (const Remark& one : notice.remarks)
+        (void)remarks.append(object({{"is_warning", core::Value::boolean(one.is_warning)},
+                                     {"words", text(one.words)},
+                                     {"detail", text(one.detail)},
+                                     {"hint", text(one.hint)}}));
     for (const std::string& name : session.may())
         (void)may.set(name, core::Value::boolean(true));
     return object({{"menu", std::move(menu)},
@@ -205,7 +211,9 @@ core::Value Site::frame(const Request& request, Session& session) {
                    {"csrf", text(session.csrf)},
                    {"role", text(session.credentials.role)},
                    {"here", text(request.path)},
-                   {"notice", text(is_refresh(request) ? "" : session.take_notice())}});
+                   {"notice", text(std::move(notice.text))},
+                   {"has_remarks", core::Value::boolean(!notice.remarks.empty())},
+                   {"remarks", std::move(remarks)}});
 }
 
 Response Site::act(const Page& page, Visit& visit) {
@@ -214,7 +222,9 @@ Response Site::act(const Page& page, Visit& visit) {
         if (action.name != name) continue;
         if (!action.needs.empty() && !visit.may(action.needs)) throw HttpError(403, "Your role may not do this.");
         if (action.show) return show(page, visit, action.show(visit));
-        visit.session.set_notice(action.run(visit));
+        (void)visit.take_remarks();
+        std::string done = action.run(visit);
+        visit.session.set_notice({.text = std::move(done), .remarks = visit.take_remarks()});
         // Encoded, for a path that names something may hold anything.
         std::string back = action.leads_to;
         if (back.empty())
