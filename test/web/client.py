@@ -33,7 +33,7 @@ class Web:
     def __init__(self, *options, listen="127.0.0.1:0"):
         passes = os.path.join(work, "pgpass")
         with open(passes, "w") as file:
-            file.write("*:*:*:gateway:gate\n*:*:*:viewer:look\n")
+            file.write("*:*:*:gateway:gate\n*:*:*:viewer:look\n*:*:*:single_sign_on:proxy\n")
         os.chmod(passes, 0o600)
         self.errors = open(os.environ.get("MAILER_WEB_LOG") or os.path.join(work, "web.log"), "ab")
         self.process = subprocess.Popen([os.environ["MAILER_WEB"], "--listen", listen, *options], stdout=subprocess.PIPE, stderr=self.errors,

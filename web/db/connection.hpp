@@ -66,6 +66,9 @@ public:
     // conninfo as libpq reads it. With credentials they are all that counts: without a password that the server asked
     // for and took, LoginRefused. Without them role and password come from conninfo, pgpass or a service file.
     static std::unique_ptr<Connection> open(const std::string& conninfo, const std::optional<Credentials>& credentials);
+    // Logs in as the role that conninfo names and is `role` from the first moment on: RESET ROLE leads back to `role`.
+    // LoginRefused when there is no such role or the other may not SET ROLE to it.
+    static std::unique_ptr<Connection> open_in_role(const std::string& conninfo, const std::string& role);
 
     // Rows as an array of objects. Numbers, booleans, json and arrays of text keep their kind, all else is text.
     core::Value rows(const std::string& sql, const Parameters& parameters = {});
@@ -83,6 +86,8 @@ private:
     struct Finish {
         void operator()(PGconn* c) const { PQfinish(c); }
     };
+    static std::unique_ptr<Connection> start(std::vector<const char*> keys, std::vector<const char*> values);
+    void prepare();
     explicit Connection(PGconn* connection) : connection_(connection) {}
     static void keep_remark(void* connection, const PGresult* notice);
     std::unique_ptr<PGconn, Finish> connection_;
@@ -92,6 +97,10 @@ private:
 
 // Whether a server answers there at all; asks for no role.
 bool is_server_there(const std::string& conninfo);
+
+// What conninfo itself says for a keyword: nothing when it leaves it to the environment or a service file. Throws
+// std::runtime_error when it can't be read.
+std::optional<std::string> conninfo_value(const std::string& conninfo, std::string_view keyword);
 
 // Throws std::runtime_error when conninfo can't be read, or holds a password.
 void check_conninfo(const std::string& conninfo);

@@ -63,7 +63,9 @@ public:
     static constexpr std::size_t max_sessions = 2000;
     static constexpr std::size_t max_sessions_per_role = 20;
 
-    std::shared_ptr<Session> begin(Credentials credentials);
+    std::shared_ptr<Session> begin(Credentials credentials) { return begin(std::move(credentials), ""); }
+    // With an id of the caller's choice; the one that is there already when there is one.
+    std::shared_ptr<Session> begin(Credentials credentials, std::string id);
     std::shared_ptr<Session> find(const std::string& id, bool is_click);  // nullptr when there is none, or no longer
     void end(const std::string& id);
 

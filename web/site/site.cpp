@@ -74,7 +74,7 @@ Site::Site(SiteOptions options) : options_(std::move(options)), login_key_(rando
 Response Site::refuse(int status, const std::string& message) { return error_page(status, message); }
 
 std::shared_ptr<Session> Site::session_of(const Request& request, bool is_click) {
-    const std::string id = request.cookie("mailer_session");
+    const std::string id = options_.trust_header.empty() ? request.cookie("mailer_session") : signed_on(request);
     return id.empty() ? nullptr : sessions_.find(id, is_click);
 }
 
@@ -92,6 +92,9 @@ Plan Site::plan(const Request& request) {
         return {.key = "person " + session->credentials.role,
                 .limit = per_person,
                 .body_limit = is_post ? page->body_limit : 0};
+    // The first request of somebody connects as the person, too.
+    if (const std::string name = page ? signed_on(request) : ""; !name.empty())
+        return {.key = "person " + name, .limit = per_person, .body_limit = is_post ? small_body : 0};
     return {.key = "anybody", .limit = 4, .body_limit = is_post ? small_body : 0};
 }
 
@@ -125,7 +128,10 @@ Response Site::route(Request& request) {
     if (const PublicPage* page = find_public(request.path, request.names); page && !options_.gateway.empty())
         return serve_public(*page, request);
     if (!options_.is_public_only) {
-        if (request.path == "/login") return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
+        if (request.path == "/login") {
+            if (!options_.trust_header.empty()) return see_other("/");
+            return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
+        }
         if (const Page* page = find_page(request.path, request.names)) return serve_page(*page, request);
     }
     throw HttpError(404, "There is no such page.");
@@ -155,12 +161,15 @@ Response Site::serve_public(const PublicPage& page, Request& request) {
 }
 
 Pool::Lease Site::lease(Session& session) {
-    return pool_.take("person " + session.credentials.role, [&] { return open_as(options_.database, session); });
+    return pool_.take("person " + session.credentials.role, [&] { return open_as(options_, session); });
 }
 
 Response Site::serve_page(const Page& page, Request& request) {
-    const auto session = session_of(request, !is_refresh(request));
-    if (!session) return see_other("/login");
+    auto session = session_of(request, !is_refresh(request));
+    if (!session) {
+        if (options_.trust_header.empty()) return see_other("/login");
+        session = sign_on(request);
+    }
     if (request.method == "POST") {
         read_form(request);
         if (!is_same_secret(request.form.get("csrf"), session->csrf))
@@ -175,6 +184,7 @@ Response Site::serve_page(const Page& page, Request& request) {
     } catch (const LoginRefused&) {
         // The password, or the right to be here, was taken away in the meantime.
         sessions_.end(session->id);
+        if (!options_.trust_header.empty()) (void)sign_on(request);
         return see_other("/login");
     }
 }
@@ -210,6 +220,7 @@ core::Value Site::frame(const Request& request, Session& session) {
                    {"may", std::move(may)},
                    {"csrf", text(session.csrf)},
                    {"role", text(session.credentials.role)},
+                   {"has_login", core::Value::boolean(options_.trust_header.empty())},
                    {"here", text(request.path)},
                    {"notice", text(std::move(notice.text))},
                    {"has_remarks", core::Value::boolean(!notice.remarks.empty())},
