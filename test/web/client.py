@@ -124,5 +124,5 @@ def run(tests):
             failed += 1
             import traceback
             print(f"not ok - {test.__doc__}\n#   {type(error).__name__}: {error}", flush=True)
-            print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()[-4:]), end="", flush=True)
+            print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()[-10:]), end="", flush=True)
     sys.exit(1 if failed else 0)
