@@ -60,7 +60,11 @@ def created():
     browser = operator()
     assert 'value="create"' in clean(browser.get("/campaigns"))
     long = hostile + "n" * 170
-    assert act(browser, "/campaigns", "create", name=long, template=hostile + "hello", mailbox=hostile + "box").status == 303
+    answer = act(browser, "/campaigns", "create", name=long, template=hostile + "hello", mailbox=hostile + "box", day="SUN", window_start="22:00", window_end="03:30", gap="7 s", list="offers")
+    assert answer.status == 303 and re.fullmatch(r"/campaigns/\d+", answer.headers["Location"]), answer.headers
+    assert sql(f"SELECT allowed_days, window_start, window_end, gap, list FROM mailer.campaign_list WHERE campaign_id = {answer.headers['Location'][11:]}") == "{SUN}|22:00:00|03:30:00|00:00:07|offers"
+    for wrong in ({"day": "someday"}, {"gap": "-1 s"}, {"gap": "often"}, {"window_start": "25:00"}):
+        assert act(browser, "/campaigns", "create", name="wrong", template=hostile + "hello", **wrong).status == 400, wrong
     assert act(browser, "/campaigns", "create", name=long, template=hostile + "hello").status in (400, 409)
     assert act(browser, "/campaigns", "create", name="x" * 300, template=hostile + "hello").status == 400
     assert act(browser, "/campaigns", "create", name="other", template="none").status == 404

@@ -23,6 +23,7 @@ public:
 
     const Request& request;
     Session& session;
+    std::string leads_to = {};  // where an action that made something leads; empty: as the Action says
 
     // Statements of one request are not one transaction: each sees what was committed before it.
     core::Value rows(const std::string& sql, const Parameters& parameters = {}) {

@@ -237,7 +237,7 @@ Response Site::act(const Page& page, Visit& visit) {
         std::string done = action.run(visit);
         visit.session.set_notice({.text = std::move(done), .remarks = visit.take_remarks()});
         // Encoded, for a path that names something may hold anything.
-        std::string back = action.leads_to;
+        std::string back = visit.leads_to.empty() ? action.leads_to : visit.leads_to;
         if (back.empty())
             for (const char c : visit.request.path)
                 back += c == '/' ? "/" : encode_percent({&c, 1});
