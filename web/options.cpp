@@ -9,12 +9,16 @@ const char* const usage =
     "mailer-web: a page for people who look after mail, and the public URLs that mail needs\n"
     "\n"
     "  mailer-web --listen ADDRESS:PORT --database CONNINFO [--gateway CONNINFO]\n"
+    "  mailer-web --listen unix:PATH --database CONNINFO --trust-header NAME [--gateway CONNINFO]\n"
     "  mailer-web --listen ADDRESS:PORT --public-only --gateway CONNINFO\n"
     "\n"
     "  --listen ADDRESS:PORT   127.0.0.1:8080, [::1]:8080, or unix:/run/mailer-web/socket; port 0: any that is free\n"
     "  --database CONNINFO     host, port and database as libpq reads them; people bring role and password\n"
     "  --gateway CONNINFO      the role that mailer.grant_gateway() was called for, for /u/, /oauth/callback and "
     "/hook/\n"
+    "  --trust-header NAME     single sign-on: the proxy says in this header, and overwrites it in every request, "
+    "which\n"
+    "                          role it is; --database then names the role that may SET ROLE to all of them\n"
     "  --public-only           serves those and nothing else\n"
     "  --tls-cert FILE --tls-key FILE\n"
     "                          PEM; without them a proxy does TLS\n"
@@ -42,6 +46,25 @@ ListenAddress read_address(const std::string& text) {
     return {.host = host, .port = port};
 }
 
+std::string read_header_name(std::string name) {
+    for (char& c : name) {
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+        if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-')
+            throw std::runtime_error("--trust-header takes a name of letters, digits and hyphens, not " + name);
+    }
+    if (name.empty()) throw std::runtime_error("--trust-header needs a name");
+    return name;
+}
+
+void check_sign_on(const Options& options) {
+    if (options.site.is_public_only) throw std::runtime_error("--trust-header and --public-only don't go together");
+    if (options.has_no_proxy)
+        throw std::runtime_error("--trust-header takes a proxy on this machine: it doesn't go with --i-have-no-proxy");
+    // Otherwise libpq would take the name of the system's user, who may be anybody in the database.
+    if (!conninfo_value(options.site.database, "user") && !conninfo_value(options.site.database, "service"))
+        throw std::runtime_error("with --trust-header, --database names the role that may SET ROLE to the persons'");
+}
+
 void check(const Options& options, bool has_listen) {
     if (!has_listen) throw std::runtime_error("--listen is missing");
     if (options.cert_file.empty() != options.key_file.empty())
@@ -52,6 +75,7 @@ void check(const Options& options, bool has_listen) {
         throw std::runtime_error("--database is missing");
     if (!options.site.database.empty()) check_conninfo(options.site.database);
     if (!options.site.gateway.empty()) check_conninfo(options.site.gateway);
+    if (!options.site.trust_header.empty()) check_sign_on(options);
     if (!options.has_no_proxy && !is_loopback(options.listen))
         throw std::runtime_error(options.listen.host +
                                  " can be reached from elsewhere. Listen on 127.0.0.1 or a Unix socket behind nginx or "
@@ -80,6 +104,8 @@ Options read_options(int count, char** arguments) {
             options.site.database = value();
         else if (name == "--gateway")
             options.site.gateway = value();
+        else if (name == "--trust-header")
+            options.site.trust_header = read_header_name(value());
         else if (name == "--tls-cert")
             options.cert_file = value();
         else if (name == "--tls-key")

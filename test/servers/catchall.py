@@ -69,7 +69,7 @@ def authenticator(user, password):
     def check(server, session, envelope, mechanism, data):
         right = (getattr(data, "login", b""), getattr(data, "password", b"")) == (user.encode(), password.encode())
         session.logged_in_as = user if right else None
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)  # the answer is aiosmtpd's: 535 for a wrong one
     return check
 
 

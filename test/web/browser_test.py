@@ -30,10 +30,10 @@ operator, viewer = ("operator <b>", "do"), ("viewer", "look")
 here = []
 
 
-def log_in(role, password):
+def log_in(role, password, at=web):
     """By the keyboard: the field of the role has the focus."""
     tab.ask("Network.clearBrowserCookies")
-    assert tab.go(web.address + "/login") == 200
+    assert tab.go(at.address + "/login") == 200
     tab.type(role)
     tab.key("Tab")
     tab.type(password)
@@ -235,6 +235,15 @@ def buttons():
     assert not wrong, "\n#   ".join(["", *wrong])
 
 
+def confirmed(button):
+    """Clicks it and says yes to the question; the page that follows is there."""
+    tab.events.clear()
+    tab.send("Runtime.evaluate", expression=f"document.querySelector({button!r}).click()")
+    tab.wait_for("Page.javascriptDialogOpening")
+    tab.ask("Page.handleJavaScriptDialog", accept=True)
+    assert tab.loaded() == 200
+
+
 def follows():
     "an open overview shows by itself what changed in the database, and asks before it pauses"
     log_in(*operator)
@@ -251,17 +260,81 @@ def follows():
     tab.wait_for("Page.javascriptDialogOpening")
     tab.ask("Page.handleJavaScriptDialog", accept=False)
     assert tab.run("location.pathname") == "/" and tab.run("window.kept"), "it was sent all the same"
-    tab.events.clear()
-    tab.send("Runtime.evaluate", expression="document.querySelector('main form[data-confirm] button').click()")
-    tab.wait_for("Page.javascriptDialogOpening")
-    tab.ask("Page.handleJavaScriptDialog", accept=True)
-    assert tab.loaded() == 200 and "kept" not in tab.run("Object.keys(window)")
+    confirmed("main form[data-confirm] button")
+    assert "kept" not in tab.run("Object.keys(window)")
     assert tab.run("document.querySelector('p.notice') !== null"), "it doesn't say what was done"
     busy_sql("SELECT mailer.pause('the audit')")
 
 
+# What the schedule says now: how many mails are foretold and sent, and of how many sent ones the difference is shown.
+on_schedule = """(() => {
+    const rows = (kind) => [...document.querySelectorAll('table.schedule tr.' + kind)];
+    const number = (name) => +[...document.querySelectorAll('.numbers dt')].find(one => one.textContent === name).nextSibling.textContent;
+    return {coming: rows('coming').length, sent: rows('sent').length, waiting: number('waiting'), counted: number('sent'),
+        leads: [...rows('sent'), ...rows('coming')].map(row => row.querySelector('[data-head=Lead]').textContent),
+        differences: rows('sent').map(row => (row.querySelector('[data-head=Foretold] small') || {}).textContent), state: document.querySelector('h2 small').textContent};
+})()"""
+
+
+def follows_campaign():
+    "who has a campaign's schedule open sees its mails turn from foretold to sent, one after the other to the end, without loading it anew"
+    count = 6
+    sql(f"ALTER DATABASE {os.environ['PGDATABASE']} SET mailer.delivery = 'capture'")
+    sql("SELECT mailer.mailbox_create('live', 'localhost', from_address => 'live@example.com', tls => 'none'), mailer.template_set('live', 'Hello {{name}}', 'Hi')")
+    campaign = sql("SELECT mailer.campaign_create('Live', 'live', ARRAY['live'], gap => '4 s', jitter => 0, max_silence => NULL, window_start => '00:00', window_end => '00:00', "
+                   "allowed_days => '{MON,TUE,WED,THU,FRI,SAT,SUN}')")
+    sql(f"SELECT mailer.campaign_add_many({campaign}, ARRAY(SELECT 'lead' || i || '@example.org' FROM generate_series(1, {count}) i))")
+    live = Web("--database", conninfo)
+    try:
+        log_in(*operator, at=live)
+        tab.go(f"{live.address}/campaigns/{campaign}")
+        before = tab.run(on_schedule)
+        assert (before["coming"], before["sent"], before["state"]) == (count, 0, "draft"), before
+        tab.complaints.clear()
+        confirmed("button[value=start]")
+        tab.run("window.kept = true")
+        seen = [before]
+
+        def is_over():
+            now = tab.run(on_schedule)
+            if now != seen[-1]:
+                seen.append(now)
+            return now["state"] == "completed"
+        until(120, is_over, "the campaign is over on the page", interval=0.2)
+        shown = [(one["sent"], one["coming"]) for one in seen]
+        print(f"# the page showed (sent, foretold) {shown}")
+        assert tab.run("window.kept"), "it was loaded anew"
+        last = seen[-1]
+        assert (last["coming"], last["sent"], last["waiting"], last["counted"]) == (0, count, 0, count), last
+        assert all(re.fullmatch(r"[+-]\d+\.\d s", one or "") for one in last["differences"]), last["differences"]
+        assert len({sent for sent, _ in shown} - {0, count}) >= 2, "it didn't show them as they went"
+        for earlier, later in zip(seen, seen[1:]):
+            # One that is on its way is neither foretold nor sent for a moment.
+            assert later["sent"] >= earlier["sent"] and len(set(before["leads"]) ^ set(later["leads"])) <= 1, (earlier, later)
+        assert set(last["leads"]) == set(before["leads"]), last
+        # The buttons follow, too: what is over can't be paused.
+        until(20, lambda: tab.run("!document.querySelector('button[value=pause]')"), "the buttons of a campaign that runs go")
+        assert tab.run("document.querySelector('tr.now').textContent").startswith("Now.") and not tab.complaints, tab.complaints
+    finally:
+        live.stop()
+        sql(f"ALTER DATABASE {os.environ['PGDATABASE']} RESET mailer.delivery")
+
+
+def left_alone():
+    "what somebody fills in stays when the page refreshes itself"
+    campaign = subprocess.run(["psql", "-XqAtd", "busy", "-c", "SELECT max(campaign_id) FROM mailer.campaign_list WHERE state = 'draft'"], check=True, capture_output=True, text=True).stdout.strip()
+    log_in(*operator)
+    tab.go(f"{web.address}/campaigns/{campaign}")
+    tab.run("document.querySelector('#actions input[name=name]').value = 'half a na'; document.querySelector('#actions').kept = document.querySelector('#campaign').kept = true; 0")
+    subprocess.run(["psql", "-XqAtd", "busy", "-c", f"SELECT mailer.campaign_start({campaign})"], check=True, capture_output=True)
+    until(30, lambda: tab.run("!document.querySelector('#campaign').kept"), "the page follows")
+    assert tab.run("document.querySelector('#actions').kept && document.querySelector('#actions input[name=name]').value") == "half a na"
+    tab.run("document.querySelector('#actions input[name=name]').value = ''; 0")
+    until(30, lambda: tab.run("document.querySelector('button[value=pause]') !== null"), "the buttons follow when the field is empty again")
+
+
 try:
-    run([every_page, open_pages, keyboard, without_script, buttons, follows])
+    run([every_page, open_pages, keyboard, without_script, buttons, follows, follows_campaign, left_alone])
 finally:
     tab.stop()
     web.stop()

@@ -26,7 +26,8 @@ def act(browser, path, name, /, **fields):
 def clean(page):
     """The page, once nothing of what the database said could act in it."""
     assert page.status == 200, (page.status, page.text)
-    assert "<script>alert" not in page.text and "{{" not in page.text, page.text
+    ours = re.sub(r'<ul class="alerts remarks".*?</ul>', "", page.text, flags=re.S)  # a hint of the database may speak of templates
+    assert "<script>alert" not in page.text and "{{" not in ours, page.text
     return page.text
 
 
@@ -59,7 +60,11 @@ def created():
     browser = operator()
     assert 'value="create"' in clean(browser.get("/campaigns"))
     long = hostile + "n" * 170
-    assert act(browser, "/campaigns", "create", name=long, template=hostile + "hello", mailbox=hostile + "box").status == 303
+    answer = act(browser, "/campaigns", "create", name=long, template=hostile + "hello", mailbox=hostile + "box", day="SUN", window_start="22:00", window_end="03:30", gap="7 s", list="offers")
+    assert answer.status == 303 and re.fullmatch(r"/campaigns/\d+", answer.headers["Location"]), answer.headers
+    assert sql(f"SELECT allowed_days, window_start, window_end, gap, list FROM mailer.campaign_list WHERE campaign_id = {answer.headers['Location'][11:]}") == "{SUN}|22:00:00|03:30:00|00:00:07|offers"
+    for wrong in ({"day": "someday"}, {"gap": "-1 s"}, {"gap": "often"}, {"window_start": "25:00"}):
+        assert act(browser, "/campaigns", "create", name="wrong", template=hostile + "hello", **wrong).status == 400, wrong
     assert act(browser, "/campaigns", "create", name=long, template=hostile + "hello").status in (400, 409)
     assert act(browser, "/campaigns", "create", name="x" * 300, template=hostile + "hello").status == 400
     assert act(browser, "/campaigns", "create", name="other", template="none").status == 404
@@ -94,6 +99,32 @@ def came_true():
     times = re.findall(r'class="sent"><td data-head="When"><time>([^<]+)', page)
     assert times == sorted(times)
     assert act(browser, path, "start").status == 409
+
+
+def warned():
+    "what the database warns of at an action is on the page that follows, once, and can do nothing there"
+    name = "x<script>alert(1)</script>"
+    sql(f"SELECT mailer.template_set('{hostile}gaps', 'Hello {{{{{name}}}}}', 'Hello {{{{company}}}}')")
+    campaign = sql(f"SELECT mailer.campaign_create('{hostile}page gaps', '{hostile}gaps', ARRAY['{hostile}box'], gap => '1 hour')")
+    sql(f"SELECT mailer.campaign_add_many({campaign}, '{{a@example.org,b@example.org,c@example.org}}', ARRAY['{{}}', '{{}}', '{{\"company\": \"C\", \"{name}\": 1}}']::jsonb[])")
+    path, browser = f"/campaigns/{campaign}", operator()
+    assert act(browser, path, "start").headers["Location"] == path
+    assert "2 of 3" not in clean(browser.get(path, X_Refresh="1")), "a page that refreshes itself takes it away"
+    page = clean(browser.get(path))
+    warnings = re.search(r'<ul class="alerts remarks" role="status">(.*?)</ul>', page, re.S).group(1)
+    assert warnings.count('<li class="warning">') == 2, warnings
+    assert "2 of 3 leads lack variables" in warnings and "company, x&lt;script&gt;" in warnings, warnings
+    assert "no way to unsubscribe" in warnings and "ALTER DATABASE" in warnings, warnings
+    assert 'class="alerts remarks"' not in clean(browser.get(path)), "it is shown once"
+    # A NOTICE is none of these, and what an earlier statement said isn't told of the next.
+    sql(f"SELECT mailer.lead_hold({campaign}, 'a@example.org')")
+    leads = path + "/leads"
+    fields = {"csrf": browser.get(path).field("csrf"), "address": "a@example.org"}
+    assert browser.post(leads, {**fields, "action": "hold"}).status == 303
+    page = clean(browser.get(leads))
+    assert "the lead is held already" in page and '<li class="warning">' not in page, page
+    assert act(browser, path, "pause").status == 303 and 'class="alerts remarks"' not in clean(browser.get(path))
+    assert act(browser, path, "cancel").status == 303
 
 
 def missed():
@@ -167,4 +198,4 @@ def busy():
     assert clean(browser.get("/campaigns" + following)).count("<tr>") == 31
 
 
-run([empty, created, came_true, missed, test_mail, rights, busy])
+run([empty, created, came_true, warned, missed, test_mail, rights, busy])

@@ -33,7 +33,7 @@ class Web:
     def __init__(self, *options, listen="127.0.0.1:0"):
         passes = os.path.join(work, "pgpass")
         with open(passes, "w") as file:
-            file.write("*:*:*:gateway:gate\n*:*:*:viewer:look\n")
+            file.write("*:*:*:gateway:gate\n*:*:*:viewer:look\n*:*:*:single_sign_on:proxy\n")
         os.chmod(passes, 0o600)
         self.errors = open(os.environ.get("MAILER_WEB_LOG") or os.path.join(work, "web.log"), "ab")
         self.process = subprocess.Popen([os.environ["MAILER_WEB"], "--listen", listen, *options], stdout=subprocess.PIPE, stderr=self.errors,
@@ -124,5 +124,5 @@ def run(tests):
             failed += 1
             import traceback
             print(f"not ok - {test.__doc__}\n#   {type(error).__name__}: {error}", flush=True)
-            print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()[-4:]), end="", flush=True)
+            print("".join(f"#   {line}\n" for line in traceback.format_exc().splitlines()[-10:]), end="", flush=True)
     sys.exit(1 if failed else 0)

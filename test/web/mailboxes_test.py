@@ -80,6 +80,44 @@ def actions():
         assert browser.post(path, {"action": "resume", "mailbox": name, "csrf": csrf}).status == 303 and state() == "ready|"
 
 
+def added():
+    "an operator adds a mailbox and changes its password, which no page and no log shows; a viewer can do neither"
+    name, viewer, browser = "added <i>", logged_in(), operator()
+    fields = {"action": "create", "name": name, "host": "localhost", "port": "2525", "tls": "none", "from_address": "added@example.com", "from_name": "Added & co", "username": "ann", "password": "first secret",
+              "daily_limit": "40", "csrf": browser.get("/mailboxes").field("csrf")}
+    assert "New mailbox" not in viewer.get("/mailboxes").text
+    assert viewer.post("/mailboxes", {**fields, "csrf": viewer.get("/").field("csrf")}).status == 403
+    assert browser.post("/mailboxes", {**fields, "csrf": "x"}).status == 403
+    for wrong in ({"port": "x"}, {"port": "70000"}, {"host": ""}, {"from_address": "nobody"}, {"tls": "perhaps"}, {"provider": "hotmail", "host": ""}, {"daily_limit": "1e9"}):
+        answer = browser.post("/mailboxes", {**fields, **wrong})
+        assert answer.status == 400, (wrong, answer.status, answer.text)
+    assert sql("SELECT count(*) FROM mailer.mailbox_status WHERE mailbox = 'added <i>'") == "0"
+    answer = browser.post("/mailboxes", fields)
+    box = sql("SELECT mailbox_id FROM mailer.mailbox_status WHERE mailbox = 'added <i>'")
+    assert (answer.status, answer.headers["Location"]) == (303, f"/mailboxes/{box}"), answer.text
+    assert sql(f"SELECT host, port, tls, from_address, from_name, username, has_password, daily_limit FROM mailer.mailbox_status WHERE mailbox_id = {box}") == \
+        "localhost|2525|none|added@example.com|Added & co|ann|t|40"
+    assert browser.post("/mailboxes", fields).status == 409, "the name is taken"
+    path = f"/mailboxes/{box}"
+    page = browser.get(path)
+    assert "is there. Test its login" in page.text and "New password" in page.text and "New password" not in viewer.get(path).text
+    change = {"action": "password", "mailbox": name, "password": "second secret", "csrf": page.field("csrf")}
+    assert viewer.post(path, {**change, "csrf": viewer.get("/").field("csrf")}).status == 403
+    assert browser.post(path, {**change, "password": ""}).status == 400
+    assert browser.post(path, change).status == 303
+    assert sql(f"SELECT password FROM mailer.mailbox_secret WHERE mailbox_id = {box}") == "second secret"
+    for shown in (path, "/mailboxes", "/log"):
+        assert "first secret" not in browser.get(shown).text and "second secret" not in browser.get(shown).text, shown
+    google = browser.post("/mailboxes", {"action": "create", "name": "of google", "provider": "google", "username": "ann@example.com", "csrf": fields["csrf"]})
+    assert google.status == 303 and sql("SELECT host FROM mailer.mailbox_status WHERE mailbox = 'of google'") == "smtp.gmail.com", google.text
+    # An application that is stored is named alone.
+    sql("""SELECT mailer.oauth_app_set('shared', '{"provider": "google", "client_id": "c", "client_secret": "s", "grant": "refresh_token", "redirect_uri": "https://mail.example.com/oauth/callback"}')""")
+    path = google.headers["Location"] + "/connect"
+    assert browser.post(path, {"action": "connect", "mailbox": "of google", "csrf": fields["csrf"]}).status == 400
+    assert browser.post(path, {"action": "connect", "mailbox": "of google", "app": "shared", "csrf": fields["csrf"]}).status == 303
+    assert "Go to the provider" in browser.get(path).text
+
+
 def tested():
     "the steps of a test are shown while it still runs, and how it ended"
     server = socket.create_server(("127.0.0.1", 0))
@@ -143,6 +181,6 @@ def connected():
 
 
 try:
-    run([listed, shown, actions, tested, connected])
+    run([listed, shown, actions, added, tested, connected])
 finally:
     web.stop()

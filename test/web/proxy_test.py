@@ -1,8 +1,11 @@
 """The examples for nginx and Caddy, run as they are but for names, ports and certificate."""
+import http.server
 import os
+import re
 import shutil
 import socket
 import subprocess
+import threading
 
 from client import Browser, Web, certificate, conninfo, run, sql, until, work
 
@@ -57,9 +60,9 @@ def replaced(text, *pairs):
     return text
 
 
-def nginx_config(proxy):
+def nginx_config(proxy, text=None, behind=None):
     cert, key = certificate()
-    site = replaced(example("nginx.conf"), ("127.0.0.1:8080", f"127.0.0.1:{web.port}"), ("listen 443 ssl", f"listen 127.0.0.1:{proxy.port} ssl"),
+    site = replaced(text or example("nginx.conf"), ("127.0.0.1:8080", behind or f"127.0.0.1:{web.port}"), ("listen 443 ssl", f"listen 127.0.0.1:{proxy.port} ssl"),
                     ("    listen [::]:443 ssl http2;\n", ""), ("listen 80;", f"listen 127.0.0.1:{proxy.plain_port};"), ("    listen [::]:80;\n", ""), ("/var/log/nginx/error.log", f"{proxy.folder}/error.log"),
                     ("/etc/letsencrypt/live/mail.example.com/fullchain.pem", cert), ("/etc/letsencrypt/live/mail.example.com/privkey.pem", key))
     temporary = "".join(f"{kind}_temp_path {proxy.folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -67,9 +70,9 @@ def nginx_config(proxy):
            f"events {{ worker_connections 512; }}\nhttp {{ access_log {proxy.folder}/access.log; {temporary}\n{site}\n}}\n"
 
 
-def caddy_config(proxy):
+def caddy_config(proxy, text=None, behind=None):
     cert, key = certificate()
-    site = replaced(example("Caddyfile"), ("mail.example.com {", f"https://127.0.0.1:{proxy.port} {{\n\ttls {cert} {key}"), ("127.0.0.1:8080", f"127.0.0.1:{web.port}"))
+    site = replaced(text or example("Caddyfile"), ("mail.example.com {", f"https://127.0.0.1:{proxy.port} {{\n\ttls {cert} {key}"), ("127.0.0.1:8080", behind or f"127.0.0.1:{web.port}"))
     return f"{{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n\tdefault_sni localhost\n}}\n{site}"
 
 
@@ -86,7 +89,9 @@ def through(proxy, user):
     # In chunks, as some senders of webhooks do.
     assert person.ask("POST", "/u/" + token, body=iter([b"List-Unsubscribe=", b"One-Click"]), Content_Type="application/x-www-form-urlencoded").status == 200
     assert sql(f"SELECT scope FROM mailer.suppression WHERE address_key = '{user}@example.com'") == "list:news"
-    assert person.ask("POST", "/u/" + token, body="x" * (5 << 20)).status == 413
+    # mailer-web refuses it by its head alone. Caddy may still be writing the body then, and calls that a 502.
+    status = person.ask("POST", "/u/" + token, body="x" * (5 << 20)).status
+    assert status == 413 or (user == "caddy" and status == 502), status
     # What a client says of itself doesn't make it another: tries are counted all the same.
     tries = [Browser(proxy, Host=person.headers["Host"], X_Forwarded_For=f"192.0.2.{n}").log_in("operator <b>", "wrong").status for n in range(8)]
     assert 429 in tries, tries
@@ -125,6 +130,102 @@ def behind_caddy():
         proxy.stop()
 
 
+class SignOn:
+    """What oauth2-proxy is to a proxy: it knows people by their cookie, and says so with 202."""
+
+    def __init__(self):
+        people, asked = {"sso=of-viewer": "viewer", "sso=of-operator": "operator <b>", "sso=of-boss": "boss"}, []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                person = people.get(self.headers["Cookie"])
+                self.send_response(202 if person else 401)
+                if person:
+                    self.send_header("X-Auth-Request-User", person)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        self.asked = asked
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+def signed_on(proxy, host, sign_on):
+    """What single sign-on must keep behind any proxy: whatever a client says, it is who the sign-on says it is."""
+    def ask(method, path, cookie=None, fields=None, **headers):
+        browser = Browser(proxy, Host=host, **headers)
+        browser.cookies = dict([cookie.split("=")]) if cookie else {}
+        return browser.ask(method, path, fields)
+    page = ask("GET", "/", "sso=of-viewer")
+    assert page.status == 200 and "<bdi>viewer</bdi>" in page.text, (page.status, page.text)
+    assert "<bdi>operator &lt;b&gt;</bdi>" in ask("GET", "/", "sso=of-operator").text
+    assert ask("GET", "/", "sso=of-boss").status == 403 and ask("GET", "/").status == 401 and ask("GET", "/", "sso=made-up").status == 401
+    # The client's own word, in every spelling: stripped, or overwritten.
+    for name in ("X_Remote_User", "x_remote_user", "X_REMOTE_USER"):
+        own = {name: "operator <b>"}
+        assert "<bdi>viewer</bdi>" in ask("GET", "/", "sso=of-viewer", **own).text, name
+        assert ask("GET", "/", **own).status == 401, name
+        for path in ("/login", "/campaigns/../u/x", "/u/../campaigns", "/u/..%2fcampaigns", "/u/%2e%2e/", "//u/x", "/healthz", "/hook/../", "/oauth/..//messages", "/messages/..%2f..%2fu/x"):
+            answer = ask("GET", path, **own)
+            assert answer.status != 200 or answer.text == "ok\n", (path, answer.status, answer.text)
+            assert "<bdi>operator" not in answer.text, path
+    assert ask("GET", "/", "sso=of-viewer", Authorization="Basic Ym9zczpib3Nz", X_Auth_Request_User="operator <b>").text.count("<bdi>viewer</bdi>") == 1
+    # A form needs its csrf, here as well.
+    csrf = ask("GET", "/", "sso=of-operator").field("csrf")
+    assert ask("POST", "/", "sso=of-operator", {"action": "pause"}).status == 403
+    assert ask("POST", "/", "sso=of-viewer", {"action": "pause", "csrf": csrf}).status == 403
+    assert ask("POST", "/", "sso=of-operator", {"action": "pause", "csrf": csrf}).status == 303 and sql("SELECT paused FROM mailer._metric_sending()") == "1"
+    assert ask("POST", "/", "sso=of-operator", {"action": "resume", "csrf": csrf}).status == 303
+    # Who unsubscribes signs on nowhere.
+    before = len(sign_on.asked)
+    token = sql("SELECT mailer._unsubscribe_token(0, 'signed.on@example.com', 'list:news')")
+    assert ask("POST", "/u/" + token, None, {"List-Unsubscribe": "One-Click"}).status == 200 and ask("GET", "/healthz").status in (200, 401)
+    assert not [path for path in sign_on.asked[before:] if token in path]
+
+
+def uncommented(text, *firsts):
+    """With the lines of single sign-on: from a line that begins with one of these to the end of its block."""
+    out, depth = [], 0
+    for line in text.splitlines():
+        bare = re.sub(r"^(\s*)#", r"\1", line)
+        if depth or (bare != line and bare.strip().startswith(firsts)):
+            line, depth = bare, depth + bare.count("{") - bare.count("}")
+        out.append(line)
+    return "\n".join(out)
+
+
+def sign_on_behind(name, command, config, host, firsts):
+    socket_path = os.path.join(work, name + ".sock")
+    behind = Web("--database", conninfo + " user=single_sign_on", "--gateway", conninfo + " user=gateway", "--trust-header", "X-Remote-User", listen="unix:" + socket_path)
+    sign_on = SignOn()
+    text = replaced(uncommented(example("nginx.conf" if name == "nginx" else "Caddyfile"), *firsts), ("127.0.0.1:4180", f"127.0.0.1:{sign_on.port}"))
+    proxy = Proxy(name, command, lambda proxy: config(proxy, text, ("unix:" if name == "nginx" else "unix/") + socket_path))
+    try:
+        signed_on(proxy, host or f"127.0.0.1:{proxy.port}", sign_on)
+    finally:
+        proxy.stop()
+        behind.stop()
+        sign_on.server.shutdown()
+
+
+def sign_on_nginx():
+    "behind nginx people are whom the sign-on says they are, whatever header they send; unsubscribing needs none"
+    if not shutil.which("nginx"):
+        return print("# skipped: nginx isn't installed")
+    sign_on_behind("nginx", ["nginx", "-e", os.path.join(work, "nginx.log"), "-p", work, "-c"], nginx_config, "mail.example.com", ("auth_request", "location = /auth"))
+
+
+def sign_on_caddy():
+    "and behind Caddy"
+    if not shutil.which("caddy"):
+        return print("# skipped: caddy isn't installed")
+    sign_on_behind("caddy", ["caddy", "run", "--adapter", "caddyfile", "--config"], caddy_config, None, ("@people", "forward_auth"))
+
+
 def unit():
     "systemd understands the unit, and finds it hardened"
     if not shutil.which("systemd-analyze"):
@@ -142,6 +243,6 @@ def unit():
 
 
 try:
-    run([behind_nginx, behind_caddy, unit])
+    run([behind_nginx, behind_caddy, sign_on_nginx, sign_on_caddy, unit])
 finally:
     web.stop()

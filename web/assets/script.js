@@ -7,6 +7,12 @@ document.addEventListener("submit", (event) => {
     if (question && !confirm(question)) event.preventDefault();
 });
 
+// Under somebody's hands: it has the focus, or a field that was filled in.
+function isInUse(part) {
+    const isChanged = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+    return part.contains(document.activeElement) || [...part.querySelectorAll("input, textarea")].some(isChanged);
+}
+
 async function refresh() {
     if (document.hidden) return;
     const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
@@ -15,8 +21,7 @@ async function refresh() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const old of document.querySelectorAll("[data-refresh]")) {
         const now = fresh.getElementById(old.id);
-        // Not under somebody's hands.
-        if (now && !old.contains(document.activeElement) && now.innerHTML !== old.innerHTML) old.replaceWith(now);
+        if (now && !isInUse(old) && now.innerHTML !== old.innerHTML) old.replaceWith(now);
     }
 }
 if (document.querySelector("[data-refresh]")) setInterval(() => refresh().catch(() => {}), 5000);

@@ -54,11 +54,9 @@ bool complete(PGconn* connection) {
                                      : "the database takes no connections (" + state + ")");
 }
 
-void ignore_notice(void*, const PGresult*) {}
-
 using OnNotice = std::function<void(const std::string&)>;
 
-// libpq calls it: nothing may be thrown through there.
+// Nothing may be thrown through libpq.
 void pass_notice(void* to, const PGresult* notice) {
     try {
         (*static_cast<const OnNotice*>(to))(field(notice, PG_DIAG_MESSAGE_PRIMARY));
@@ -93,32 +91,70 @@ std::string text_array(const std::vector<std::string>& items) {
     return out + "}";
 }
 
+std::unique_ptr<Connection> Connection::start(std::vector<const char*> keys, std::vector<const char*> values) {
+    for (const auto& [key, value] : {std::pair("fallback_application_name", "mailer-web"),
+                                     {"client_encoding", "UTF8"},
+                                     {"tcp_user_timeout", "15000"},
+                                     {static_cast<const char*>(nullptr), static_cast<const char*>(nullptr)}}) {
+        keys.push_back(key);
+        values.push_back(value);
+    }
+    std::unique_ptr<Connection> made(new Connection(PQconnectStartParams(keys.data(), values.data(), 1)));
+    PGconn* connection = made->connection_.get();
+    if (!connection) throw std::bad_alloc();
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    return made;
+}
+
+void Connection::prepare() {
+    PQsetNoticeReceiver(connection_.get(), keep_remark, this);
+    rows(
+        "SELECT set_config(s.name, s.value, false) FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'), "
+        "('idle_in_transaction_session_timeout', '15s'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO'), "
+        "('intervalstyle', 'postgres'), ('bytea_output', 'hex')) s(name, value)");
+}
+
 std::unique_ptr<Connection> Connection::open(const std::string& conninfo,
                                              const std::optional<Credentials>& credentials) {
     // dbname first: what it expands to is overridden by what comes after.
-    std::vector<const char*> keys{"dbname", "fallback_application_name", "client_encoding", "tcp_user_timeout"};
-    std::vector<const char*> values{conninfo.c_str(), "mailer-web", "UTF8", "15000"};
+    std::vector<const char*> keys{"dbname"}, values{conninfo.c_str()};
     if (credentials) {
         // An empty one would make libpq look for another in pgpass.
         if (credentials->role.empty() || credentials->password.empty()) throw LoginRefused("role or password is empty");
         keys.insert(keys.end(), {"user", "password"});
         values.insert(values.end(), {credentials->role.c_str(), credentials->password.c_str()});
     }
-    keys.push_back(nullptr);
-    values.push_back(nullptr);
-    std::unique_ptr<Connection> made(new Connection(PQconnectStartParams(keys.data(), values.data(), 1)));
+    auto made = start(std::move(keys), std::move(values));
     PGconn* connection = made->connection_.get();
-    if (!connection) throw std::bad_alloc();
-    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
     if (PQstatus(connection) == CONNECTION_BAD || !complete(connection)) fail_to_connect(connection);
     // A server that trusts whoever comes must not make everybody an operator.
     if (credentials && !PQconnectionUsedPassword(connection))
         throw LoginRefused("the server didn't ask for the password");
-    PQsetNoticeReceiver(connection, ignore_notice, nullptr);
-    made->rows(
-        "SELECT set_config(s.name, s.value, false) FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'), "
-        "('idle_in_transaction_session_timeout', '15s'), ('search_path', 'pg_catalog'), ('datestyle', 'ISO'), "
-        "('intervalstyle', 'postgres'), ('bytea_output', 'hex')) s(name, value)");
+    made->prepare();
+    return made;
+}
+
+std::unique_ptr<Connection> Connection::open_in_role(const std::string& conninfo, const std::string& role) {
+    std::string options = conninfo_value(conninfo, "options").value_or("") + " -c role=";
+    for (const char c : role) {
+        if (c == '\\' || (c >= '\t' && c <= '\r') || c == ' ') options += '\\';
+        options += c;
+    }
+    auto made = start({"dbname", "options"}, {conninfo.c_str(), options.c_str()});
+    PGconn* connection = made->connection_.get();
+    if (PQstatus(connection) == CONNECTION_BAD || !complete(connection)) {
+        const std::string words = PQerrorMessage(connection), state = sqlstate_of(words);
+        if (state == "42501" || state == "22023") throw LoginRefused(words.substr(0, words.find('\n')));
+        if (state.starts_with("28") || PQconnectionNeedsPassword(connection))
+            throw DatabaseAway("the server refuses the role that --database names");
+        fail_to_connect(connection);
+    }
+    made->prepare();
+    // "none" is nobody's name, and something between us and the server may have dropped the options.
+    const core::Value found =
+        made->rows("SELECT current_user = $1 AND current_user <> session_user AS is_in_role", {role});
+    if (!found.items().at(0).find("is_in_role")->is_truthy())
+        throw LoginRefused("the connection isn't in the role that was asked for");
     return made;
 }
 
@@ -141,10 +177,23 @@ core::Value Connection::rows(const std::string& sql, const Parameters& parameter
 
 core::Value Connection::rows(const std::string& sql, const Parameters& parameters, const OnNotice& on_notice) {
     PGconn* connection = connection_.get();
-    const auto ignore = [connection](PGconn*) { PQsetNoticeReceiver(connection, ignore_notice, nullptr); };
-    const std::unique_ptr<PGconn, decltype(ignore)> receives(connection, ignore);
+    const auto keep = [this](PGconn* c) { PQsetNoticeReceiver(c, keep_remark, this); };
+    const std::unique_ptr<PGconn, decltype(keep)> receives(connection, keep);
     PQsetNoticeReceiver(connection, pass_notice, const_cast<OnNotice*>(&on_notice));
     return rows(sql, parameters);
+}
+
+// libpq calls it: nothing may be thrown through there.
+void Connection::keep_remark(void* connection, const PGresult* notice) {
+    try {
+        auto& kept = static_cast<Connection*>(connection)->remarks_;
+        if (kept.size() < max_remarks)
+            kept.push_back({.is_warning = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED) == "WARNING",
+                            .words = field(notice, PG_DIAG_MESSAGE_PRIMARY),
+                            .detail = field(notice, PG_DIAG_MESSAGE_DETAIL),
+                            .hint = field(notice, PG_DIAG_MESSAGE_HINT)});
+    } catch (...) {
+    }
 }
 
 bool Connection::is_usable() const {
@@ -161,16 +210,21 @@ bool is_server_there(const std::string& conninfo) {
     return PQpingParams(keys, values, 1) == PQPING_OK;
 }
 
-void check_conninfo(const std::string& conninfo) {
+std::optional<std::string> conninfo_value(const std::string& conninfo, std::string_view keyword) {
     char* error = nullptr;
     const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> parsed(PQconninfoParse(conninfo.c_str(), &error),
                                                                               PQconninfoFree);
     const std::unique_ptr<char, decltype(&PQfreemem)> message(error, PQfreemem);
     if (!parsed) throw std::runtime_error(error ? error : "the connection string can't be read");
     for (const PQconninfoOption* o = parsed.get(); o->keyword; ++o)
-        if (std::string_view(o->keyword) == "password" && o->val)
-            throw std::runtime_error(
-                "no password in arguments, where others on this machine can read it: use a pgpass or service file");
+        if (o->keyword == keyword && o->val) return o->val;
+    return std::nullopt;
+}
+
+void check_conninfo(const std::string& conninfo) {
+    if (conninfo_value(conninfo, "password"))
+        throw std::runtime_error(
+            "no password in arguments, where others on this machine can read it: use a pgpass or service file");
 }
 
 }  // namespace mailer::web

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -51,8 +52,10 @@ struct Request {
     Fields form;  // of a POST; empty unless read_form() was asked to read the body
     std::map<std::string, std::string, std::less<>> headers;  // names in lower case; of several values the last
     std::string body;
-    std::string peer;        // who asks: the proxy's word for it when the proxy is on this machine
-    bool is_secure = false;  // came by TLS, to us or to the proxy
+    std::set<std::string, std::less<>> repeated;  // names of headers that came more than once
+    std::string peer;                             // who asks: the proxy's word for it when the proxy is on this machine
+    bool is_secure = false;                       // came by TLS, to us or to the proxy
+    bool is_from_proxy = false;                   // from this machine, where alone a proxy is believed
     std::map<std::string, std::string, std::less<>> names;  // what stands for {name} in the page's path
 
     const std::string& header(std::string_view name) const noexcept;

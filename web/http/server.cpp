@@ -45,11 +45,12 @@ struct Exchange {
 // Addresses are decoded by parse_target() alone: libmicrohttpd would let through what is malformed.
 std::size_t leave_escaped(void*, MHD_Connection*, char* text) { return std::strlen(text); }
 
-MHD_Result take_header(void* to, MHD_ValueKind, const char* name, const char* value) {
+MHD_Result take_header(void* request, MHD_ValueKind, const char* name, const char* value) {
     std::string key(name);
     for (char& c : key)
         if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    (*static_cast<decltype(Request::headers)*>(to))[key] = value ? value : "";
+    auto* to = static_cast<Request*>(request);
+    if (!to->headers.insert_or_assign(key, value ? value : "").second) to->repeated.insert(key);
     return MHD_YES;
 }
 
@@ -131,7 +132,8 @@ void Server::Inside::describe_peer(MHD_Connection* connection, Request& request)
     const sockaddr* from = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
     request.is_secure = has_tls;
     request.peer = from ? name_of(*from) : "unknown";
-    if (!socket_path.empty() || (from && is_loopback(*from))) {
+    request.is_from_proxy = !socket_path.empty() || (from && is_loopback(*from));
+    if (request.is_from_proxy) {
         const std::string& forwarded = request.header("x-forwarded-for");
         const std::size_t last = forwarded.find_last_of(", ");
         const std::string nearest = last == std::string::npos ? forwarded : forwarded.substr(last + 1);
@@ -150,7 +152,7 @@ void Server::Inside::begin(MHD_Connection* connection, const char* method, Excha
         exchange.response->set("Allow", "GET, HEAD, POST");
         return;
     }
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &request.headers);
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, take_header, &request);
     describe_peer(connection, request);
     try {
         parse_target(exchange.uri, request);

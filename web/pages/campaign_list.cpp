@@ -28,7 +28,9 @@ core::Value show(Visit& visit) {
                                 {"has_rows", core::Value::boolean(has_rows)},
                                 {"is_over", core::Value::boolean(is_over)}});
     if (visit.may("campaign_create") && !is_over) {
-        (void)shown.set("templates", visit.rows("SELECT name FROM mailer.template_list ORDER BY name LIMIT 500"));
+        core::Value templates = visit.rows("SELECT name FROM mailer.template_list ORDER BY name LIMIT 500");
+        (void)shown.set("has_no_template", core::Value::boolean(templates.items().empty()));
+        (void)shown.set("templates", std::move(templates));
         (void)shown.set("mailboxes",
                         visit.rows("SELECT mailbox FROM mailer.mailbox_status ORDER BY mailbox LIMIT 200"));
     }
@@ -36,10 +38,16 @@ core::Value show(Visit& visit) {
 }
 
 std::string create(Visit& visit) {
-    const std::vector<std::string> chosen = visit.request.form.all("mailbox");
-    visit.rows(
-        "SELECT mailer.campaign_create($1::text, $2::text, mailboxes => $3::text[])",
-        {visit.form("name"), visit.form("template"), chosen.empty() ? Parameter() : Parameter(text_array(chosen))});
+    const std::vector<std::string> chosen = visit.request.form.all("mailbox"), days = visit.request.form.all("day");
+    // What the form leaves out is as campaign_create() has it.
+    const std::string id = visit.value(
+        "SELECT mailer.campaign_create($1::text, $2::text, mailboxes => $3::text[], window_start => "
+        "COALESCE($4::time, '09:00'), window_end => COALESCE($5::time, '17:00'), allowed_days => COALESCE($6::text[], "
+        "'{MON,TUE,WED,THU,FRI}'), gap => COALESCE($7::interval, '90 s'), list => $8::text)",
+        {visit.form("name"), visit.form("template"), chosen.empty() ? Parameter() : Parameter(text_array(chosen)),
+         visit.form("window_start"), visit.form("window_end"), days.empty() ? Parameter() : Parameter(text_array(days)),
+         visit.form("gap"), visit.form("list")});
+    visit.leads_to = "/campaigns/" + id;
     return "The draft is there. Import leads, look at the forecast, then start it.";
 }
 

@@ -53,7 +53,7 @@ std::string test_mailbox(Visit& visit) {
 
 std::string connect_mailbox(Visit& visit) {
     const Parameter name = mailbox_of(visit), provider = visit.form("provider"), app = visit.form("app");
-    if (provider != "google" && provider != "microsoft365") throw HttpError(400, "Choose Google or Microsoft.");
+    if (!app && provider != "google" && provider != "microsoft365") throw HttpError(400, "Choose Google or Microsoft.");
     const Parameter secret = visit.form("client_secret"), tenant = visit.form("tenant"), login = visit.form("login");
     // An application that mailboxes share, by its name; or one of this mailbox alone.
     visit.rows(
@@ -66,8 +66,32 @@ std::string connect_mailbox(Visit& visit) {
     return "Stored. Now the owner of the account has to consent.";
 }
 
+// A host and port, or a provider that knows its own. The password goes apart, as a parameter.
+std::string create_mailbox(Visit& visit) {
+    const Parameter name = visit.form("name"), password = visit.form("password");
+    const std::string id = visit.value(
+        "SELECT mailer.mailbox_create($1::text, $2::text, COALESCE($3::integer, 587), from_address => $4::text, "
+        "from_name => $5::text, username => $6::text, tls => $7::text, daily_limit => $8::integer, provider => "
+        "$9::text)",
+        {name, visit.form("host"), visit.form("port"), visit.form("from_address"), visit.form("from_name"),
+         visit.form("username"), visit.form("tls"), visit.form("daily_limit"), visit.form("provider")});
+    visit.leads_to = "/mailboxes/" + id;
+    if (password) visit.rows("SELECT mailer.mailbox_set_password($1, $2)", {name, password});
+    return visit.form("provider") ? "Mailbox " + *name + " is there. Connect it with its provider, below."
+                                  : "Mailbox " + *name + " is there. Test its login, below.";
+}
+
+std::string set_password(Visit& visit) {
+    const Parameter name = mailbox_of(visit), password = visit.form("password");
+    if (!password) throw HttpError(400, "The password is empty.");
+    visit.rows("SELECT mailer.mailbox_set_password($1, $2)", {name, password});
+    return "The password of " + *name + " is changed. Test its login, below.";
+}
+
 std::vector<Action> mailbox_actions() {
-    return {{.name = "pause", .needs = "mailbox_pause", .run = pause_mailbox},
+    return {{.name = "create", .needs = "mailbox_create", .run = create_mailbox},
+            {.name = "password", .needs = "mailbox_set_password", .run = set_password},
+            {.name = "pause", .needs = "mailbox_pause", .run = pause_mailbox},
             {.name = "resume", .needs = "mailbox_resume", .run = resume_mailbox},
             {.name = "test", .needs = "mailbox_test", .run = test_mailbox},
             {.name = "connect", .needs = "oauth_set", .run = connect_mailbox}};

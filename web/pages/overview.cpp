@@ -10,11 +10,16 @@ core::Value show(Visit& visit) {
     core::Value campaigns = visit.rows(
         "SELECT campaign_id, name, progress, blocked_by FROM mailer.campaign_progress "
         "WHERE state = 'running' ORDER BY campaign_id DESC LIMIT 20");
+    const core::Value begin = visit.row(
+        "SELECT NOT EXISTS (SELECT FROM mailer.mailbox_status) AS has_no_mailbox, NOT EXISTS (SELECT FROM "
+        "mailer.template_list) AS has_no_template, NOT EXISTS (SELECT FROM mailer.campaign_list) AS has_no_campaign");
     const bool has_campaigns = !campaigns.items().empty();
     const bool has_alerts = !alerts.items().empty();
     return object({
         {"alerts", std::move(alerts)},
         {"has_alerts", core::Value::boolean(has_alerts)},
+        {"is_well", core::Value::boolean(!has_alerts && !begin.find("has_no_mailbox")->is_truthy())},
+        {"begin", begin},
         {"status", visit.row("SELECT pending, sending, sent, failed, cancelled, unconfirmed, next_due_at, worker FROM "
                              "mailer.status()")},
         {"is_paused", core::Value::boolean(visit.value("SELECT paused FROM mailer._metric_sending()") == "1")},

@@ -70,6 +70,7 @@ core::Value show(Visit& visit) {
     const bool has_rows = !list.find("rows")->items().empty(), has_guesses = !guesses.items().empty();
     return object({{"kinds", std::move(tabs)},
                    {"list", std::move(list)},
+                   {"is_left_alone", core::Value::boolean(kind == "unsubscribe")},
                    {"has_rows", core::Value::boolean(has_rows)},
                    {"guesses", std::move(guesses)},
                    {"has_guesses", core::Value::boolean(has_guesses)}});

@@ -8,12 +8,12 @@ namespace mailer::web {
 
 Session::~Session() { wipe(credentials.password); }
 
-void Session::set_notice(std::string text) {
+void Session::set_notice(Notice notice) {
     const std::lock_guard lock(mutex_);
-    notice_ = std::move(text);
+    notice_ = std::move(notice);
 }
 
-std::string Session::take_notice() {
+Notice Session::take_notice() {
     const std::lock_guard lock(mutex_);
     return std::exchange(notice_, {});
 }
@@ -49,13 +49,14 @@ std::set<std::string> Session::may() const {
     return may_;
 }
 
-std::shared_ptr<Session> Sessions::begin(Credentials credentials) {
+std::shared_ptr<Session> Sessions::begin(Credentials credentials, std::string id) {
     auto session = std::make_shared<Session>();
-    session->id = random_text();
+    session->id = id.empty() ? random_text() : std::move(id);
     session->csrf = random_text();
     session->credentials = std::move(credentials);
     const std::lock_guard lock(mutex_);
     make_room(session->credentials.role);
+    if (const auto there = entries_.find(session->id); there != entries_.end()) return there->second.session;
     entries_[session->id] = {session, session->began_at};
     return session;
 }

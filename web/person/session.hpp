@@ -24,6 +24,12 @@ struct Progress {
     bool has_failed = false;
 };
 
+// What an action did, for the page that is shown next: in the page's words, and what the database remarked.
+struct Notice {
+    std::string text;
+    std::vector<Remark> remarks;
+};
+
 struct Session {
     std::string id;
     std::string csrf;
@@ -34,8 +40,8 @@ struct Session {
     Session(const Session&) = delete;
     ~Session();  // wipes the password
 
-    void set_notice(std::string text);
-    std::string take_notice();
+    void set_notice(Notice notice);
+    Notice take_notice();
     void begin_progress(std::string subject);  // forgets the one before
     void add_progress(const std::string& step);
     void end_progress(bool has_failed);
@@ -45,7 +51,7 @@ struct Session {
 
 private:
     mutable std::mutex mutex_;
-    std::string notice_;
+    Notice notice_;
     Progress progress_;
     std::set<std::string> may_;
 };
@@ -57,7 +63,9 @@ public:
     static constexpr std::size_t max_sessions = 2000;
     static constexpr std::size_t max_sessions_per_role = 20;
 
-    std::shared_ptr<Session> begin(Credentials credentials);
+    std::shared_ptr<Session> begin(Credentials credentials) { return begin(std::move(credentials), ""); }
+    // With an id of the caller's choice; the one that is there already when there is one.
+    std::shared_ptr<Session> begin(Credentials credentials, std::string id);
     std::shared_ptr<Session> find(const std::string& id, bool is_click);  // nullptr when there is none, or no longer
     void end(const std::string& id);
 

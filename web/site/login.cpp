@@ -15,15 +15,18 @@ std::string cookie(const std::string& name, const std::string& value, const Requ
 
 // A viewer may call health(), a role that only sends may not. Names of functions are what pages ask Visit::may().
 constexpr const char* rights =
-    "SELECT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = session_user) AS is_superuser, ARRAY("
+    "SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolsuper AND r.rolname IN (session_user, current_user)) AS "
+    "is_superuser, ARRAY("
     "SELECT DISTINCT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
     "WHERE n.nspname = 'mailer' AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE') "
     "AND p.proname !~ '^_') AS may";
 
 }  // namespace
 
-std::unique_ptr<Connection> open_as(const std::string& conninfo, Session& session) {
-    auto connection = Connection::open(conninfo, session.credentials);
+std::unique_ptr<Connection> open_as(const SiteOptions& options, Session& session) {
+    auto connection = options.trust_header.empty()
+                          ? Connection::open(options.database, session.credentials)
+                          : Connection::open_in_role(options.database, session.credentials.role);
     const core::Value found = connection->rows(rights);
     std::set<std::string> may;
     for (const core::Value& name : found.items().at(0).find("may")->items())
@@ -66,7 +69,7 @@ Response Site::log_in(Request& request) {
     try {
         Session candidate;
         candidate.credentials = {role, request.form.get("password")};
-        const auto connection = open_as(options_.database, candidate);
+        const auto connection = open_as(options_, candidate);
         const auto session = sessions_.begin(candidate.credentials);
         session->set_may(candidate.may());
         throttle_.succeeded(request.peer, role.substr(0, 100));

@@ -23,6 +23,7 @@ public:
 
     const Request& request;
     Session& session;
+    std::string leads_to = {};  // where an action that made something leads; empty: as the Action says
 
     // Statements of one request are not one transaction: each sees what was committed before it.
     core::Value rows(const std::string& sql, const Parameters& parameters = {}) {
@@ -43,6 +44,8 @@ public:
     // first. Gives {rows, next}: next is the query of the next page ("?after=…"), or is missing on the last.
     core::Value list(std::string sql, Parameters parameters, const std::string& key_column, int page_size = 50);
 
+    std::vector<Remark> take_remarks() { return connection_.take_remarks(); }
+
     bool may(const std::string& function) const { return session.may().contains(function); }
 
     // {name} of the path as a bigint, in text; HttpError 400 when it is none.
@@ -59,7 +62,8 @@ private:
 struct Action {
     std::string name;
     std::string needs;  // the function of mailer that the person must have a right to: 403 otherwise
-    // Does it, and gives the notice for the page that is shown next. A SqlError shows its words, DETAIL and HINT.
+    // Does it, and gives the notice for the page that is shown next, which shows also what the statements warned of. A
+    // SqlError shows its words, DETAIL and HINT.
     std::function<std::string(Visit&)> run;
     std::string leads_to = {};  // where to go then; empty: back to the page
     // Instead of run: the page's template with these variables, as the answer to the POST. For steps that store

@@ -74,7 +74,7 @@ Site::Site(SiteOptions options) : options_(std::move(options)), login_key_(rando
 Response Site::refuse(int status, const std::string& message) { return error_page(status, message); }
 
 std::shared_ptr<Session> Site::session_of(const Request& request, bool is_click) {
-    const std::string id = request.cookie("mailer_session");
+    const std::string id = options_.trust_header.empty() ? request.cookie("mailer_session") : signed_on(request);
     return id.empty() ? nullptr : sessions_.find(id, is_click);
 }
 
@@ -92,6 +92,9 @@ Plan Site::plan(const Request& request) {
         return {.key = "person " + session->credentials.role,
                 .limit = per_person,
                 .body_limit = is_post ? page->body_limit : 0};
+    // The first request of somebody connects as the person, too.
+    if (const std::string name = page ? signed_on(request) : ""; !name.empty())
+        return {.key = "person " + name, .limit = per_person, .body_limit = is_post ? small_body : 0};
     return {.key = "anybody", .limit = 4, .body_limit = is_post ? small_body : 0};
 }
 
@@ -125,7 +128,10 @@ Response Site::route(Request& request) {
     if (const PublicPage* page = find_public(request.path, request.names); page && !options_.gateway.empty())
         return serve_public(*page, request);
     if (!options_.is_public_only) {
-        if (request.path == "/login") return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
+        if (request.path == "/login") {
+            if (!options_.trust_header.empty()) return see_other("/");
+            return request.method == "POST" ? log_in(request) : show_login(request, 200, "");
+        }
         if (const Page* page = find_page(request.path, request.names)) return serve_page(*page, request);
     }
     throw HttpError(404, "There is no such page.");
@@ -155,12 +161,15 @@ Response Site::serve_public(const PublicPage& page, Request& request) {
 }
 
 Pool::Lease Site::lease(Session& session) {
-    return pool_.take("person " + session.credentials.role, [&] { return open_as(options_.database, session); });
+    return pool_.take("person " + session.credentials.role, [&] { return open_as(options_, session); });
 }
 
 Response Site::serve_page(const Page& page, Request& request) {
-    const auto session = session_of(request, !is_refresh(request));
-    if (!session) return see_other("/login");
+    auto session = session_of(request, !is_refresh(request));
+    if (!session) {
+        if (options_.trust_header.empty()) return see_other("/login");
+        session = sign_on(request);
+    }
     if (request.method == "POST") {
         read_form(request);
         if (!is_same_secret(request.form.get("csrf"), session->csrf))
@@ -175,6 +184,7 @@ Response Site::serve_page(const Page& page, Request& request) {
     } catch (const LoginRefused&) {
         // The password, or the right to be here, was taken away in the meantime.
         sessions_.end(session->id);
+        if (!options_.trust_header.empty()) (void)sign_on(request);
         return see_other("/login");
     }
 }
@@ -189,7 +199,7 @@ Response Site::show(const Page& page, Visit& visit, core::Value variables) {
 
 // What the layout shows around every page, and what every template may use.
 core::Value Site::frame(const Request& request, Session& session) {
-    core::Value menu = core::Value::array(), may = core::Value::object();
+    core::Value menu = core::Value::array(), may = core::Value::object(), remarks = core::Value::array();
     for (const Page& page : pages())
         if (page.menu_place > 0) {
             const bool is_here = page.path == "/"
@@ -198,14 +208,23 @@ core::Value Site::frame(const Request& request, Session& session) {
             (void)menu.append(object(
                 {{"href", text(page.path)}, {"name", text(page.title)}, {"is_here", core::Value::boolean(is_here)}}));
         }
+    Notice notice = is_refresh(request) ? Notice() : session.take_notice();
+    for (const Remark& one : notice.remarks)
+        (void)remarks.append(object({{"is_warning", core::Value::boolean(one.is_warning)},
+                                     {"words", text(one.words)},
+                                     {"detail", text(one.detail)},
+                                     {"hint", text(one.hint)}}));
     for (const std::string& name : session.may())
         (void)may.set(name, core::Value::boolean(true));
     return object({{"menu", std::move(menu)},
                    {"may", std::move(may)},
                    {"csrf", text(session.csrf)},
                    {"role", text(session.credentials.role)},
+                   {"has_login", core::Value::boolean(options_.trust_header.empty())},
                    {"here", text(request.path)},
-                   {"notice", text(is_refresh(request) ? "" : session.take_notice())}});
+                   {"notice", text(std::move(notice.text))},
+                   {"has_remarks", core::Value::boolean(!notice.remarks.empty())},
+                   {"remarks", std::move(remarks)}});
 }
 
 Response Site::act(const Page& page, Visit& visit) {
@@ -214,9 +233,11 @@ Response Site::act(const Page& page, Visit& visit) {
         if (action.name != name) continue;
         if (!action.needs.empty() && !visit.may(action.needs)) throw HttpError(403, "Your role may not do this.");
         if (action.show) return show(page, visit, action.show(visit));
-        visit.session.set_notice(action.run(visit));
+        (void)visit.take_remarks();
+        std::string done = action.run(visit);
+        visit.session.set_notice({.text = std::move(done), .remarks = visit.take_remarks()});
         // Encoded, for a path that names something may hold anything.
-        std::string back = action.leads_to;
+        std::string back = visit.leads_to.empty() ? action.leads_to : visit.leads_to;
         if (back.empty())
             for (const char c : visit.request.path)
                 back += c == '/' ? "/" : encode_percent({&c, 1});

@@ -16,6 +16,9 @@ struct SiteOptions {
     std::string database = {};  // conninfo without role and password; empty with is_public_only
     std::string gateway = {};   // conninfo; empty: no public URLs but /healthz
     bool is_public_only = false;
+    // Single sign-on: the header, in lower case, in which the proxy says who it is. Then database names the role that
+    // may SET ROLE to the persons'. Empty: people log in.
+    std::string trust_header = {};
 };
 
 class Site : public Handler {
@@ -32,6 +35,8 @@ private:
     Response show_login(const Request& request, int status, const std::string& problem);
     Response log_in(Request& request);
     Response log_out(const Request& request, Session& session);
+    std::string signed_on(const Request& request) const;
+    std::shared_ptr<Session> sign_on(const Request& request);
     Response show(const Page& page, Visit& visit, core::Value variables);
     Response act(const Page& page, Visit& visit);
     Response serve_page(const Page& page, Request& request);
@@ -52,6 +57,6 @@ private:
 class NotForThisRole : public LoginRefused {
     using LoginRefused::LoginRefused;
 };
-std::unique_ptr<Connection> open_as(const std::string& conninfo, Session& session);
+std::unique_ptr<Connection> open_as(const SiteOptions& options, Session& session);
 
 }  // namespace mailer::web
