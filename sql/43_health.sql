@@ -121,6 +121,11 @@ BEGIN
         'What is over waits for the next local day; more mailboxes or a higher daily_limit make room.'
     FROM mailer.mailbox_status b WHERE b.limit_today > 0 AND b.used_today >= near_limit * b.limit_today;
 
+    RETURN QUERY SELECT 'info', 'mailbox ' || b.mailbox,
+        format('its server takes %s of %s connections: %s', b.lowered_connections, b.max_connections, b.lowered_reason), b.lowered_since,
+        format('Nothing failed; more are tried one by one. mailer.mailbox_alter(name, ''{"max_connections": %s}'') spares the server that.', b.lowered_connections)
+    FROM mailer.mailbox_status b WHERE b.lowered_connections IS NOT NULL;
+
     RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'it has a username and no password', NULL::timestamptz,
         'Set it with mailer.mailbox_set_password(); a dump carries no passwords.'
     FROM mailer.mailbox_status b WHERE b.username IS NOT NULL AND NOT b.has_password AND b.token_state = 'none';

@@ -98,6 +98,13 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.breaker_open_until = time_at(rows, i, 13);
     m.breaker_reason = rows.text(i, 16);
     m.shield_reason = rows.text(i, 19);
+    if (auto connections = maybe_int(rows, i, 21)) {
+        m.lowered = {.connections = *connections,
+                     .since = *time_at(rows, i, 22),
+                     .next_at = *time_at(rows, i, 23),
+                     .pause = core::Duration(rows.bigint(i, 24)),
+                     .reason = rows.text(i, 25)};
+    }
     return m;
 }
 
@@ -250,7 +257,9 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d WHERE d.mailbox_id "
         "= "
         "m.mailbox_id"
-        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END"
+        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END,"
+        "       s.connections, s.connections_since, s.connections_next_at, " MAILER_SPAN_US(
+            "s.connections_pause") ", s.connections_reason"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.shield h ON h.scope = 'm' AND h.id = m.mailbox_id AND m.shield IS NOT NULL"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
