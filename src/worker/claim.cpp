@@ -65,7 +65,7 @@ void Pump::tell_waiting(std::int64_t lane_id, Time now, core::Duration pause) {
 int Pump::wanted(const core::Planner::Go& go, Time now) const {
     const core::LaneFacts* lane = planner_.lane(go.lane_id);
     const core::MailboxFacts* mailbox = planner_.mailbox(go.mailbox_id);
-    if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero()) return 1;
+    if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero() || mailbox->rate) return 1;
     return std::max(1, mailbox->connections(now) * mailbox->claims_per_connection - mailbox->in_flight);
 }
 

@@ -191,6 +191,9 @@ std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, 
             if (state.is_open) return "gap of " + name + " has passed";
             return state.opens_at ? "gap of " + name + words.until(state)
                                   : name + " is sending; its gap runs from the reply";
+        case Gate::mailbox_rate:
+            return "rate of " + name + " (" + mailbox.rate->text() + ")" +
+                   (state.is_open ? " has room" : words.until(state));
         default:
             return connections_text(state, mailbox, words);
     }
@@ -357,6 +360,8 @@ std::string_view gate_name(Gate gate) {
             return "mailbox_day_cap";
         case Gate::mailbox_gap:
             return "mailbox_gap";
+        case Gate::mailbox_rate:
+            return "mailbox_rate";
         case Gate::mailbox_connection:
             return "mailbox_connection";
         case Gate::not_suppressed:

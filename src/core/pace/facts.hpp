@@ -11,6 +11,7 @@
 
 #include "core/pace/connection_limit.hpp"
 #include "core/pace/quota.hpp"
+#include "core/pace/rate.hpp"
 #include "core/pace/time.hpp"
 #include "core/pace/window.hpp"
 #include "core/pace/zone.hpp"
@@ -51,7 +52,9 @@ struct MailboxFacts {
     Zone zone = {};
     Usage use = {};
     Duration gap{0};
-    std::optional<Time> next_at = {};       // stored: previous final reply + gap
+    std::optional<Time> next_at = {};  // stored: previous final reply + gap
+    std::optional<Rate> rate = {};
+    std::optional<Time> rate_next_at = {};  // from the last claim
     std::optional<Time> last_used_at = {};  // stored: last claim; the pool takes the least recently used first
     int max_connections = 1;
     std::optional<LoweredConnections> lowered = {};  // stored: its server takes fewer

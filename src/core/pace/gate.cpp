@@ -164,6 +164,10 @@ GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now) {
     return not_before(Gate::mailbox_gap, mailbox.next_at, now);
 }
 
+GateState mailbox_rate_gate(const MailboxFacts& mailbox, Time now) {
+    return not_before(Gate::mailbox_rate, mailbox.rate_next_at, now);
+}
+
 GateState mailbox_connection_gate(const MailboxFacts& mailbox, Time now) {
     auto state = with_connection(Gate::mailbox_connection, mailbox.connections(now), mailbox.claims_per_connection,
                                  mailbox.in_flight);

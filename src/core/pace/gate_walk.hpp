@@ -31,6 +31,7 @@ GateState mailbox_shield_gate(const MailboxFacts& mailbox);
 GateState mailbox_breaker_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_day_cap_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now);
+GateState mailbox_rate_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_connection_gate(const MailboxFacts& mailbox, Time now);
 
 GateState not_suppressed_gate(const MessageFacts& message);
@@ -75,6 +76,7 @@ void walk_mailbox(const MailboxFacts& mailbox, Time now, Visit&& visit) {
     visit(mailbox_breaker_gate(mailbox, now));
     visit(mailbox_day_cap_gate(mailbox, now));
     visit(mailbox_gap_gate(mailbox, now));
+    if (mailbox.rate) visit(mailbox_rate_gate(mailbox, now));
     visit(mailbox_connection_gate(mailbox, now));
 }
 
