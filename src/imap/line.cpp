@@ -75,7 +75,10 @@ bool Line::set_options() {
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(CURLOPT_SSL_VERIFYPEER, verifies ? 1L : 0L);
     set(CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
-    if (endpoint_->ca_file) set(CURLOPT_CAINFO, endpoint_->ca_file->c_str());
+    if (endpoint_->ca_file) {
+        set(CURLOPT_CAINFO, endpoint_->ca_file->c_str());
+        set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));  // or the system's authorities would count, too
+    }
     set(CURLOPT_USERNAME, endpoint_->username.c_str());
     if (endpoint_->token || endpoint_->oauth_bearer) {
         set(CURLOPT_XOAUTH2_BEARER, (endpoint_->token ? endpoint_->token->text : *endpoint_->oauth_bearer).c_str());

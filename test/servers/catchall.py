@@ -100,6 +100,9 @@ async def serve(options):
     if options.certificate:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.certificate, options.key)
+        if options.client_ca:
+            tls.load_verify_locations(options.client_ca)
+            tls.verify_mode = ssl.CERT_REQUIRED
     login = dict(authenticator=authenticator(*options.login.split(":", 1)), auth_required=True,
                  auth_require_tls=tls is not None) if options.login else {}
 
@@ -134,6 +137,7 @@ def main():
     parser.add_argument("--connections", type=int, default=0, metavar="N", help="take so many at a time, and turn others away with 421")
     parser.add_argument("--certificate", help="offer and require STARTTLS with this certificate (PEM)")
     parser.add_argument("--key")
+    parser.add_argument("--client-ca", metavar="FILE", help="and want a client certificate of this authority")
     parser.add_argument("--login", metavar="USER:PASSWORD", help="require this login")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
