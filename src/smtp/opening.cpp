@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "net/authorities.hpp"
 #include "net/cleartext.hpp"
 #include "net/socket.hpp"
 #include "smtp/helo_name.hpp"
@@ -185,10 +186,7 @@ void Opening::set_security_options() {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, version);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verifies ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
-    if (endpoint_->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint_->ca_file->c_str());
-        curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // or the system's authorities would count, too
-    }
+    (void)set_authorities(easy, *endpoint_);
     if (endpoint_->client_cert_file) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint_->client_cert_file->c_str());
         curl_easy_setopt(easy, CURLOPT_SSLKEY,
