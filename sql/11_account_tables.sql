@@ -51,6 +51,7 @@ CREATE TABLE mailbox (
     allowed_from    text[],
     signature_text  text,
     signature_html  text,
+    rate            text,
     -- Another database of mailer that it hands its mail to, instead of a mail server
     connection      text,
     forward_mailbox text,
@@ -58,6 +59,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "min_tls is a version of TLS" CHECK (min_tls IN ('1.0', '1.1', '1.2', '1.3')),
     CONSTRAINT "connect_timeout is 1 s to 10 min" CHECK (connect_timeout BETWEEN interval '1 s' AND interval '10 min'),
     CONSTRAINT "max_recipients is 1 to 1000" CHECK (max_recipients BETWEEN 1 AND 1000),
+    CONSTRAINT "rate is a count for a second, minute, hour or day" CHECK (rate ~ '^[1-9][0-9]{0,6}/(s|min|h|d)$'),
     CONSTRAINT "a client key has a certificate" CHECK (client_key_file IS NULL OR client_cert_file IS NOT NULL),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
@@ -82,6 +84,7 @@ COMMENT ON COLUMN mailbox.provider IS 'microsoft365 or google: where servers, en
 COMMENT ON COLUMN mailbox.imap_host IS 'IMAP server of the same account: setting it starts the listening';
 COMMENT ON COLUMN mailbox.imap_folders IS 'Folders to listen to; NULL: INBOX, junk and sent mail as far as they are found';
 COMMENT ON COLUMN mailbox.gap IS 'Least time between the final reply to one mail and the start of the next from this mailbox';
+COMMENT ON COLUMN mailbox.rate IS 'Most messages in a second, minute, hour or day over all connections, spaced evenly: 14/s; NULL is no limit';
 COMMENT ON COLUMN mailbox.daily_limit IS 'Most messages in one calendar day of timezone, warm-up and campaign mails included; NULL is no limit';
 COMMENT ON COLUMN mailbox.ramp_from IS 'First local day of the ramp: day n''s limit is least(daily_limit, ramp_start + n × ramp_step), n being the earlier days since then on which it sent something';
 COMMENT ON COLUMN mailbox.tls IS 'starttls, implicit (port 465), opportunistic (used when offered) or none; the first two verify the certificate, against ca_file where set';
@@ -118,10 +121,21 @@ CREATE TABLE mailbox_state (
     breaker_until    timestamptz,
     breaker_since    timestamptz,
     breaker_reason   text,
+    connections      integer,
+    connections_since timestamptz,
+    connections_next_at timestamptz,
+    connections_pause interval,
+    connections_all_at timestamptz,
+    connections_reason text,
+    CONSTRAINT "lowered connections are known in full iff there are any"
+        CHECK (num_nulls(connections, connections_since, connections_next_at, connections_pause, connections_all_at, connections_reason) IN (0, 6)),
+    CONSTRAINT "connections is positive" CHECK (connections > 0),
     CONSTRAINT "breaker_failures is not negative" CHECK (breaker_failures >= 0),
     CONSTRAINT "an open breaker has a reason" CHECK ((breaker_until IS NULL) = (breaker_reason IS NULL))
 );
-COMMENT ON TABLE mailbox_state IS 'What the engine remembers of a mailbox: earliest next mail (gap), last use, circuit breaker';
+COMMENT ON TABLE mailbox_state IS 'What the engine remembers of a mailbox: earliest next mail (gap), last use, circuit breaker, and how many connections its server takes';
+COMMENT ON COLUMN mailbox_state.connections IS 'How many worked when its server turned one more away; NULL: none was. One more is tried at connections_next_at, and one more each 30 s until connections_all_at';
+COMMENT ON COLUMN mailbox_state.connections_pause IS 'From the last lowering to connections_next_at: twice as long each time, up to 10 min';
 
 CREATE TABLE mailbox_day (
     mailbox_id bigint NOT NULL,

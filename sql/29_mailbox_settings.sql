@@ -59,6 +59,14 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_host_name';
 COMMENT ON FUNCTION _host_name(text, text) IS
 'The name or address of a server, in lower case and A-labels, an address without brackets; error 22023 that says what is wrong with it';
 
+CREATE FUNCTION _rate(value text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_rate';
+COMMENT ON FUNCTION _rate(text) IS 'A rate as it is stored: 14/s, 100/min, 1000/h, 5000/d; NULL for NULL; error 22023 for anything else';
+
+CREATE FUNCTION _is_loopback(host text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_is_loopback';
+COMMENT ON FUNCTION _is_loopback(text) IS 'Whether a password may go there without TLS: the host is an address of this machine, or localhost';
+
 CREATE FUNCTION _check_listening(box mailer.mailbox) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -93,7 +101,7 @@ AS $$
         'login_mechanism', 'client_cert_file', 'client_key_file', 'min_tls', 'source_address', 'proxy', 'connect_timeout', 'pipelining',
         'from_address', 'from_name', 'allowed_from', 'signature_text', 'signature_html',
         'daily_limit', 'ramp_start', 'ramp_step', 'ramp_from', 'gap',
-        'max_connections', 'max_per_connection', 'idle_seconds', 'max_recipients',
+        'max_connections', 'max_per_connection', 'idle_seconds', 'max_recipients', 'rate',
         'timezone', 'is_default', 'is_shared', 'provider', 'secret_expires_at', 'imap_host', 'imap_port', 'imap_tls', 'imap_folders',
         'shield', 'return_path', 'dsn', 'connection', 'forward_mailbox']
 $$;
@@ -296,6 +304,9 @@ BEGIN
             box.from_name := COALESCE(from_name_given, box.from_name);
         END IF;
     END IF;
+    IF settings ? 'rate' THEN
+        box.rate := mailer._rate(box.rate);
+    END IF;
     IF settings ? 'helo_name' THEN
         box.helo_name := mailer._helo_name(box.helo_name);
     END IF;
@@ -335,4 +346,4 @@ END;
 $$;
 COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
 
-REVOKE ALL ON FUNCTION _host_name(text, text), _check_connection(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION _host_name(text, text), _check_connection(text), _rate(text), _is_loopback(text) FROM PUBLIC;

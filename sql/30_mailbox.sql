@@ -265,8 +265,9 @@ mail that is still connecting to the previous server goes to the new one at once
 Another host or port, a weaker tls, or an imap_host of another domain deletes password and tokens (with a NOTICE), because they were for the previous server.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
-pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
-max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, is_shared (true; false: only operators and
+pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from,
+gap (from the reply to one mail to the next: one at a time), rate (14/s, 100/min, 1000/h, 5000/d: over all connections, spaced evenly, from start to start;
+with both, both hold), max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, is_shared (true; false: only operators and
 tenants of mailer.grant_mailbox() send from it), provider, secret_expires_at
 (of a password: health() warns 30 days before), imap_host (starts the listener), imap_port, imap_tls (none, starttls, implicit), imap_folders,
 shield (the share of refused and bounced mails at which it stops until it is resumed), return_path (the envelope sender; {token} in it names the mail),

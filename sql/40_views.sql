@@ -244,7 +244,12 @@ SELECT b.name AS mailbox,
        n.day_limit AS limit_today,
        (SELECT count(*)::integer FROM mailer.queue_entry q WHERE q.state = 's' AND q.mailbox_id = b.mailbox_id) AS sending,
        b.max_connections,
+       CASE WHEN w.is_lowered THEN s.connections END AS lowered_connections,
+       CASE WHEN w.is_lowered THEN s.connections_since END AS lowered_since,
+       CASE WHEN w.is_lowered THEN s.connections_all_at END AS lowered_until,
+       CASE WHEN w.is_lowered THEN s.connections_reason END AS lowered_reason,
        b.gap,
+       b.rate,
        s.next_at,
        s.last_used_at,
        s.breaker_since,
@@ -284,6 +289,7 @@ CROSS JOIN LATERAL (
         SELECT count(*)::integer FROM mailer.mailbox_day u
         WHERE u.mailbox_id = b.mailbox_id AND u.day >= b.ramp_from AND u.day < z.today AND u.used > 0) END) AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
+CROSS JOIN LATERAL (SELECT s.connections < b.max_connections AND s.connections_all_at > mailer._now() AS is_lowered) w
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
 LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id
 LEFT JOIN mailer._listening() i ON i.mailbox_id = b.mailbox_id;
@@ -295,6 +301,7 @@ COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refresh
 COMMENT ON COLUMN mailbox_status.listen_state IS 'off, connecting, listening or in trouble (see listen_error)';
 COMMENT ON COLUMN mailbox_status.last_heard_at IS 'When all folders were last known to be read';
 COMMENT ON COLUMN mailbox_status.kind IS 'smtp, or forward: it forwards its mail to another database';
+COMMENT ON COLUMN mailbox_status.lowered_connections IS 'How many connections its server accepts, which refused one more (lowered_reason); NULL: it has all of max_connections. One more is tried at a time, and all again from lowered_until on';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
 COMMENT ON COLUMN mailbox_status.bounce_rate IS 'Share of its mails of the last 30 days that bounced hard; NULL: it sent none';
 COMMENT ON COLUMN mailbox_status.shield IS 'Whether its shield is open or shut, and how many of its last 200 mails were refused or bounced; NULL: it is off';

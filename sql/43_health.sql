@@ -121,9 +121,22 @@ BEGIN
         'What is over waits for the next local day; more mailboxes or a higher daily_limit make room.'
     FROM mailer.mailbox_status b WHERE b.limit_today > 0 AND b.used_today >= near_limit * b.limit_today;
 
+    RETURN QUERY SELECT 'info', 'mailbox ' || b.mailbox,
+        format('its server takes %s of %s connections: %s', b.lowered_connections, b.max_connections, b.lowered_reason), b.lowered_since,
+        format('Nothing failed; more are tried one by one. mailer.mailbox_alter(name, ''{"max_connections": %s}'') spares the server that.', b.lowered_connections)
+    FROM mailer.mailbox_status b WHERE b.lowered_connections IS NOT NULL;
+
     RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox, 'it has a username and no password', NULL::timestamptz,
         'Set it with mailer.mailbox_set_password(); a dump carries no passwords.'
     FROM mailer.mailbox_status b WHERE b.username IS NOT NULL AND NOT b.has_password AND b.token_state = 'none';
+
+    RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox,
+        CASE WHEN w.is_allowed THEN format('with tls %s its password may cross the network in clear text (mailer.allow_cleartext_login)', b.tls)
+             WHEN b.tls = 'none' THEN 'with tls none its password would cross the network in clear text: it doesn''t log in'
+             ELSE 'with tls opportunistic its password goes to whoever answers: no certificate is verified' END, NULL::timestamptz,
+        'mailer.mailbox_alter(name, ''{"tls": "starttls"}'') protects it, or "implicit" with port 465.'
+    FROM mailer.mailbox_status b CROSS JOIN (SELECT mailer._worker_setting('mailer.allow_cleartext_login') = 'on' AS is_allowed) w
+    WHERE b.kind = 'smtp' AND b.tls IN ('none', 'opportunistic') AND (b.username IS NOT NULL OR b.token_state <> 'none') AND NOT mailer._is_loopback(b.host);
 
     RETURN QUERY SELECT CASE WHEN b.secret_expires_at <= mailer._now() THEN 'critical' ELSE 'warning' END, 'mailbox ' || b.name,
         CASE WHEN b.secret_expires_at <= mailer._now() THEN 'its password has expired' ELSE 'its password expires on ' || to_char(b.secret_expires_at, 'YYYY-MM-DD') END,

@@ -5,6 +5,7 @@
 #include <exception>
 #include <string_view>
 
+#include "net/authorities.hpp"
 #include "net/cleartext.hpp"
 
 namespace mailer::imap {
@@ -75,7 +76,7 @@ bool Line::set_options() {
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     set(CURLOPT_SSL_VERIFYPEER, verifies ? 1L : 0L);
     set(CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
-    if (endpoint_->ca_file) set(CURLOPT_CAINFO, endpoint_->ca_file->c_str());
+    is_ok &= smtp::set_authorities(easy, *endpoint_);
     set(CURLOPT_USERNAME, endpoint_->username.c_str());
     if (endpoint_->token || endpoint_->oauth_bearer) {
         set(CURLOPT_XOAUTH2_BEARER, (endpoint_->token ? endpoint_->token->text : *endpoint_->oauth_bearer).c_str());

@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "net/authorities.hpp"
 #include "net/cleartext.hpp"
 #include "net/socket.hpp"
 #include "smtp/helo_name.hpp"
@@ -185,10 +186,7 @@ void Opening::set_security_options() {
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, version);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, verifies ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
-    if (endpoint_->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, endpoint_->ca_file->c_str());
-        curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // or the system's authorities would count, too
-    }
+    (void)set_authorities(easy, *endpoint_);
     if (endpoint_->client_cert_file) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, endpoint_->client_cert_file->c_str());
         curl_easy_setopt(easy, CURLOPT_SSLKEY,
@@ -215,6 +213,8 @@ int Opening::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, v
         auto* opening = static_cast<Opening*>(self);
         std::string_view text{data, size};
         if (type == CURLINFO_HEADER_OUT) opening->note_command(text);
+        if (type == CURLINFO_TEXT && text.find("Request CERT") != std::string_view::npos)
+            opening->is_asked_for_certificate_ = true;
         constexpr std::string_view tls_prefix = "SSL connection using ";
         if (type == CURLINFO_TEXT && text.starts_with("TLSv"))
             opening->has_tls_begun_ = true;  // "TLSv1.3 (OUT), TLS handshake …"
@@ -252,6 +252,7 @@ void Opening::note_command(std::string_view line) {
 
 // False ends the connection.
 bool Opening::note_reply_line(std::string_view line) {
+    is_asked_for_certificate_ = false;
     if (said_ == Stage::connect) said_ = Stage::greeting;
     if (said_ == Stage::ehlo) {
         if (const ReplyLine parts = split_reply_line(line); parts.code == 250) capabilities_.add(parts.text);
@@ -371,9 +372,9 @@ void Opening::on_done(CURLcode code, core::Time now) {
     if (code != CURLE_OK) {
         const std::string why = explain(code, text);
         // 8 without a reply: what came was no SMTP at all.
-        said_ = stage_of(code).value_or(said_);
+        said_ = lacks_certificate() ? Stage::tls : stage_of(code).value_or(said_);
         const bool is_nonsense = is_nonsense_ || (code == CURLE_WEIRD_SERVER_REPLY && !last_reply_);
-        fail(ending_of(code, text, is_nonsense), why, code);
+        fail(lacks_certificate() ? Ending::failed : ending_of(code, text, is_nonsense), why, code);
         goes_on_elsewhere(code, now);
         return;
     }
@@ -384,6 +385,10 @@ void Opening::on_done(CURLcode code, core::Time now) {
     }
     is_over_ = true;
 }
+
+// In TLS 1.3 the handshake is over for the client before the server has looked at its certificate (RFC 8446 4.4.2.4):
+// the refusal comes instead of a reply, as an alert or as no more than a closed connection.
+bool Opening::lacks_certificate() const { return is_asked_for_certificate_ && !endpoint_->client_cert_file; }
 
 // What libcurl's words leave out and the operator needs.
 std::string Opening::explain(CURLcode code, std::string_view text) const {
@@ -399,7 +404,7 @@ std::string Opening::explain(CURLcode code, std::string_view text) const {
               " is wanted";
     }
     const bool is_about_certificate =
-        why.find("certificate required") != std::string::npos ||
+        lacks_certificate() || why.find("certificate required") != std::string::npos ||
         (!endpoint_->client_cert_file && (why.find("alert bad certificate") != std::string::npos ||
                                           why.find("alert handshake failure") != std::string::npos));
     if (is_about_certificate) why += ": the server wants a client certificate, set client_cert_file";
@@ -444,7 +449,7 @@ bool Opening::restart(core::Time now) {
     if (is_in_loop_) loop_.remove(easy_.get());
     tried_addresses_.clear();
     error_buffer_.fill('\0');
-    is_over_ = has_failed_ = is_nonsense_ = has_tls_begun_ = false;
+    is_over_ = has_failed_ = is_nonsense_ = has_tls_begun_ = is_asked_for_certificate_ = false;
     said_ = Stage::connect;
     parser_ = {};
     header_bytes_ = 0;

@@ -4,14 +4,12 @@
 
 #include <algorithm>
 #include <cassert>
-#include <deque>
 #include <unordered_map>
 #include <utility>
 
 #include "core/outcome/verdict.hpp"
 #include "net/curl_loop.hpp"
-#include "smtp/connection.hpp"
-#include "smtp/opening.hpp"
+#include "smtp/line.hpp"
 
 namespace mailer::smtp {
 
@@ -28,18 +26,6 @@ constexpr std::size_t write_share = 1024 * 1024;
 // How long a mailbox is spoken to one command at a time after its server lost step in a pipelined envelope.
 constexpr Duration lockstep_period = std::chrono::minutes{10};
 
-// How soon may_dot is asked again, by how long it has said wait: a standby is some tenths of a millisecond away, or
-// gone.
-Duration pause_before_asking(Duration waited) {
-    using namespace std::chrono_literals;
-    if (waited < 50ms) return 1ms;
-    return waited < 1s ? Duration(5ms) : Duration(50ms);
-}
-
-bool is_same(const std::shared_ptr<const Endpoint>& a, const std::shared_ptr<const Endpoint>& b) {
-    return a == b || *a == *b;
-}
-
 }  // namespace
 
 class Transport::Impl {
@@ -47,33 +33,8 @@ public:
     Impl(Observer& observer, int max_connections)
         : observer_(observer), max_connections_(std::max(1, max_connections)), loop_(max_connections_) {}
 
-    // One connection in any phase: opening, busy (it has a delivery), idle, or saying goodbye.
-    struct Line {
-        std::int64_t mailbox_id = 0;
-        std::shared_ptr<const Endpoint> endpoint;
-        std::unique_ptr<Opening> opening;
-        std::unique_ptr<Connection> connection;
-        std::optional<Delivery> delivery;
-        int message_count = 0;
-        Time idle_since;
-        std::optional<Time> dot_waits_since;
-        bool closes_after = false;
-        bool is_dead = false;
-
-        bool is_idle() const { return connection && !delivery && !is_dead && connection->dialogue().is_idle(); }
-    };
-
-    struct Mailbox {
-        std::deque<Delivery> queue;
-        std::vector<Line*> lines;
-        int in_flight = 0;
-        int opening_count = 0;
-        std::uint64_t failed_in_turn = 0;
-        Time lockstep_until;
-    };
-
     void submit(Delivery delivery) {
-        Mailbox& mailbox = mailboxes_[delivery.mailbox_id];
+        MailboxLines& mailbox = mailboxes_[delivery.mailbox_id];
         mailbox.in_flight++;
         in_flight_++;
         mailbox.queue.push_back(std::move(delivery));
@@ -94,8 +55,11 @@ public:
         ask_again();
         expire();
         bury();
-        for (auto& [id, mailbox] : mailboxes_)
-            assign(id, mailbox);
+        needy_ = hunger_ = 0;
+        for (const bool has_lines : {false, true}) {  // what has no connection yet comes first
+            for (auto& [id, mailbox] : mailboxes_)
+                if (mailbox.lines.empty() != has_lines) assign(id, mailbox);
+        }
         bury();
         std::move(reports_.begin(), reports_.end(), std::back_inserter(finished));
         reports_.clear();
@@ -103,35 +67,27 @@ public:
 
     // ---- assigned ----------------------------------------------------------------------------------------------
 
-    void assign(std::int64_t id, Mailbox& mailbox) {
+    void assign(std::int64_t id, MailboxLines& mailbox) {
         while (!mailbox.queue.empty()) {
             const std::shared_ptr<const Endpoint> endpoint = mailbox.queue.front().endpoint;
-            if (Line* line = find_idle(mailbox, endpoint)) {
+            if (Line* line = mailbox.find_idle(endpoint)) {
                 drive(*line);
                 continue;
             }
-            if (!may_open(mailbox, *endpoint)) return;
+            if (!may_open(id, mailbox, *endpoint)) return;
             open(id, mailbox, endpoint);
         }
     }
 
-    // The one that was used last: the others may grow old and go.
-    static Line* find_idle(Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
-        Line* best = nullptr;
-        for (Line* line : mailbox.lines) {
-            if (!line->is_idle() || line->closes_after || !is_same(line->endpoint, endpoint)) continue;
-            if (best == nullptr || line->idle_since > best->idle_since) best = line;
-        }
-        return best;
-    }
-
-    bool may_open(Mailbox& mailbox, const Endpoint& endpoint) {
+    bool may_open(std::int64_t id, MailboxLines& mailbox, const Endpoint& endpoint) {
         if (static_cast<std::size_t>(mailbox.opening_count) >= mailbox.queue.size()) return false;
         if (mailbox.failed_in_turn == turn_) {  // let the caller see the report first: it may call the rest back
             has_more_ = true;
             return false;
         }
-        if (std::ssize(mailbox.lines) >= std::max(1, endpoint.max_connections)) {
+        if (mailbox.turned_away && mailbox.opening_count > 0) return false;  // are the others taken?
+        if (mailbox.has_made_room && is_any_leaving(lines_, endpoint)) return false;
+        if (std::ssize(mailbox.lines) >= limits_.most(id, endpoint, now_)) {
             // Made for an older endpoint: nothing of the queue can use them.
             for (Line* line : mailbox.lines) {
                 if (line->is_idle() && !(*line->endpoint == endpoint)) say_goodbye(*line);
@@ -139,15 +95,18 @@ public:
             return false;
         }
         if (std::ssize(lines_) < max_connections_) return true;
-        Line* oldest = nullptr;
-        for (const auto& line : lines_) {
-            if (line->is_idle() && (oldest == nullptr || line->idle_since < oldest->idle_since)) oldest = line.get();
-        }
-        if (oldest != nullptr) say_goodbye(*oldest);
+        make_room(mailbox);
         return false;
     }
 
-    void open(std::int64_t id, Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
+    // All connections of this sender are taken. The oldest idle one goes; where none is idle, a mailbox that has none
+    // at all gets the next one that a mailbox with several is done with.
+    void make_room(const MailboxLines& mailbox) {
+        if (Line* oldest = oldest_idle(lines_)) return say_goodbye(*oldest);
+        if (mailbox.lines.empty()) hunger_ = std::max(0, ++needy_ - count_leaving(lines_));
+    }
+
+    void open(std::int64_t id, MailboxLines& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
         auto line = std::make_unique<Line>();
         line->mailbox_id = id;
         line->endpoint = endpoint;
@@ -170,25 +129,59 @@ public:
     }
 
     void on_opening_over(Line& line) {
-        Mailbox& mailbox = mailboxes_[line.mailbox_id];
+        MailboxLines& mailbox = mailboxes_[line.mailbox_id];
         mailbox.opening_count--;
         if (!line.opening->is_open()) {
             line.is_dead = true;
+            Report failure = line.opening->failure(now_);
+            if (is_one_too_many(mailbox, line, failure)) return;
+            mailbox.has_made_room = false;
             mailbox.failed_in_turn = turn_;
-            if (auto delivery = take_next(mailbox, line.endpoint))
-                report_failure(*delivery, line.opening->failure(now_));
+            if (auto delivery = mailbox.take_next(line.endpoint)) report_failure(*delivery, std::move(failure));
             return;
         }
+        mailbox.has_made_room = false;
         const bool may_pipeline = line.endpoint->allow_pipelining && now_ >= mailbox.lockstep_until;
         line.connection = std::make_unique<Connection>(loop_, &line, line.opening->take_easy(), *line.endpoint,
                                                        line.opening->capabilities(), may_pipeline);
         line.idle_since = line.opening->started_at();  // the first message's time begins here
         if (line.connection->dialogue().is_dead()) {
-            if (auto delivery = take_next(mailbox, line.endpoint))
+            if (auto delivery = mailbox.take_next(line.endpoint))
                 report_failure(*delivery, line.opening->failure(now_));
         }
         line.opening.reset();
+        if (const auto failure = std::exchange(mailbox.turned_away, std::nullopt))
+            limits_.lower(line.mailbox_id, *line.endpoint, mailbox.count_at(*line.endpoint), *failure, now_);
         drive(line);
+    }
+
+    // A connection that was turned away while others work, or may yet, failed nobody's delivery: that waits for them.
+    bool is_one_too_many(MailboxLines& mailbox, const Line& line, const Report& failure) {
+        if (is_stopping_ || !core::is_turned_away(failure)) return false;
+        const int others = mailbox.count_at(*line.endpoint);
+        if (mailbox.has_open_at(*line.endpoint)) {
+            limits_.lower(line.mailbox_id, *line.endpoint, others, failure, now_);
+            return true;
+        }
+        if (others > 0) {
+            mailbox.turned_away = failure;
+            return true;
+        }
+        mailbox.turned_away.reset();
+        return makes_room_at_server(mailbox, *line.endpoint);
+    }
+
+    // No connection of the mailbox works. Those of other mailboxes at the same server that only wait for mail give way,
+    // once: then it is tried again.
+    bool makes_room_at_server(MailboxLines& mailbox, const Endpoint& server) {
+        if (std::exchange(mailbox.has_made_room, true)) return false;
+        bool is_any = false;
+        for (const auto& line : lines_) {
+            if (!line->is_idle() || !line->is_at(server)) continue;
+            say_goodbye(*line);
+            is_any = true;
+        }
+        return is_any;
     }
 
     void report_failure(const Delivery& delivery, Report report) {
@@ -196,13 +189,6 @@ public:
         report.mailbox_id = delivery.mailbox_id;
         report.recipient_count = static_cast<int>(delivery.recipients.size());
         deliver_report(std::move(report));
-    }
-
-    static std::optional<Delivery> take_next(Mailbox& mailbox, const std::shared_ptr<const Endpoint>& endpoint) {
-        if (mailbox.queue.empty() || !is_same(mailbox.queue.front().endpoint, endpoint)) return std::nullopt;
-        Delivery delivery = std::move(mailbox.queue.front());
-        mailbox.queue.pop_front();
-        return delivery;
     }
 
     // ---- driven ------------------------------------------------------------------------------------------------
@@ -274,12 +260,15 @@ public:
     // False when the line stays idle.
     bool begin_next(Line& line) {
         const bool is_used_up = line.message_count >= std::max(1, line.endpoint->max_messages_per_connection);
-        if (is_used_up || line.closes_after || is_stopping_) {
+        MailboxLines& mailbox = mailboxes_[line.mailbox_id];
+        const bool is_wanted_elsewhere = hunger_ > 0 && line.message_count > 0 && mailbox.lines.size() > 1;
+        if (is_wanted_elsewhere) hunger_--;
+        if (is_used_up || line.closes_after || is_stopping_ || is_wanted_elsewhere) {
+            line.closes_after = true;
             line.connection->dialogue().quit(now_);
             return true;
         }
-        Mailbox& mailbox = mailboxes_[line.mailbox_id];
-        line.delivery = take_next(mailbox, line.endpoint);
+        line.delivery = mailbox.take_next(line.endpoint);
         if (!line.delivery) return false;
         const bool is_reused = line.message_count++ > 0;
         const Time started_at = is_reused ? now_ : line.idle_since;
@@ -295,7 +284,7 @@ public:
     // ---- completed ---------------------------------------------------------------------------------------------
 
     void complete(Line& line, Report report) {
-        Mailbox& mailbox = mailboxes_[line.mailbox_id];
+        MailboxLines& mailbox = mailboxes_[line.mailbox_id];
         std::optional<Delivery> delivery = std::exchange(line.delivery, std::nullopt);
         line.idle_since = now_;
         line.dot_waits_since.reset();
@@ -306,7 +295,14 @@ public:
         if (core::is_stale_connection(report) && !is_stopping_ && !line.closes_after) {
             mailbox.queue.push_front(std::move(*delivery));
             has_more_ = true;
-            close_idle_lines(mailbox);  // they are as old as this one
+            mailbox.close_idle();  // they are as old as this one
+            return;
+        }
+        const int others = mailbox.count_at(*line.endpoint) - 1;
+        if (others > 0 && !is_stopping_ && core::is_turned_away(report)) {  // at its first MAIL
+            limits_.lower(line.mailbox_id, *line.endpoint, others, report, now_);
+            line.closes_after = true;
+            mailbox.queue.push_front(std::move(*delivery));
             return;
         }
         deliver_report(std::move(report));
@@ -336,12 +332,6 @@ public:
         }
     }
 
-    void close_idle_lines(Mailbox& mailbox) {
-        for (Line* line : mailbox.lines) {
-            if (line->is_idle()) line->closes_after = has_more_ = true;  // expire() says goodbye
-        }
-    }
-
     void close_outdated_lines(const IsCurrent& is_current) {
         for (const auto& line : lines_) {
             if (line->is_dead || is_current(line->mailbox_id, *line->endpoint)) continue;
@@ -358,7 +348,7 @@ public:
         }
         std::erase_if(lines_, [](const auto& line) { return line->is_dead; });
         std::erase_if(mailboxes_, [&](const auto& entry) {
-            const Mailbox& mailbox = entry.second;
+            const MailboxLines& mailbox = entry.second;
             return mailbox.in_flight == 0 && mailbox.lines.empty() && now_ >= mailbox.lockstep_until;
         });
     }
@@ -400,12 +390,15 @@ public:
             if (line->opening) {
                 consider(line->opening->deadline());
             } else if (line->dot_waits_since) {
-                consider(now + pause_before_asking(now - *line->dot_waits_since));
+                consider(line->asks_for_dot_at(now));
             } else if (line->is_idle()) {
                 consider(line->idle_since + line->endpoint->idle);
             } else {
                 consider(line->connection->dialogue().deadline());
             }
+        }
+        for (const auto& [id, mailbox] : mailboxes_) {
+            if (!mailbox.queue.empty()) consider(limits_.more_at(id, *mailbox.queue.front().endpoint, now));
         }
         if (!next) return std::nullopt;
         return std::max(Duration{0}, *next - now);
@@ -414,8 +407,11 @@ public:
     Observer& observer_;
     int max_connections_;
     CurlLoop loop_;
-    std::vector<std::unique_ptr<Line>> lines_;  // declared after loop_: closed before it
-    std::unordered_map<std::int64_t, Mailbox> mailboxes_;
+    Lines lines_;  // declared after loop_: closed before it
+    std::unordered_map<std::int64_t, MailboxLines> mailboxes_;
+    ConnectionLimits limits_;
+    int needy_ = 0;   // mailboxes that have mail and no connection, since all are taken …
+    int hunger_ = 0;  // … and no connection is leaving for them
     std::vector<Report> reports_;
     std::vector<CurlLoop::Ready> ready_;
     std::vector<CurlLoop::Done> done_;
@@ -466,6 +462,12 @@ void Transport::abandon_all(Time now) { impl_->abandon(now, true); }
 std::vector<std::uint64_t> Transport::let_go_of_outdated(const IsCurrent& is_current) {
     impl_->close_outdated_lines(is_current);
     return cancel_not_on_wire([&](const Delivery& d) { return !is_current(d.mailbox_id, *d.endpoint); });
+}
+
+ConnectionLimits::Lowered Transport::take_lowered() { return impl_->limits_.take_news(); }
+
+void Transport::limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) {
+    impl_->limits_.set(mailbox_id, lowered);
 }
 
 int Transport::in_flight() const { return impl_->in_flight_; }

@@ -8,6 +8,7 @@
 //     asked only when may_dot said go in the same turn.
 //  2. Observer::on_reply has returned before the connection carries anything of another message.
 //  3. Never more connections to a mailbox than its endpoint's max_connections, counting those still saying QUIT.
+//     Where its server takes fewer, no more than that (core/pace/connection_limit).
 //  4. A body is never copied as a whole: connections stream from the shared one.
 //
 // Assumes that the process ignores SIGPIPE, that curl_global_init was called, and one thread. Nothing here throws but
@@ -23,6 +24,7 @@
 
 #include "core/outcome/report.hpp"
 #include "core/pace/time.hpp"
+#include "smtp/connection_limits.hpp"
 #include "smtp/delivery.hpp"
 
 namespace mailer::smtp {
@@ -80,6 +82,12 @@ public:
     // with the next turn, the busy ones after their message.
     using IsCurrent = std::function<bool(std::int64_t mailbox_id, const Endpoint& endpoint)>;
     std::vector<std::uint64_t> let_go_of_outdated(const IsCurrent& is_current);
+
+    // Mailboxes whose server turned a connection away while others of the mailbox worked, since the last call. Nothing
+    // failed: what waited goes over those that work. The limit holds here from that moment on.
+    ConnectionLimits::Lowered take_lowered();
+    // The limit as the caller keeps it, over restarts and until somebody lifts it.
+    void limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered);
 
     int in_flight() const;  // submitted and not yet returned
     int in_flight(std::int64_t mailbox_id) const;

@@ -33,7 +33,7 @@ void Pump::claim(Time now) {
         if (!go) break;
         Line& line = lines[go->lane_id];
         if (line.next == line.rows.size() && !line.is_exhausted) {
-            auto limit = static_cast<int>(std::min<std::int64_t>(wanted(*go), budget));
+            auto limit = static_cast<int>(std::min<std::int64_t>(wanted(*go, now), budget));
             line = Line{queue_.pick(go->lane_id, limit, now)};
             line.is_exhausted = static_cast<int>(line.rows.size()) < limit;
         }
@@ -62,11 +62,11 @@ void Pump::tell_waiting(std::int64_t lane_id, Time now, core::Duration pause) {
 }
 
 // As many as the mailbox has room for, when nothing paces it: one look at the queue for many claims.
-int Pump::wanted(const core::Planner::Go& go) const {
+int Pump::wanted(const core::Planner::Go& go, Time now) const {
     const core::LaneFacts* lane = planner_.lane(go.lane_id);
     const core::MailboxFacts* mailbox = planner_.mailbox(go.mailbox_id);
-    if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero()) return 1;
-    return std::max(1, mailbox->max_connections * mailbox->claims_per_connection - mailbox->in_flight);
+    if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero() || mailbox->rate) return 1;
+    return std::max(1, mailbox->connections(now) * mailbox->claims_per_connection - mailbox->in_flight);
 }
 
 void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {

@@ -47,6 +47,23 @@ void Pump::count_days(const core::Reservation& r, int sign) {
     if (r.is_new) campaign_days_[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
 }
 
+// What the courier found out goes into gates and table, so that no more is claimed than can be carried.
+void Pump::lower_connections() {
+    for (const auto& [id, lowered] : lowered_) {
+        const core::MailboxFacts* known = planner_.mailbox(id);
+        if (known == nullptr) continue;
+        core::MailboxFacts mailbox = *known;
+        const bool is_new = !mailbox.lowered || mailbox.lowered->next_at != lowered.next_at;
+        mailbox.lowered = lowered;
+        planner_.upsert_mailbox(mailbox);
+        queue_.store_lowered(mailbox);
+        if (is_new)
+            queue_.log_event("connections_lowered", {}, {}, id,
+                             "its server takes fewer than " + std::to_string(mailbox.max_connections) +
+                                 " connections: " + lowered.reason);
+    }
+}
+
 InFlight Pump::in_flight() const {
     InFlight counts;
     for (const auto& [token, ticket] : tickets_) {

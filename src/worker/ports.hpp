@@ -195,6 +195,7 @@ public:
     virtual void store_breaker(std::int64_t mailbox_id, int failures, std::optional<Time> until,
                                const std::string& reason, Time now) = 0;
     virtual int breaker_failures(std::int64_t mailbox_id) = 0;
+    virtual void store_lowered(const core::MailboxFacts& /*mailbox*/) {}
     // Campaigns of these lanes of which no row is left are completed; tells which lanes.
     virtual std::vector<std::int64_t> complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) = 0;
     virtual void fold_tally(Time now) = 0;  // and logs the batches that this finished
@@ -274,6 +275,10 @@ public:
     virtual std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) = 0;
     // The same of all whose mailbox has another server or login by now than the one they were submitted for.
     virtual std::vector<std::uint64_t> take_back_outdated() = 0;
+    // Mailboxes whose server takes fewer connections than they may have, since the last call. The courier keeps to it
+    // by itself; it is told what is stored, which somebody may have lifted.
+    virtual std::map<std::int64_t, core::LoweredConnections> take_lowered() { return {}; }
+    virtual void limit_connections(std::int64_t /*mailbox_id*/, const std::optional<core::LoweredConnections>&) {}
 };
 
 // Where a claim was when its sender died.

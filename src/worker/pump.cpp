@@ -76,6 +76,8 @@ void Pump::learn(std::int64_t lane_id, Time due_at, Time now) {
 void Pump::collect(Time now) {
     reports_.clear();
     courier_.turn(now, reports_);
+    for (auto& [id, lowered] : courier_.take_lowered())
+        lowered_.insert_or_assign(id, lowered);
     if (settlements_.empty()) answered_at_ = now;
     for (const core::Report& report : reports_) {
         auto it = tickets_.find(report.token);
@@ -85,7 +87,7 @@ void Pump::collect(Time now) {
 
 bool Pump::has_business(Time now) const {
     if (retry_at_ && now < *retry_at_) return false;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty()) return true;
+    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty()) return true;
     if (auto at = settle_at(); at && *at <= now) return true;
     auto is_past = [now](const std::optional<Time>& t) { return t && *t <= now; };
     if (is_past(sweep_at_) || is_past(expiry_at_) || is_past(fold_at_)) return true;
@@ -104,7 +106,7 @@ std::optional<Time> Pump::settle_at() const {
 
 std::optional<Time> Pump::wake_at() const {
     if (retry_at_) return retry_at_;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty()) return Time::min();
+    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty()) return Time::min();
     std::optional<Time> at = sweep_at_;
     auto consider = [&at](const std::optional<Time>& t) {
         if (t && (!at || *t < *at)) at = t;
@@ -206,6 +208,7 @@ void Pump::transact(Time now) {
     try {
         queue_.begin(now);
         refresh(now);
+        lower_connections();
         settle(now);
         expire(now);
         if (is_claiming_ && !is_one_by_one_) claim(now);
@@ -239,6 +242,8 @@ void Pump::refresh(Time now) {
             if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
         }
         planner_.remember(before);
+        for (const std::int64_t id : planner_.mailbox_ids())
+            if (!lowered_.contains(id)) courier_.limit_connections(id, planner_.mailbox(id)->lowered);
         apply_fences();
         take_back_shut(now);
         take_back_outdated(now);
@@ -437,6 +442,7 @@ void Pump::finish_tick(Time now) {
     campaign_days_.clear();
     unknown_lanes_.clear();
     hinted_.clear();
+    lowered_.clear();
     retry_at_.reset();
     if (has_shut_) take_back_shut(now);
     has_shut_ = false;

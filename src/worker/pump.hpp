@@ -86,7 +86,8 @@ private:
     void claim(Time now);
     void admit(Candidate candidate, const core::Planner::Go& go, Time now);
     void tell_waiting(std::int64_t lane_id, Time now, core::Duration pause = {});
-    int wanted(const core::Planner::Go& go) const;
+    int wanted(const core::Planner::Go& go, Time now) const;
+    void lower_connections();
     void store(Time now);
     bool is_pace_idle(std::int64_t main_lane_id) const;
     void finish_tick(Time now);
@@ -121,8 +122,9 @@ private:
     bool has_world_ = false;
     bool is_claiming_ = true;
     bool is_swept_ = false;
-    std::map<std::int64_t, core::Refusal> refusals_;  // the last of each mailbox, until somebody is accepted
-    bool has_shut_ = false;                           // a breaker opened in this transaction
+    std::map<std::int64_t, core::Refusal> refusals_;            // the last of each mailbox, until somebody is accepted
+    std::map<std::int64_t, core::LoweredConnections> lowered_;  // news of the courier, until they are stored
+    bool has_shut_ = false;                                     // a breaker opened in this transaction
     std::uint64_t generation_ = 0;
     std::uint64_t next_token_;
     std::optional<std::int64_t> claims_left_;

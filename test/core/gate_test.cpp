@@ -1,5 +1,6 @@
 // Each gate, shut alone: the decision names it, says when it opens, and explain() says the same in words.
 #include "core/pace/gate.hpp"
+#include "core/pace/slot.hpp"
 
 #include <gtest/gtest.h>
 
@@ -132,6 +133,37 @@ TEST(Gate, AMailboxWithClaimsAheadShowsItsConnections) {
     scene.mailbox().in_flight = 4;
     expect_shut_by(scene, Gate::mailbox_connection, "never",
                    "mailbox sales has no free connection, and 2 claimed mails wait");
+}
+
+TEST(Gate, AServerThatTakesFewerConnectionsGetsNoMoreUntilOneMoreIsTried) {
+    Scene scene;
+    scene.mailbox().max_connections = 10;
+    scene.mailbox().in_flight = 3;
+    EXPECT_TRUE(scene.decide().go);
+    scene.mailbox().lowered = lower(std::nullopt, 10, 3, "421 too many", scene.now);
+    expect_shut_by(scene, Gate::mailbox_connection, "2026-01-05 10:00:30",
+                   "mailbox sales has no free connection; its server takes fewer than 10, one more is tried at Mon "
+                   "11:00:30 Europe/Warsaw: 421 too many");
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_connection).limit, "3");
+    scene.now += seconds{30};
+    scene.lane.next_slot_at = scene.now;
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_connection).limit, "4");
+}
+
+TEST(Gate, ARateSpacesMailsWhateverIsInFlight) {
+    Scene scene;
+    scene.mailbox().rate = Rate{2, minutes{1}};
+    scene.mailbox().max_connections = 10;
+    EXPECT_TRUE(scene.decide().go);
+    reserve(scene.lane, scene.mailbox(), scene.message, scene.now);
+    scene.lane.next_slot_at = scene.now;
+    expect_shut_by(scene, Gate::mailbox_rate, "2026-01-05 10:00:30",
+                   "rate of mailbox sales (2/min) until Mon 11:00:30 Europe/Warsaw");
+    scene.now += seconds{30};
+    scene.lane.next_slot_at = scene.now;
+    EXPECT_TRUE(scene.decide().go);
+    EXPECT_EQ(line_for(scene.explain(), Gate::mailbox_rate).detail, "rate of mailbox sales (2/min) has room");
 }
 
 TEST(Gate, CampaignThatIsNotRunningSendsNothing) {

@@ -88,7 +88,8 @@ std::string describe(const core::Report& report, const core::Verdict& verdict, c
     if (verdict.is_trouble_lasting) out += " lasting";
     if (verdict.proves_mailbox) out += ", mailbox works";
     if (verdict.most_recipients > 0) out += ", at most " + std::to_string(verdict.most_recipients);
-    if (report.ending == core::Ending::failed && report.stage == core::Stage::auth && !report.session_reply)
+    const bool is_said_by_us = report.stage == core::Stage::auth || report.error_text.find("set ") != std::string::npos;
+    if (report.ending == core::Ending::failed && is_said_by_us && !report.session_reply)
         out += "\n  why: " + report.error_text;
     out += "\n";
     for (const core::RecipientVerdict& r : verdict.recipients) {
@@ -219,6 +220,7 @@ bool parse(int argc, char** argv, Options& o) {
         {"--utf8", [&] { o.needs_utf8 = true; }},
         {"--refuse-dot", [&] { o.refuses_dot = true; }},
         {"--stop-after-dot", [&] { o.stops_after_dot = true; }},
+        {"--allow-cleartext-login", [&] { e.allow_cleartext_login = true; }},
         {"--no-pipelining", [&] { e.allow_pipelining = false; }},
         {"--probe", [&] { o.is_probe = true; }},
     };

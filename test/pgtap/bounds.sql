@@ -66,7 +66,7 @@ SELECT is_empty($$
     SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
     WHERE c.relnamespace = 'mailer'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
       AND (a.atttypid = 'interval'::regtype OR a.atttypid = 'timestamptz'::regtype AND a.attname IN ('send_at', 'expires_at', 'starts_at', 'due_at') AND c.relname NOT IN ('oauth_consent', 'oauth_device', 'oauth_token')
-           OR a.attname = 'ramp_from') AND a.attname <> 'connect_timeout'
+           OR a.attname = 'ramp_from') AND a.attname NOT IN ('connect_timeout', 'connections_pause')
       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c' AND a.attnum = ANY (k.conkey) AND pg_get_constraintdef(k.oid) ~ '3155760000|316224000|1970')
 $$, 'every interval and time that is asked for has bounds in its table');
 SELECT throws_ok($$UPDATE mailer.mailbox SET gap = '178000000 years'$$, '23514', NULL, 'the owner is refused too');

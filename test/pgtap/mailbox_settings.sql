@@ -28,6 +28,10 @@ SELECT throws_ok(format('SELECT mailer.mailbox_alter(''desk'', %L)', s), '22023'
     ('{"proxy": "proxy.example"}', NULL, 'a proxy is a URL'),
     ('{"connect_timeout": "0"}', NULL, 'a time-out is at least a second'),
     ('{"max_recipients": 0}', NULL, 'somebody must get a mail'),
+    ('{"rate": "fast"}', 'rate "fast" is not understood', 'a rate is a count and a unit'),
+    ('{"rate": 14}', 'rate "14" is not understood', 'a rate names its unit'),
+    ('{"rate": "0/s"}', NULL, 'a rate of nothing is a pause'),
+    ('{"rate": "14/week"}', NULL, 'units are s, min, h and d'),
     ('{"allowed_from": ["nobody"]}', NULL, 'what is allowed is an address'),
     ('{"signature_text": 5, "nonsense": 1}', NULL, 'an unknown setting is an error')) AS v(s, m, w);
 SELECT is((SELECT count(*) FROM mailer.event e WHERE e::text LIKE '%secret%'), 0::bigint, 'a secret in a refused setting is in no event');
@@ -42,6 +46,11 @@ SELECT results_eq($$SELECT proxy, max_recipients, allowed_from, connect_timeout,
     $$VALUES (NULL, NULL::integer, NULL::text[], NULL::interval, 'mail.example.com')$$, 'null is none');
 SELECT is_empty($$SELECT s FROM unnest(mailer._mailbox_settings()) s WHERE s NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'mailer.mailbox'::regclass)$$,
     'a setting is a column');
+
+SELECT mailer.mailbox_alter('desk', '{"rate": "100 / min"}') \g /dev/null
+SELECT is((SELECT rate FROM mailer.mailbox_status WHERE mailbox = 'desk'), '100/min', 'a rate is stored without blanks, and shown');
+SELECT mailer.mailbox_alter('desk', '{"rate": null}') \g /dev/null
+SELECT is((SELECT rate FROM mailer.mailbox_status WHERE mailbox = 'desk'), NULL, 'null is no rate');
 
 CREATE ROLE operator_without_files;
 SELECT mailer.grant_operator('operator_without_files');

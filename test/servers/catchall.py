@@ -6,7 +6,7 @@ connects anywhere. In the folder given it writes
 
     port             the port it listens on, once it does (port 0 asks the kernel for a free one)
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
-    log.jsonl        one line per accepted mail and per refused recipient, with the time and the envelope
+    log.jsonl        one line per accepted mail, per refused recipient and per connection turned away (--connections), with the time and the envelope
 
 A recipient is refused for good (550) when it is named by --refuse, for its quota (552) when named by --full, and put off once (450) when named by --later.
 """
@@ -28,6 +28,7 @@ class Mailroom:
     def __init__(self, options):
         self.options = options
         self.count = 0
+        self.open = set()
         self.put_off = set()
         self.log = open(os.path.join(options.folder, "log.jsonl"), "a", buffering=1, encoding="utf-8")
 
@@ -73,19 +74,42 @@ def authenticator(user, password):
     return check
 
 
+class Dialogue(SMTP):
+    """One that turns connections away when there are as many as the server takes."""
+
+    def connection_made(self, transport):
+        room = self.event_handler
+        if room.options.connections and self not in room.open and len(room.open) >= room.options.connections:
+            room.note(event="turned_away")
+            transport.write(b"421 4.7.0 catchall.local Error: too many connections\r\n")
+            transport.close()
+            return
+        room.open.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error):
+        room = self.event_handler
+        if self in room.open:
+            room.open.discard(self)
+            super().connection_lost(error)
+
+
 async def serve(options):
     room = Mailroom(options)
     tls = None
     if options.certificate:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(options.certificate, options.key)
+        if options.client_ca:
+            tls.load_verify_locations(options.client_ca)
+            tls.verify_mode = ssl.CERT_REQUIRED
     login = dict(authenticator=authenticator(*options.login.split(":", 1)), auth_required=True,
                  auth_require_tls=tls is not None) if options.login else {}
 
     def dialogue():
         # A new object per connection; the loop is this one.
-        return SMTP(room, hostname="catchall.local", ident="catchall", enable_SMTPUTF8=True, tls_context=tls,
-                    require_starttls=tls is not None, data_size_limit=64 * 1024 * 1024, **login)
+        return Dialogue(room, hostname="catchall.local", ident="catchall", enable_SMTPUTF8=True, tls_context=tls,
+                        require_starttls=tls is not None, data_size_limit=64 * 1024 * 1024, **login)
 
     loop = asyncio.get_running_loop()
     server = await loop.create_server(dialogue, options.host, options.port)
@@ -110,8 +134,10 @@ def main():
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="answer the final dot this much later")
     parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="and by up to so much more, at random")
+    parser.add_argument("--connections", type=int, default=0, metavar="N", help="take so many at a time, and turn others away with 421")
     parser.add_argument("--certificate", help="offer and require STARTTLS with this certificate (PEM)")
     parser.add_argument("--key")
+    parser.add_argument("--client-ca", metavar="FILE", help="and want a client certificate of this authority")
     parser.add_argument("--login", metavar="USER:PASSWORD", help="require this login")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)

@@ -211,6 +211,19 @@ SELECT is(simulation.sent(), 1::bigint, 'mailbox_gap: not a moment too early');
 CALL simulation.run('2027-03-01 10:10:00+01'::timestamptz + interval '100 ms', 1, '{}');
 SELECT is(simulation.sent(), 1::bigint + 1, 'mailbox_gap: open, it goes');
 
+-- Its mailbox's rate
+SELECT simulation.scene() \g /dev/null
+SELECT mailer.mailbox_alter('one', '{"rate": "6/h", "max_connections": 10}') \g /dev/null
+CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
+SELECT is(simulation.sent(), 1::bigint, 'mailbox_rate: shut, the sender keeps to it');
+SELECT is(simulation.gate('mailbox_rate'), 'shut until Mon 10:10:00', 'mailbox_rate: explain shows it shut, with opening');
+SELECT is(simulation.blocked_by(), 'rate of mailbox one (6/h) until Mon 10:10 Europe/Warsaw', 'mailbox_rate: said in words');
+SELECT is(simulation.next(), 'Mon 10:10:00', 'mailbox_rate: the forecast waits for it');
+CALL simulation.run('2027-03-01 10:10:00+01'::timestamptz - interval '1 ms', 1, '{}');
+SELECT is(simulation.sent(), 1::bigint, 'mailbox_rate: not a moment too early');
+CALL simulation.run('2027-03-01 10:10:00+01'::timestamptz + interval '100 ms', 1, '{}');
+SELECT is(simulation.sent(), 1::bigint + 1, 'mailbox_rate: open, it goes');
+
 -- Its mailbox's one connection is taken by a mail that takes three minutes
 SELECT simulation.scene() \g /dev/null
 CALL simulation.run('2027-03-01 10:02:59+01', 1, '{"new": true, "least_transit_us": 180000000, "most_transit_us": 180000000}');

@@ -30,6 +30,7 @@ struct Peer {
     bool is_in_body = false;
     std::vector<std::string> commands;
     int messages = 0;
+    bool is_surplus = false;  // the server takes no more than it has
 };
 
 // A small SMTP server, driven by the test's own loop. `holds` names what it doesn't answer: "EHLO", "DATA", "." …
@@ -54,7 +55,11 @@ public:
 
     void turn() {
         for (int fd; (fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
-            peers.push_back({fd, {}, false, {}, 0});
+            peers.push_back({fd, {}, false, {}, 0, open() >= takes});
+            if (peers.back().is_surplus && surplus_verb.empty()) {
+                turn_away(peers.back());
+                continue;
+            }
             say(peers.back(), "220 test.example ESMTP\r\n");
             most_open = std::max(most_open, open());
         }
@@ -77,6 +82,9 @@ public:
     }
 
     int port = 0;
+    int takes = 1000;          // connections at once; others are turned away with 421 …
+    std::string surplus_verb;  // … instead of the greeting, or at this command
+    int turned_away = 0;
     std::vector<std::string> holds;
     std::vector<Peer> peers;
     int most_open = 0;
@@ -92,6 +100,12 @@ private:
         }
     }
 
+    void turn_away(Peer& peer) {
+        turned_away++;
+        say(peer, "421 4.7.0 test.example Error: too many connections\r\n");
+        drop(peer);
+    }
+
     // Takes one command or message; false when there is none yet.
     bool step(Peer& peer) {
         const std::string_view end = peer.is_in_body ? "\r\n.\r\n" : "\r\n";
@@ -104,7 +118,9 @@ private:
         peer.commands.push_back(peer.is_in_body ? "." : line);
         peer.is_in_body = verb == "DATA";
         if (std::find(holds.begin(), holds.end(), verb) != holds.end()) return true;
-        if (verb == "EHLO")
+        if (peer.is_surplus && verb == surplus_verb)
+            turn_away(peer);
+        else if (verb == "EHLO")
             say(peer, "250-test.example\r\n250 PIPELINING\r\n");
         else if (verb == "DATA")
             say(peer, "354 go\r\n");

@@ -129,6 +129,13 @@ bool is_envelope_full(const Reply& reply) {
            (has(text, "too many recipients") && !has(text, "too many recipients from"));
 }
 
+bool is_about_connections(const Reply& reply) {
+    if (reply.code == 421 || reply.code == 432) return true;
+    if (!reply.is_temporary() && !reply.is_permanent()) return false;
+    const std::string text = lowered(reply.text);
+    return has(text, "too many connections") || has(text, "concurrent connections") || has(text, "too many concurrent");
+}
+
 bool is_of_one_recipient(const Reply& reply) {
     const std::string text = lowered(reply.text);
     return is_about_the_recipient(reply.enhanced) || has(text, "greylist") || has(text, "graylist") ||

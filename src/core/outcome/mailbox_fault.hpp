@@ -25,6 +25,9 @@ std::optional<MailboxFault> mailbox_fault_of(const Reply& reply);
 // rest in the next.
 bool is_envelope_full(const Reply& reply);
 
+// The server takes no more connections than it has, wherever it says so: 421 ends a session, 432 is what Exchange says.
+bool is_about_connections(const Reply& reply);
+
 // A temporary refusal that says nothing about others: the recipient's mailbox, or greylisting.
 bool is_of_one_recipient(const Reply& reply);
 

@@ -320,6 +320,17 @@ bool is_stale_connection(const Report& report) {
     return !is_accepted && (report.ending == Ending::closed || is_421);
 }
 
+bool is_turned_away(const Report& report) {
+    if (report.connection_was_reused || report.dot_sent || report.stage > Stage::mail) return false;
+    if (is_ours(report.ending) || report.ending == Ending::unfit) return false;
+    if (report.session_reply && is_about_connections(*report.session_reply)) return true;
+    if (report.stage == Stage::mail) return false;
+    Verdict verdict;
+    judge_session(report, verdict);
+    const bool is_brief = !verdict.is_trouble_lasting;
+    return is_brief && (verdict.trouble == Trouble::busy || verdict.trouble == Trouble::unreachable);
+}
+
 std::string_view to_text(Fate fate) {
     switch (fate) {
         case Fate::sent:

@@ -110,6 +110,11 @@ Verdict judge(const Report& report, const RetryPolicy& policy, const History& hi
 // tries again at once on a fresh connection, without a word to anybody.
 bool is_stale_connection(const Report& report);
 
+// A new connection that the server turned away for now: 421 or "too many connections" before it took a MAIL FROM, or
+// nobody answered. While others of the mailbox work, it says that they are as many as the server takes, and the
+// transport goes on with those.
+bool is_turned_away(const Report& report);
+
 std::string_view to_text(Fate fate);
 std::string_view to_text(Next next);  // attempt_log.outcome: sent, failed, unconfirmed, retry, requeued
 std::string_view to_text(Trouble trouble);

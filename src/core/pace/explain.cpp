@@ -163,6 +163,16 @@ std::string lane_detail(const GateState& state, const LaneFacts& pace, const Lan
     }
 }
 
+std::string connections_text(const GateState& state, const MailboxFacts& mailbox, const Words& words) {
+    const std::string name = "mailbox " + mailbox.name;
+    const std::string text =
+        connection_detail(state, name + " has a free connection", name + " has no free connection");
+    const auto more_at = more_connections_at(mailbox.max_connections, mailbox.lowered, words.now);
+    if (!more_at) return text;
+    return text + "; its server takes fewer than " + std::to_string(mailbox.max_connections) +
+           ", one more is tried at " + words.at(*more_at) + ": " + mailbox.lowered->reason;
+}
+
 std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, const Words& words) {
     const std::string name = "mailbox " + mailbox.name;
     switch (state.gate) {
@@ -181,8 +191,11 @@ std::string mailbox_detail(const GateState& state, const MailboxFacts& mailbox, 
             if (state.is_open) return "gap of " + name + " has passed";
             return state.opens_at ? "gap of " + name + words.until(state)
                                   : name + " is sending; its gap runs from the reply";
+        case Gate::mailbox_rate:
+            return "rate of " + name + " (" + mailbox.rate->text() + ")" +
+                   (state.is_open ? " has room" : words.until(state));
         default:
-            return connection_detail(state, name + " has a free connection", name + " has no free connection");
+            return connections_text(state, mailbox, words);
     }
 }
 
@@ -347,6 +360,8 @@ std::string_view gate_name(Gate gate) {
             return "mailbox_day_cap";
         case Gate::mailbox_gap:
             return "mailbox_gap";
+        case Gate::mailbox_rate:
+            return "mailbox_rate";
         case Gate::mailbox_connection:
             return "mailbox_connection";
         case Gate::not_suppressed:

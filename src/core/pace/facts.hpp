@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "core/pace/connection_limit.hpp"
 #include "core/pace/quota.hpp"
+#include "core/pace/rate.hpp"
 #include "core/pace/time.hpp"
 #include "core/pace/window.hpp"
 #include "core/pace/zone.hpp"
@@ -50,11 +52,16 @@ struct MailboxFacts {
     Zone zone = {};
     Usage use = {};
     Duration gap{0};
-    std::optional<Time> next_at = {};       // stored: previous final reply + gap
+    std::optional<Time> next_at = {};  // stored: previous final reply + gap
+    std::optional<Rate> rate = {};
+    std::optional<Time> rate_next_at = {};  // from the last claim
     std::optional<Time> last_used_at = {};  // stored: last claim; the pool takes the least recently used first
     int max_connections = 1;
+    std::optional<LoweredConnections> lowered = {};  // stored: its server takes fewer
     int claims_per_connection = 1;  // above 1: claims are made ahead, so that no connection waits for a commit
     int in_flight = 0;              // claims
+
+    int connections(Time now) const { return most_connections(max_connections, lowered, now); }
 };
 
 enum class LaneKind { campaign, batch, stream };

@@ -164,9 +164,15 @@ GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now) {
     return not_before(Gate::mailbox_gap, mailbox.next_at, now);
 }
 
-GateState mailbox_connection_gate(const MailboxFacts& mailbox) {
-    return with_connection(Gate::mailbox_connection, mailbox.max_connections, mailbox.claims_per_connection,
-                           mailbox.in_flight);
+GateState mailbox_rate_gate(const MailboxFacts& mailbox, Time now) {
+    return not_before(Gate::mailbox_rate, mailbox.rate_next_at, now);
+}
+
+GateState mailbox_connection_gate(const MailboxFacts& mailbox, Time now) {
+    auto state = with_connection(Gate::mailbox_connection, mailbox.connections(now), mailbox.claims_per_connection,
+                                 mailbox.in_flight);
+    if (!state.is_open) state.opens_at = more_connections_at(mailbox.max_connections, mailbox.lowered, now);
+    return state;
 }
 
 GateState not_suppressed_gate(const MessageFacts& message) {

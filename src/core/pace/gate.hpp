@@ -44,6 +44,7 @@ enum class Gate : std::uint8_t {
     mailbox_breaker,
     mailbox_day_cap,
     mailbox_gap,
+    mailbox_rate,  // over all its connections
     mailbox_connection,
     not_suppressed,
     not_yet_mailed,

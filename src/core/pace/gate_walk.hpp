@@ -31,7 +31,8 @@ GateState mailbox_shield_gate(const MailboxFacts& mailbox);
 GateState mailbox_breaker_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_day_cap_gate(const MailboxFacts& mailbox, Time now);
 GateState mailbox_gap_gate(const MailboxFacts& mailbox, Time now);
-GateState mailbox_connection_gate(const MailboxFacts& mailbox);
+GateState mailbox_rate_gate(const MailboxFacts& mailbox, Time now);
+GateState mailbox_connection_gate(const MailboxFacts& mailbox, Time now);
 
 GateState not_suppressed_gate(const MessageFacts& message);
 GateState not_yet_mailed_gate(const MessageFacts& message);
@@ -75,7 +76,8 @@ void walk_mailbox(const MailboxFacts& mailbox, Time now, Visit&& visit) {
     visit(mailbox_breaker_gate(mailbox, now));
     visit(mailbox_day_cap_gate(mailbox, now));
     visit(mailbox_gap_gate(mailbox, now));
-    visit(mailbox_connection_gate(mailbox));
+    if (mailbox.rate) visit(mailbox_rate_gate(mailbox, now));
+    visit(mailbox_connection_gate(mailbox, now));
 }
 
 template <class Visit>

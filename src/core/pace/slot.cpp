@@ -198,6 +198,12 @@ bool replan_slot(LaneFacts& lane, Time now) {
     return is_moved;
 }
 
+void place_rate(MailboxFacts& mailbox, Time now) {
+    mailbox.rate_next_at.reset();
+    if (!mailbox.rate || !mailbox.last_used_at) return;
+    mailbox.rate_next_at = std::min(*mailbox.last_used_at, now) + mailbox.rate->spacing();
+}
+
 std::optional<Time> hold_gap(MailboxFacts& mailbox, Time now) {
     if (!mailbox.next_at || *mailbox.next_at <= now + mailbox.gap) return std::nullopt;
     return std::exchange(mailbox.next_at, now + mailbox.gap);
@@ -224,6 +230,7 @@ Reservation reserve(LaneFacts& pace, LaneFacts& lane, MailboxFacts& mailbox, con
     taken.mailbox_day = mailbox.zone.date(now);
     mailbox.use.take(taken.mailbox_day, message.is_warmup);
     mailbox.last_used_at = now;
+    if (mailbox.rate) mailbox.rate_next_at = bounded(next_by_rate(*mailbox.rate, mailbox.rate_next_at, now));
     mailbox.in_flight += 1;
     lane.in_flight += 1;
     taken.is_new = lane.kind == LaneKind::campaign && !lane.is_follow_up;

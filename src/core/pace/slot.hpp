@@ -10,6 +10,7 @@
 //   S2  two claims of a campaign are at least gap × (1 - jitter) apart, less slot_tolerance(gap).
 //   S3  what is released goes back to the days it was taken from, and a slot that only the cap had moved comes back.
 //   S4  the gaps of a batch and of a mailbox run from the previous final reply; with a gap, one is in flight at a time.
+//       A mailbox's rate runs from claim to claim, whatever is in flight.
 //   S5  no gap holds anything for longer than itself: a stored next_at is at most now + gap, a campaign's gap_from at
 //   most
 //       now. What is later was written before the clock was set back, or before the gap was shortened.
@@ -45,6 +46,9 @@ CurrentSlot current_slot(const LaneFacts& lane, Time now);
 // Puts the slot where settings and counters now want it: at the start, after campaign_alter, after a release. A slot
 // that is late already stays, so that it can be counted as missed. True when next_slot_at changed (store it, log why).
 bool replan_slot(LaneFacts& lane, Time now);
+
+// Of a mailbox as it is stored: its rate counts from the last claim, or from `now` where the clock was set back since.
+void place_rate(MailboxFacts& mailbox, Time now);
 
 // S5: brings what is stored back within one gap of `now`. The instant that was stored; none when it was within.
 std::optional<Time> hold_gap(MailboxFacts& mailbox, Time now);

@@ -28,6 +28,11 @@ public:
     std::vector<std::uint64_t> take_back(const std::set<std::uint64_t>& tokens) override;
     std::vector<std::uint64_t> take_back_outdated() override;
 
+    std::map<std::int64_t, core::LoweredConnections> take_lowered() override { return transport_.take_lowered(); }
+    void limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) override {
+        transport_.limit_connections(mailbox_id, lowered);
+    }
+
     int smtp_fd() const { return transport_.poll_fd(); }
     int forward_fd() const { return forwarder_.poll_fd(); }
     std::optional<core::Duration> next_timeout(core::Time now) const;

@@ -55,6 +55,7 @@ public:
     void store_lanes(std::span<const core::LaneFacts* const> lanes) override;
     void store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) override;
     void store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) override;
+    void store_lowered(const core::MailboxFacts& mailbox) override;
     void store_breaker(std::int64_t mailbox_id, int failures, std::optional<core::Time> until,
                        const std::string& reason, core::Time now) override;
     int breaker_failures(std::int64_t mailbox_id) override;
@@ -85,7 +86,7 @@ private:
     void store_captured(std::span<const worker::Settlement> settlements, core::Time now);
     void store_loaded(std::span<const worker::Settlement> settlements);
     void recount_tally();
-    void close_mended_breakers();
+    void forget_what_was_mended();
 
     Transactions& transactions_;
     Accounts& accounts_;

@@ -59,7 +59,7 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
     static Statement failures(
         "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
     arming_ = read_arming(settings_);
-    close_mended_breakers();
+    forget_what_was_mended();
     accounts_.read();
     planner.set_system(read_system(settings_, arming_, prefetch_));
     std::vector<HeldGap> held;

@@ -30,8 +30,9 @@ void PgQueue::store_breaker(std::int64_t mailbox_id, int failures, std::optional
     log_event(until ? "breaker_opened" : "breaker_closed", {}, {}, mailbox_id, reason);
 }
 
-// Somebody changed the mailbox's settings or resumed it since: what failed then says nothing about now.
-void PgQueue::close_mended_breakers() {
+// Somebody changed the mailbox's settings or resumed it since: what failed then says nothing about now, and what its
+// server took may be otherwise.
+void PgQueue::forget_what_was_mended() {
     static Statement statement(
         "WITH mended AS (UPDATE mailer.mailbox_state s"
         "     SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL"
@@ -41,7 +42,29 @@ void PgQueue::close_mended_breakers() {
         "  SELECT 'breaker_closed', mailbox_id, 'mailer', jsonb_build_object('text', 'its settings were changed') FROM "
         "mended",
         {});
+    static Statement lowered(
+        "UPDATE mailer.mailbox_state s SET connections = NULL, connections_since = NULL, connections_next_at = NULL,"
+        "     connections_pause = NULL, connections_all_at = NULL, connections_reason = NULL"
+        "  FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.connections_since < m.mended_at",
+        {});
     statement.run({});
+    lowered.run({});
+}
+
+void PgQueue::store_lowered(const core::MailboxFacts& mailbox) {
+    static Statement statement(
+        "INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since, connections_next_at,"
+        "     connections_pause, connections_all_at, connections_reason)"
+        " VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6, $7)"
+        " ON CONFLICT (mailbox_id) DO UPDATE SET connections = excluded.connections,"
+        "     connections_since = excluded.connections_since, connections_next_at = excluded.connections_next_at,"
+        "     connections_pause = excluded.connections_pause, connections_all_at = excluded.connections_all_at,"
+        "     connections_reason = excluded.connections_reason",
+        {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID});
+    const core::LoweredConnections& lowered = *mailbox.lowered;
+    statement.run({p_bigint(mailbox.id), p_int(lowered.connections), p_at(lowered.since), p_at(lowered.next_at),
+                   p_bigint(lowered.pause.count()), p_at(core::all_connections_at(mailbox.max_connections, lowered)),
+                   p_text(lowered.reason)});
 }
 
 void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) {

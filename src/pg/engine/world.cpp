@@ -86,7 +86,11 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     if (auto from = rows.maybe_bigint(i, 7)) m.use.counted_from = day_from_pg(*from);
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
-    if (m.max_connections > 1 && m.gap == core::Duration::zero()) m.claims_per_connection = prefetch;
+    if (auto rate = rows.maybe_text(i, 26)) {
+        if (auto parsed = core::parse_rate(*rate)) m.rate = *parsed;
+    }
+    // Claimed ahead, mails would leave when a connection is free, not when their gap or rate lets them.
+    if (m.max_connections > 1 && m.gap == core::Duration::zero() && !m.rate) m.claims_per_connection = prefetch;
     try {
         m.zone = zone(rows.text(i, 10));
     } catch (const Refusal& unknown) {  // a time zone that a server upgrade dropped: this mailbox's trouble alone
@@ -98,6 +102,13 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.breaker_open_until = time_at(rows, i, 13);
     m.breaker_reason = rows.text(i, 16);
     m.shield_reason = rows.text(i, 19);
+    if (auto connections = maybe_int(rows, i, 21)) {
+        m.lowered = {.connections = *connections,
+                     .since = *time_at(rows, i, 22),
+                     .next_at = *time_at(rows, i, 23),
+                     .pause = std::min(core::Duration(rows.bigint(i, 24)), core::longest_connection_pause),
+                     .reason = rows.text(i, 25)};
+    }
     return m;
 }
 
@@ -250,7 +261,9 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d WHERE d.mailbox_id "
         "= "
         "m.mailbox_id"
-        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END"
+        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END,"
+        "       s.connections, s.connections_since, s.connections_next_at, " MAILER_SPAN_US(
+            "s.connections_pause") ", s.connections_reason, m.rate"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.shield h ON h.scope = 'm' AND h.id = m.mailbox_id AND m.shield IS NOT NULL"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
@@ -277,6 +290,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
         facts.back().use.earlier_days = static_cast<int>(rows.bigint(i, 20));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
         hold(facts.back(), options, now);
+        core::place_rate(facts.back(), std::max(now, pg::now()));
     }
     return facts;
 }
