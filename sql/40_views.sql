@@ -157,6 +157,8 @@ SELECT CASE
            WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
            WHEN w.state = 'nothing is due' THEN 'away: nothing is due' || COALESCE(' before ' || to_char(w.next_start_at, 'YYYY-MM-DD HH24:MI:SS'), '')
            WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
+           WHEN w.launcher_pid IS NULL THEN 'not running: nor is the launcher that starts workers'
+           WHEN w.start_count = 0 THEN 'not running: no worker has been started in this database yet'
            ELSE 'not running' END
        || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
        w.pid IS NOT NULL AS is_running,
@@ -172,10 +174,20 @@ SELECT CASE
        w.is_told_to_stay_away,
        w.next_start_at,
        w.last_error_at,
-       w.last_error
-FROM mailer._worker() w;
+       w.last_error,
+       r.is_ready,
+       CASE WHEN r.is_ready THEN NULL
+            WHEN pg_is_in_recovery() THEN 'The primary sends; once promoted this server does.'
+            WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
+            WHEN w.is_told_to_stay_away THEN 'It starts again when that session ends its transaction.'
+            ELSE 'Look into the server''s log; CALL mailer.run() sends meanwhile.' END AS hint
+FROM mailer._worker() w
+CROSS JOIN LATERAL (SELECT w.pid IS NOT NULL OR w.state IS NOT DISTINCT FROM 'nothing is due' AND NOT pg_is_in_recovery()
+                        AND NOT w.is_told_to_stay_away AS is_ready) r;
 COMMENT ON VIEW worker_status IS 'Who sends in this database, since when, and how it is: one row';
 COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
+COMMENT ON COLUMN worker_status.is_ready IS 'Somebody sends, or comes as soon as something is due: the gate sender_running';
+COMMENT ON COLUMN worker_status.hint IS 'What to do about it where nobody sends';
 COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
 COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last came round; older than a minute means that it hangs';
 
