@@ -24,7 +24,7 @@ AS $$
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', 'message_since', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
-        '_now', '_message_state', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        '_waits_for', '_now', '_message_state', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_feedback', '_metric_unmatched', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),

@@ -211,7 +211,10 @@ std::string message_detail(const GateState& state, const MessageFacts& message, 
         case Gate::not_expired:
             return state.is_open ? "message has not expired" : "message has expired";
         default:
-            return state.is_open ? "message is due" : "message is due at " + words.at(*state.opens_at);
+            if (state.is_open) return "message is due";
+            return (message.tries == 0 ? "message is due at "
+                                       : "try " + std::to_string(message.tries + 1) + " of the message is due at ") +
+                   words.at(*state.opens_at);
     }
 }
 

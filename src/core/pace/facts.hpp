@@ -127,6 +127,7 @@ struct MessageFacts {
     std::optional<Time> not_before = {};    // its lead's
     std::optional<Time> cooled_until = {};  // another campaign mailed the address; the cooldown ends then
     int step = 1;                           // place in its campaign's sequence
+    int tries = 0;                          // that were made
 };
 
 }  // namespace mailer::core

@@ -189,21 +189,28 @@ core::Time time_of_plan() {
     return *time_at(rows, 0, 1);
 }
 
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now) {
+core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now, const worker::InFlight* in_flight) {
     const Settings settings = settings_of_session();
     core::Planner planner;
     core::SystemFacts system = read_system(settings, look_at_arming(), claims_ahead);
     system.sender = read_sender(settings);
     planner.set_system(system);
-    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, nullptr}, now))
+    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, in_flight}, now))
         planner.upsert_mailbox(mailbox);
-    for (core::LaneFacts& lane : read_lanes(lane_ids, {}, now)) {
+    add_lanes(planner, lane_ids, now, in_flight);
+    return planner;
+}
+
+void add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, core::Time now,
+               const worker::InFlight* in_flight) {
+    if (lane_ids.empty()) return;
+    const Settings settings = settings_of_session();
+    for (core::LaneFacts& lane : read_lanes(lane_ids, {1, in_flight}, now)) {
         // Only a campaign has a zone of its own; of the other lanes the texts speak in the one that campaigns have by
         // default.
         if (lane.kind != core::LaneKind::campaign) lane.window.zone = zone(settings.timezone);
         planner.upsert_lane(lane, now);
     }
-    return planner;
 }
 
 std::int64_t lane_of_campaign(std::int64_t campaign_id) {
