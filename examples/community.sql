@@ -118,7 +118,7 @@ CREATE FUNCTION club_owner(new_row jsonb) RETURNS TABLE (user_id text, variables
     FROM community.club AS c WHERE c.club_id = (new_row->>'club_id')::bigint
 $$;
 
--- ── The triggers: category, template, who is told, whose doing it is, what it is about ──────────────────────────────
+-- ── The triggers: category, template, users to notify, actor, collapse key ───────────────────────────────────────────
 
 CREATE TRIGGER tell AFTER INSERT ON post_like FOR EACH ROW
     EXECUTE FUNCTION mailer.community_trigger('likes', 'liked', 'post_author', 'member_id', 'post {{post_id}}');
@@ -130,7 +130,7 @@ CREATE TRIGGER tell_answered AFTER INSERT ON comment FOR EACH ROW WHEN (NEW.answ
     EXECUTE FUNCTION mailer.community_trigger('replies', 'answered', 'answered_member', 'member_id');
 CREATE TRIGGER tell AFTER INSERT ON club_member FOR EACH ROW
     EXECUTE FUNCTION mailer.community_trigger('joins', 'joined', 'club_owner', 'member_id');
--- Here the row itself holds who is told: no function is needed, and the template sees the row's columns.
+-- Here the row itself holds the user to notify: no function is needed, and the template sees the row's columns.
 CREATE TRIGGER tell_changed AFTER UPDATE OF address ON member FOR EACH ROW
     EXECUTE FUNCTION mailer.community_trigger('security', 'new address', 'member_id');
 

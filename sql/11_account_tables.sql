@@ -77,7 +77,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "a reason is there iff the mailbox is paused" CHECK ((paused_at IS NULL) = (pause_reason IS NULL))
 );
 COMMENT ON TABLE mailbox IS 'An SMTP account that mail is sent from, with its limits. Settings only: what the engine counts is in mailbox_state and mailbox_day';
-COMMENT ON COLUMN mailbox.mended_at IS 'When somebody last changed settings or password, or resumed it: a circuit breaker that opened before is closed by the engine';
+COMMENT ON COLUMN mailbox.mended_at IS 'When settings or password were last changed, or it was resumed: the engine closes a breaker that opened before';
 COMMENT ON COLUMN mailbox.provider IS 'microsoft365 or google: where servers, endpoints and scopes that aren''t set come from';
 COMMENT ON COLUMN mailbox.imap_host IS 'IMAP server of the same account: setting it starts the listening';
 COMMENT ON COLUMN mailbox.imap_folders IS 'Folders to listen to; NULL: INBOX, junk and sent mail as far as they are found';
@@ -100,7 +100,7 @@ COMMENT ON COLUMN mailbox.signature_text IS 'What templates see as {{sender.sign
 COMMENT ON COLUMN mailbox.connection IS 'Of a forwarder: libpq''s connection string of the database that it hands its mail to, without a password; NULL: it sends by SMTP';
 COMMENT ON COLUMN mailbox.forward_mailbox IS 'Of a forwarder: the mailbox that sends over there; NULL is the default pool of that database';
 COMMENT ON COLUMN mailbox.password_file IS 'File on the server that holds the secret; NULL takes mailbox_secret';
-COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened anew';
+COMMENT ON COLUMN mailbox.max_per_connection IS 'Mails after which a connection is closed and opened again';
 COMMENT ON COLUMN mailbox.idle_seconds IS 'How long an idle connection is kept';
 
 CREATE TABLE mailbox_secret (

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION _json_list(text[]) IS 'Texts that are JSON as a json_list';
 CREATE CAST (text[] AS json_list) WITH FUNCTION _json_list(text[]) AS IMPLICIT;
 
 CREATE TYPE attachment AS (filename text, content bytea, content_type text, content_id text, is_alternative boolean);
-COMMENT ON TYPE attachment IS 'A file to send along; made by mailer.attach(). With a content_id it is an inline image, with is_alternative a further form of the body';
+COMMENT ON TYPE attachment IS 'A file to attach; created by mailer.attach(). With a content_id it is an inline image, with is_alternative an alternative form of the body';
 
 CREATE SEQUENCE message_id_seq AS bigint;
 COMMENT ON SEQUENCE message_id_seq IS 'Message ids';
@@ -124,7 +124,7 @@ CREATE INDEX message_batch ON message (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
 CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
-COMMENT ON COLUMN message.tenant_id IS 'Whose it is; a campaign''s mails are the operators'' (1), whoever added the lead';
+COMMENT ON COLUMN message.tenant_id IS 'The tenant that it belongs to; a campaign''s mails are the operators'' (1), whichever role added the lead';
 COMMENT ON COLUMN message.principal_id IS 'Who queued it; loader and send_if run as the role that this principal stands for';
 COMMENT ON COLUMN message.step_id IS 'Of a campaign: the step of campaign_step; 0 is the first';
 COMMENT ON COLUMN message.variant IS 'Of a campaign: which variant of the step the lead gets; NULL where the step has none';
@@ -187,7 +187,7 @@ CREATE INDEX queue_entry_expiry ON queue_entry (expires_at) WHERE state = 'p' AN
 COMMENT ON TABLE queue_entry IS 'The hot table: one narrow row a message that is pending or sending, gone when it is settled';
 COMMENT ON COLUMN queue_entry.attempt_count IS 'Attempts consumed: tries that the recipient''s server refused for now';
 COMMENT ON COLUMN queue_entry.priority IS '4 goes first, within its lane';
-COMMENT ON COLUMN queue_entry.epoch IS 'The arming epoch under which it was queued: rows of an epoch that nobody adopted are not sent';
+COMMENT ON COLUMN queue_entry.epoch IS 'The arming epoch under which it was queued: rows of an epoch that was not adopted are not sent';
 COMMENT ON COLUMN queue_entry.crash_count IS 'How often a sender died while it held the message';
 COMMENT ON COLUMN queue_entry.try_count IS 'Tries logged in attempt, those that consumed no attempt included';
 COMMENT ON COLUMN queue_entry.token IS 'Drawn at the claim; a settle with another token changes nothing (a stale owner can''t write)';

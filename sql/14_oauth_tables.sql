@@ -38,7 +38,7 @@ CREATE TABLE oauth_account (
     subject    text,
     login      text
 );
-COMMENT ON TABLE oauth_account IS 'Mailboxes that log in with OAuth2. subject: whom a service account speaks for; login: the account proposed on the page of consent';
+COMMENT ON TABLE oauth_account IS 'Mailboxes that log in with OAuth2. subject: the mailbox that a service account acts for; login: the account proposed on the page of consent';
 
 CREATE TABLE oauth_account_secret (
     mailbox_id    bigint PRIMARY KEY,
@@ -55,7 +55,7 @@ CREATE TABLE oauth_consent (
     code_verifier text NOT NULL,
     expires_at    timestamptz NOT NULL
 );
-COMMENT ON TABLE oauth_consent IS 'Pages of consent that mailer.oauth_url() made and nobody came back from yet; never dumped';
+COMMENT ON TABLE oauth_consent IS 'Consent pages that mailer.oauth_url() created and that have not been completed yet; never dumped';
 
 CREATE TABLE oauth_device (
     mailbox_id       bigint PRIMARY KEY,
@@ -67,7 +67,7 @@ CREATE TABLE oauth_device (
     poll_at          timestamptz NOT NULL,
     CONSTRAINT "a code is there wholly, or was not got yet" CHECK (num_nonnulls(device_code, user_code, verification_uri, expires_at) IN (0, 4))
 );
-COMMENT ON TABLE oauth_device IS 'Consents by device code (RFC 8628) that mailer.oauth_device() began and nobody gave yet; never dumped';
+COMMENT ON TABLE oauth_device IS 'Consents by device code (RFC 8628) that mailer.oauth_device() started and that have not been given yet; never dumped';
 COMMENT ON COLUMN oauth_device.device_code IS 'A secret: who has it gets the token. NULL: the provider has not been asked yet';
 COMMENT ON COLUMN oauth_device.poll_us IS 'Time between two questions whether it was done, in microseconds, as the provider asks for';
 COMMENT ON COLUMN oauth_device.user_code IS 'What a person is to enter at verification_uri';

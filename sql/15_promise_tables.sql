@@ -12,7 +12,7 @@ CREATE TABLE promise (
 COMMENT ON TABLE promise IS 'To which standbys this server has promised that until then no final dot is sent of a claim that they don''t have on disk. Never dumped';
 COMMENT ON COLUMN promise.name IS 'The standby''s replication slot, else its application_name';
 COMMENT ON COLUMN promise.until IS 'When it ends unless it is renewed, which happens while mail is due';
-COMMENT ON COLUMN promise.is_joining IS 'The sender waits for it already; after a promotion it may not go on by itself yet';
+COMMENT ON COLUMN promise.is_joining IS 'The sender waits for it already; after a promotion it may not continue on its own yet';
 
 CREATE TABLE promotion (
     is_only_row    boolean PRIMARY KEY DEFAULT true,

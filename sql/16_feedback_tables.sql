@@ -40,7 +40,7 @@ COMMENT ON COLUMN feedback.feedback_id IS 'Drawn from event_id_seq: the order of
 COMMENT ON COLUMN feedback.n IS 'Recipient in message.addresses, from 1; NULL: none of them';
 COMMENT ON COLUMN feedback.evidence IS 'What ties it to the message: a rank of _evidence()';
 COMMENT ON COLUMN feedback.is_counted IS 'False for what a provider''s own suppression list caused: the shield leaves it out';
-COMMENT ON COLUMN feedback.judged IS 'What a person said of a guess: confirmed or taken_back';
+COMMENT ON COLUMN feedback.judged IS 'A person''s judgement of a guess: confirmed or taken_back';
 COMMENT ON COLUMN feedback.report_key IS 'The same for the same report, whatever way it comes';
 
 CREATE TABLE message_feedback (

@@ -2,7 +2,7 @@
 
 ALTER TABLE campaign ADD COLUMN shield numeric DEFAULT 0.05,
     ADD CONSTRAINT "shield is a share" CHECK (shield > 0 AND shield <= 1);
-COMMENT ON COLUMN campaign.shield IS 'Share of hard bounces and permanent refusals above which it stops until somebody resumes it; NULL: never';
+COMMENT ON COLUMN campaign.shield IS 'Share of hard bounces and permanent refusals above which it stops until it is resumed; NULL: never';
 ALTER TABLE mailbox ADD COLUMN shield numeric,
     ADD CONSTRAINT "shield is a share" CHECK (shield > 0 AND shield <= 1);
 ALTER TABLE mailbox ADD COLUMN return_path text,
@@ -31,10 +31,10 @@ CREATE TABLE shield (
     CONSTRAINT "a shut shield has a reason" CHECK ((shut_at IS NULL) = (shut_reason IS NULL))
 );
 COMMENT ON TABLE shield IS 'How the last 200 mails of a campaign or mailbox fared, and whether that shut its shield';
-COMMENT ON COLUMN shield.since IS 'When somebody last resumed it: counts begin there';
+COMMENT ON COLUMN shield.since IS 'When it was last resumed: counts begin there';
 COMMENT ON COLUMN shield.counted IS 'Mails settled since then';
 COMMENT ON COLUMN shield.faults IS 'Of each message: it was refused permanently, or bounced hard';
-COMMENT ON COLUMN shield.row_messages IS 'Messages refused in a row with row_code, nobody accepted in between';
+COMMENT ON COLUMN shield.row_messages IS 'Messages refused in a row with row_code, with no recipient accepted in between';
 COMMENT ON COLUMN shield.complaints_at IS 'Complaints, by what was counted when they came';
 
 DO $$

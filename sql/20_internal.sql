@@ -10,7 +10,7 @@ CREATE FUNCTION _wake(lane_id bigint, due_at timestamptz) RETURNS void LANGUAGE 
 COMMENT ON FUNCTION _wake(bigint, timestamptz) IS 'At the end of this transaction the worker looks at the lane for what is due from due_at on; lane 0 stands for an expiry';
 
 CREATE FUNCTION _changed() RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_changed';
-COMMENT ON FUNCTION _changed() IS 'At commit the worker reads settings anew and hands back claims that are not on the wire yet';
+COMMENT ON FUNCTION _changed() IS 'At commit the worker reads settings again and returns claims that are not on the wire yet to the queue';
 
 CREATE FUNCTION _new_epoch() RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_new_epoch';
 COMMENT ON FUNCTION _new_epoch() IS 'A random epoch for arming: no two databases share one by chance';

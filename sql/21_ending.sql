@@ -4,7 +4,7 @@
 CREATE FUNCTION _end(message_ids bigint[], cause text, detail text DEFAULT NULL, by_role text DEFAULT NULL) RETURNS bigint[]
 LANGUAGE c VOLATILE SET enable_seqscan = off AS 'MODULE_PATHNAME', 'mailer_end';
 COMMENT ON FUNCTION _end(bigint[], text, text, text) IS
-'Ends those of these messages that are pending, and gives their ids: cancelled or failed for this cause, but sent where somebody was reached
+'Ends those of these messages that are pending, and gives their ids: cancelled or failed for this cause, but sent if a recipient was reached
 already. cause: a reason of doc/states.md. With confirmed or resolved it ends those that are unconfirmed, as sent. detail: shown as the reply.
 by_role: who did it; NULL is the engine. Messages that are sending are left alone. Error 22023 when it is no cause.';
 

@@ -84,7 +84,7 @@ BEGIN
     SELECT t.lane_id, t.max_pending INTO lane_id, max_pending FROM mailer.tenant t WHERE t.id = tenant_id;
 END;
 $$;
-COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, and its principals, the first of which new mail names; tenant_id NULL: for nobody, or for several (choices names their roles)';
+COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, and its principals, the first of which new mail names; tenant_id NULL: for no tenant, or for several (choices names their roles)';
 
 -- The principal that new mail of a role names. It must wait for nobody: whoever holds a transaction open in which a role was used for the
 -- first time would hold up everybody else who uses it. So it takes no unique key and no lock on a row, and two first uses

@@ -15,8 +15,8 @@ COMMENT ON FUNCTION _address_key(text) IS
 CREATE FUNCTION address(name text, address text) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_address';
 COMMENT ON FUNCTION address(text, text) IS
-'A name and an address as one recipient, for enqueue() and its kin: mailer.address(''Bob, B.'', ''bob@example.com'') is
-"Bob, B." <bob@example.com>. Whatever stands in the name stays in the name; control characters become blanks, and NULL or an empty name gives
+'Combines a name and an address into one recipient, for enqueue() and similar functions: mailer.address(''Bob, B.'', ''bob@example.com'') is
+"Bob, B." <bob@example.com>. Special characters in the name are quoted; control characters become blanks, and for NULL or an empty name it returns
 the address alone. NULL for a NULL address. Errors: 22023 the second is not one mail address.';
 
 REVOKE ALL ON FUNCTION _parse_address(text), _address_key(text), address(text, text) FROM PUBLIC;

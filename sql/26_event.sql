@@ -9,4 +9,4 @@ AS $$
     VALUES (mailer._now(), kind, message_id, batch_id, campaign_id, mailbox_id, mailer._caller_name(),
         (SELECT COALESCE(jsonb_object_agg(d.key, d.value), '{}') FROM jsonb_each(detail) d WHERE d.value <> 'null'))
 $$;
-COMMENT ON FUNCTION _log_event(text, jsonb, bigint, bigint, bigint, bigint) IS 'One row of event_log, in the name of the session''s user; keys of detail that are null are left out, but not those within its values: a setting that was set to null is told';
+COMMENT ON FUNCTION _log_event(text, jsonb, bigint, bigint, bigint, bigint) IS 'One row of event_log, in the name of the session''s user; keys of detail that are null are left out, but not those within its values: a setting that was set to null is logged';

@@ -58,7 +58,7 @@ BEGIN
     ORDER BY a.mailbox_id LIMIT 1;
 END;
 $$;
-COMMENT ON FUNCTION _token_lease(bigint, bigint) IS 'Takes the lease on a token that is due and gives what the request is made of; no row: not due, or somebody else fetches it';
+COMMENT ON FUNCTION _token_lease(bigint, bigint) IS 'Takes the lease on a token that is due and gives what the request is made of; no row: not due, or another process fetches it';
 
 -- The mailboxes that wait for a token rest like those whose login fails: one breaker, opened and closed here too.
 CREATE FUNCTION _token_breaker(app_id bigint, token_mailbox_id bigint, until timestamptz, reason text, is_forced boolean) RETURNS void
@@ -229,7 +229,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION _token_pending(bigint, bigint, bigint, bigint) IS 'Nobody has entered the code yet: when to ask again, from now on that much slower';
+COMMENT ON FUNCTION _token_pending(bigint, bigint, bigint, bigint) IS 'The code has not been entered yet: when to ask again, from now on more slowly';
 
 -- A login was refused although the token should be good. Renewed at once where that token is older than the refusal; but for the second time in
 -- a row only when it has been in use for a while, or two programs would ask for tokens for ever.

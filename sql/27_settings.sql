@@ -32,7 +32,7 @@ BEGIN
     RETURN COALESCE(NULLIF(btrim(mailer._check_text('reason', reason, 10000)), ''), 'no reason given');
 END;
 $$;
-COMMENT ON FUNCTION _reason(text) IS 'Why somebody did something, as it is stored; error 22023 when that is a book';
+COMMENT ON FUNCTION _reason(text) IS 'A reason given by a user, as it is stored; error 22023 if it is too long';
 
 CREATE FUNCTION _check_pace(name text, window_start time, window_end time, gap interval, jitter numeric, max_per_day integer, starts_at timestamptz) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -140,8 +140,8 @@ COMMENT ON FUNCTION _listen_turn() IS 'The listener leaves until its next turn';
 CREATE FUNCTION _health_listening() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT 'warning', 'mailbox ' || l.mailbox, 'nobody listens to it: ' || l.listen_error, l.failed_since,
-        COALESCE(l.hint, 'It is tried again by itself; replies and bounces wait in the mailbox meanwhile.')
+    SELECT 'warning', 'mailbox ' || l.mailbox, 'its inbox is not read: ' || l.listen_error, l.failed_since,
+        COALESCE(l.hint, 'The listener retries automatically; replies and bounces wait in the mailbox meanwhile.')
     FROM mailer._listening() l WHERE l.listen_state = 'in trouble' AND l.failed_since < clock_timestamp() - interval '5 s'
     UNION ALL
     SELECT 'warning', 'mailbox ' || l.mailbox, 'folder not found: ' || array_to_string(l.missing_folders, ', '), NULL::timestamptz,

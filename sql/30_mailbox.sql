@@ -127,12 +127,12 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_create(text, text, integer, text, text, text, text, integer, interval, integer, text, boolean, integer, integer, text) IS
-'Makes an account that mail is sent from and gives its id.
-name: how everything else calls it. host, port: the mail server; a provider (microsoft365, google) knows its own, and its IMAP server.
+'Creates an account that mail is sent from and returns its id.
+name: identifies the mailbox in all other calls. host, port: the mail server; a provider (microsoft365, google) knows its own, and its IMAP server.
 from_address: sender; NULL takes username. from_name: name beside it.
 username: for the login; the password is set with mailer.mailbox_set_password(). tls: starttls, implicit (NULL takes it for port 465), opportunistic or none.
 daily_limit: most mails in a local calendar day, warm-up included. gap: least time between two mails. max_connections: at once (1).
-timezone: whose days count; NULL takes mailer.timezone and is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
+timezone: its days count for the limits; NULL takes mailer.timezone, which is stored. is_default: serves what names no mailbox; NULL is true for the first mailbox.
 ramp_start, ramp_step: day n''s limit is least(daily_limit, ramp_start + n * ramp_step), n being the earlier days on which it sent something.
 Errors: 42710 the name is taken, 22023 a bad value or one out of range, 42501 the host is not in mailer.allowed_hosts.
 More settings: mailer.mailbox_alter().';
@@ -155,13 +155,13 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION forwarder_create(text, text, text, text, text, integer, boolean) IS
-'Makes a mailbox that sends nothing itself: mail is queued here, in the caller''s transaction, and the worker hands it to another database of
-mailer, which sends it. What is handed over twice, after a crash on either side, is sent once: the other database knows it by a key.
+'Creates a mailbox that sends nothing itself: mail is queued here, in the caller''s transaction, and the worker forwards it to another database of
+mailer, which sends it. A mail that is forwarded twice, after a crash on either side, is sent once: the other database recognises its key.
 connection: libpq''s connection string, without a password (mailer.mailbox_set_password() sets one); its user needs mailer.grant_sender() there.
-from_address, from_name: what mail of it says as From; the mailbox over there must allow it. mailbox: the one that sends over there; NULL is its
+from_address, from_name: the From of its mail; the mailbox in the other database must allow it. mailbox: the one that sends in the other database; NULL is its
 default pool. max_connections: at once (1). is_default: serves what names no mailbox; NULL is true for the first mailbox.
-mailer.mailbox_alter() changes connection and forward_mailbox, and makes a forwarder of a mailbox: what waits in it goes over then.
-Errors: 42501 you are no superuser, 42710 the name is taken, 22023 a bad value, 22004 a connection of NULL.';
+mailer.mailbox_alter() changes connection and forward_mailbox, and turns a mailbox into a forwarder: its waiting mail is then forwarded.
+Errors: 42501 you are not a superuser, 42710 the name is taken, 22023 a bad value, 22004 a connection of NULL.';
 
 -- Whoever may name another server must not get the password of the old one by it.
 CREATE FUNCTION _drop_secrets(mailbox_id bigint) RETURNS boolean
@@ -261,18 +261,18 @@ END;
 $$;
 COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
-what is still connecting to the server of before goes to the new one at once, and only what is on the wire stays.
-Another host or port, a weaker tls, or an imap_host of another domain drops password and tokens (a NOTICE says so): it was for that server alone.
+mail that is still connecting to the previous server goes to the new one at once; only mail on the wire stays.
+Another host or port, a weaker tls, or an imap_host of another domain deletes password and tokens (with a NOTICE), because they were for the previous server.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from, gap,
 max_connections, max_per_connection, idle_seconds, max_recipients, timezone, is_default, is_shared (true; false: only operators and
 tenants of mailer.grant_mailbox() send from it), provider, secret_expires_at
-(of a password: health() warns 30 days before), imap_host (starts the listening), imap_port, imap_tls (none, starttls, implicit), imap_folders,
+(of a password: health() warns 30 days before), imap_host (starts the listener), imap_port, imap_tls (none, starttls, implicit), imap_folders,
 shield (the share of refused and bounced mails at which it stops until it is resumed), return_path (the envelope sender; {token} in it names the mail),
-dsn (failure; failure,delay; never: which reports the server is asked for where it offers them; null: none is asked for),
+dsn (failure; failure,delay; never: the reports requested from a server that offers them; null: none),
 connection and forward_mailbox (of a forwarder: see mailer.forwarder_create(); superusers alone set a connection).
-Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 55000 a forwarder whose mail may have been handed over already,
+Errors: 42704 no such mailbox, 22023 an unknown setting or a bad value, 55000 a forwarder whose mail may already have been forwarded,
 42501 the host is not allowed, or a file (password_file, ca_file, client_cert_file, client_key_file) without membership in pg_read_server_files.';
 
 CREATE FUNCTION mailbox_set_password(name text, password text) RETURNS void
@@ -315,7 +315,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_pause(text, text) IS
-'No further mail goes from this mailbox until mailer.mailbox_resume(); what is at the final dot is finished. Pausing again changes the reason.
+'Sends no further mail from this mailbox until mailer.mailbox_resume(); mail at the final dot is finished. Pausing again changes the reason.
 Errors: 42704 no such mailbox.';
 
 CREATE FUNCTION mailbox_resume(name text) RETURNS void
@@ -334,4 +334,4 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_resume(text) IS
-'Lets a paused mailbox send again, one whose shield is shut too, and one whose server or login failed try again at once. Errors: 42704 no such mailbox.';
+'Lets a mailbox send again that is paused or whose shield is shut, and lets one whose server or login failed try again at once. Errors: 42704 no such mailbox.';

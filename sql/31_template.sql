@@ -59,11 +59,11 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION template_set(text, text, text, text, mailer.attachment[], boolean, boolean) IS
-'Stores a Mustache template, or replaces it: also for mails that wait. subject and body_text are rendered as plain text, body_html with
-everything escaped but {{{raw}}}. {{> other}} takes in another stored template. Try it with mailer.template_preview().
-attachments go along with every mail of it: a logo that body_html shows by its content_id, say. With is_strict a mail in which a variable is
-missing fails (render_error) and isn''t sent with a blank in its place.
-is_shared: false keeps it to operators and the tenants of mailer.grant_template(), also where another template takes it in.
+'Stores a Mustache template, or replaces it, also for waiting mails. subject and body_text are rendered as plain text, body_html with
+everything escaped but {{{raw}}}. {{> other}} includes another stored template. Try it with mailer.template_preview().
+attachments are sent with every mail of the template, for example a logo that body_html shows by its content_id. With is_strict, a mail in which a variable is
+missing fails (render_error) instead of being sent with a blank in its place.
+is_shared: false restricts it to operators and the tenants of mailer.grant_template(), also when another template includes it.
 Errors: 22004 a name, subject or body is missing, 42601 the template doesn''t parse (the message says why).';
 
 REVOKE ALL ON FUNCTION _check_attachments(mailer.attachment[]), _template_attachment_facts(text) FROM PUBLIC;

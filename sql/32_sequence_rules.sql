@@ -97,9 +97,9 @@ BEGIN
         IF deaf IS NOT NULL THEN
             RAISE EXCEPTION USING
                 ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = format('campaign %s has follow-ups, and nobody listens for replies to: %s', c.campaign_id, deaf),
-                DETAIL = 'A follow-up must not go to somebody who has replied.',
-                HINT = 'Set imap_host with mailer.mailbox_alter(), or set the campaign''s max_silence to null when replies come by '
+                MESSAGE = format('campaign %s has follow-ups, but no listener reads the replies to: %s', c.campaign_id, deaf),
+                DETAIL = 'A follow-up must not be sent to a person who has replied.',
+                HINT = 'Set imap_host with mailer.mailbox_alter(), or set the campaign''s max_silence to null if replies arrive by '
                     'mailer.ingest() or a webhook, or leave reply out of its stop_on.';
         END IF;
     END IF;
@@ -110,7 +110,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION _check_follow_ups(bigint) IS
-'Before a campaign with follow-ups starts: error 55000 when nobody listens for replies to one of its mailboxes; a notice of its steady rate';
+'Before a campaign with follow-ups starts: error 55000 if no listener reads the replies to one of its mailboxes; a notice of its steady rate';
 
 REVOKE ALL ON FUNCTION _campaign_lane(bigint, bigint, text, boolean), _draw_variant(bigint, bigint, text, text),
     _check_sequence(timestamptz, timestamptz, date[], interval, integer, text, interval, interval, text[]),
@@ -119,10 +119,10 @@ REVOKE ALL ON FUNCTION _campaign_lane(bigint, bigint, text, boolean), _draw_vari
 CREATE FUNCTION _heard(mailbox_id bigint, OUT heard_at timestamptz, OUT error text, OUT is_listened_to boolean) RETURNS record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT l.last_heard_at, CASE WHEN b.imap_host IS NULL THEN 'nobody listens to it' ELSE COALESCE(l.error, '') END,
+    SELECT l.last_heard_at, CASE WHEN b.imap_host IS NULL THEN 'no listener reads it' ELSE COALESCE(l.error, '') END,
            b.imap_host IS NOT NULL
     FROM mailer.mailbox b LEFT JOIN mailer.mailbox_listen l ON l.mailbox_id = b.mailbox_id
     WHERE b.mailbox_id = _heard.mailbox_id
 $$;
-COMMENT ON FUNCTION _heard(bigint) IS 'When the inbox of a mailbox was last read to the end, what keeps it from being read, and whether somebody is to read it';
+COMMENT ON FUNCTION _heard(bigint) IS 'When the inbox of a mailbox was last read to the end, what keeps it from being read, and whether a listener should read it';
 REVOKE ALL ON FUNCTION _heard(bigint) FROM PUBLIC;

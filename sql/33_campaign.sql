@@ -134,15 +134,15 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text,
     timestamptz, date[], interval, double precision, integer, text, interval, interval, text[]) IS
-'Makes a campaign, in state draft, and gives its id. Then: mailer.campaign_add_many(), mailer.campaign_start().
-name: free once a campaign of that name is cancelled. template: what every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
+'Creates a campaign, in state draft, and returns its id. Then call mailer.campaign_add_many(), mailer.campaign_start().
+name: can be reused once a campaign of that name is cancelled. template: the one that every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.
 allowed_days: weekdays of the window''s start. gap: between two mails, varied by ± jitter (a fraction). max_per_day: most mails a day of the window.
 timezone: NULL takes mailer.timezone, stored here. starts_at: not before. reply_to: one address. headers: extra headers, a JSON object.
 list: the mailing list that the link in its mails unsubscribes from; NULL: from all campaigns. Mails see the link as {{unsubscribe_url}} too.
 shield: share of hard bounces and permanent refusals at which it stops until mailer.campaign_resume(); NULL: never.
-list: campaigns of one list share unsubscriptions and replies. ends_at: no mail goes from then on. skip_dates: holidays, on which no window starts.
-cooldown: an address that another campaign mailed waits for this long. max_new_per_day: most first mails a day (0: none). prefer: what goes
+list: campaigns of one list share unsubscriptions and replies. ends_at: no mail is sent after it. skip_dates: holidays, on which no window starts.
+cooldown: an address that another campaign mailed waits for this long. max_new_per_day: most first mails a day (0: none). prefer: what is sent
 first at a slot, follow_ups or new. max_silence: follow-ups wait for an inbox that was read within this; NULL: feedback comes by ingest.
 auto_reply_delay: how long follow-ups wait after an automatic answer. stop_on: what ends a sequence (reply, bounce, complaint, unsubscribe).
 Errors: 42704 no such template or mailbox, 42710 the name is taken, 22023 a bad value or one out of range.';
@@ -327,7 +327,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_pause(bigint, text) IS
-'Holds a running campaign from the next mail on. Slots that pass meanwhile are counted as missed and never made up for.
+'Pauses a running campaign from the next mail on. Slots that pass meanwhile are counted as missed and not made up for.
 Errors: 42704 no such campaign, 55000 it is not running.';
 
 CREATE FUNCTION campaign_resume(campaign_id bigint) RETURNS void
@@ -346,7 +346,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_resume(bigint) IS
-'Lets a campaign that was paused, or whose shield is shut, go on at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
+'Resumes a campaign that was paused, or whose shield is shut, at its normal gap. Errors: 42704 no such campaign, 55000 it is not paused.';
 
 CREATE FUNCTION campaign_cancel(campaign_id bigint, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -366,5 +366,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_cancel(bigint, text) IS
-'Ends a campaign for good: all that waits is settled as cancelled (campaign_cancelled), and nothing is sent any more but what is at the final dot.
+'Ends a campaign permanently: all waiting messages are settled as cancelled (campaign_cancelled), and only mail at the final dot is still sent.
 Errors: 42704 no such campaign, 55000 it is completed or cancelled.';

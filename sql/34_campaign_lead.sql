@@ -137,9 +137,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_add(bigint, text, jsonb, text, text, timestamptz, integer, text) IS
-'Adds a lead to a campaign and gives its message id; NULL when this address is in already, whatever became of it.
+'Adds a lead to a campaign and returns its message id; NULL if this address is already in the campaign, whatever its state.
 recipient: one address, a name allowed. variables: for the template. external_id: the application''s own key.
-timezone: the lead''s own clock, on which the window is read. not_before: earliest time. priority: 0 to 4, higher goes first (2). mailbox: the
+timezone: the lead''s own time zone, for the window. not_before: earliest time. priority: 0 to 4, higher goes first (2). mailbox: the
 one that its mails go from; NULL: one of the campaign''s. A bad address is recorded as failed (invalid_address) and is no error. Adding to a completed campaign sets it running again.
 Errors: 42704 no such campaign, 55000 it is cancelled, 22023 variables is not an object.';
 
@@ -171,7 +171,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_add_many(bigint, text[], mailer.json_list, text[], text[], timestamptz[], integer[], text[]) IS
-'Adds leads to a campaign, in the order of the array, and gives how many were new; those that are in already are left as they are.
+'Adds leads to a campaign, in the order of the array, and returns how many were new; leads that are already in it are left unchanged.
 variables, external_ids, timezones, not_before, priorities, mailboxes: one for each recipient, or NULL (see mailer.campaign_add()).
  Bad addresses are recorded as failed (invalid_address) and count as new.
 Errors: 42704 no such campaign, 55000 it is cancelled, 2202E the arrays differ in length, 22023 one of variables is not an object.';
@@ -195,6 +195,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_retry_failed(bigint) IS
-'Puts the failed mails of a campaign back into its queue, before new leads and through every gate, and gives how many. Left out are bad
-addresses and mails whose content was purged. What their refusals had suppressed (hard_bounce) is lifted. A completed campaign is running again.
+'Queues the failed mails of a campaign again, before new leads and through every gate, and returns how many. It leaves out bad
+addresses and mails whose content was purged. Suppressions that their refusals caused (hard_bounce) are lifted. A completed campaign returns to running.
 Errors: 42704 no such campaign, 55000 it is cancelled.';

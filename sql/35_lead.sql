@@ -69,9 +69,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lead_update(bigint, text, jsonb, text) IS
-'Changes what is a lead''s own; a parameter that is left out keeps its value. variables: replaces them, for all of its mails that are not sent
-yet. label: a text for people, shown in lead_status and read by nothing ("interested", "call in May"); an empty one removes it.
-Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled, 22023 variables is no object or the label longer than 500 octets,
+'Changes a lead''s own values; a parameter that is left out keeps its value. variables: replaces them, for all of its mails that are not sent
+yet. label: a text for people, shown in lead_status and not used otherwise ("interested", "call in May"); an empty one removes it.
+Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled, 22023 variables is not an object or the label is longer than 500 octets,
 22004 neither is given.';
 
 CREATE FUNCTION lead_hold(campaign_id bigint, address text) RETURNS void
@@ -96,7 +96,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lead_hold(bigint, text) IS
-'Holds a lead: it gets nothing until mailer.lead_release(). A notice when it is held or has ended already.
+'Holds a lead: it gets no mail until mailer.lead_release(). Raises a notice if it is already held or has ended.
 Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled.';
 
 CREATE FUNCTION lead_release(campaign_id bigint, address text) RETURNS void
@@ -116,7 +116,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lead_release(bigint, text) IS
-'Lets a held lead go on: its mail is due when it was before, at the earliest now. A notice when it isn''t held.
+'Releases a held lead: its mail is due when it was before, at the earliest now. Raises a notice if it isn''t held.
 Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled.';
 
 CREATE FUNCTION _release_lead(l mailer.lead) RETURNS void
@@ -173,7 +173,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lead_stop(bigint, text, text) IS
-'Ends the sequence of a lead: what waits is cancelled (stopped). mailer.lead_restore() brings it back. A notice when it has ended already.
+'Ends the sequence of a lead: its waiting mail is cancelled (stopped). mailer.lead_restore() resumes it. Raises a notice if it has already ended.
 Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled.';
 
 CREATE FUNCTION lead_restore(campaign_id bigint, address text) RETURNS void
@@ -208,8 +208,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION lead_restore(bigint, text) IS
-'Takes back the end of a lead''s sequence, after a stop or a failure that was repaired: a mail that failed or was cancelled waits again, and the
-suppression that its own refusal had caused is lifted; where the last mail was sent the next step follows. Other suppressions stay in force.
+'Resumes a lead''s sequence after a stop or a failure that was repaired: a mail that failed or was cancelled is queued again, and the
+suppression that its own refusal had caused is lifted; if the last mail was sent, the next step follows. Other suppressions stay in force.
 Errors: 42704 no such campaign or lead, 55000 the campaign is cancelled.';
 
 -- ── Stops from outside: replies, bounces, complaints, unsubscriptions ────────────────────────────────────────────────

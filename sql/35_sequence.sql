@@ -122,13 +122,13 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_step_set(bigint, integer, text, interval, text, boolean, boolean) IS
-'Sets what the leads of a campaign get in this step, and gives the step''s id. It replaces the whole step; what waits of it follows.
-step: its place, 2 or more (step 1 is the campaign''s own template); the next new one is behind the last. delay: after the step before: whole days
+'Sets what the leads of a campaign get at this step, and returns the step''s id. It replaces the whole step, also for its waiting mails.
+step: its place, 2 or more (step 1 is the campaign''s own template); a new one follows the last. delay: after the previous step: whole days
 are due when the window opens on that day, less than a day counts from that step''s slot. subject: in place of the template''s, with
 variables as there; a step without any
-subject answers in the thread of the lead''s first mail. working_days: whole days count only days on which the window may start.
-for_finished: leads whose sequence is finished get it too. It goes from the mailbox of the first mail, unless the lead has replied or ended before.
-Errors: 42704 no such campaign or template, 55000 it is cancelled, 22023 a step or delay that can''t be,
+subject replies in the thread of the lead''s first mail. working_days: whole days count only days on which the window may start.
+for_finished: leads whose sequence is finished get it too, from the mailbox of the first mail, unless the lead has replied or ended before.
+Errors: 42704 no such campaign or template, 55000 it is cancelled, 22023 an invalid step or delay,
 42601 the subject doesn''t parse.';
 
 CREATE FUNCTION campaign_step_delete(campaign_id bigint, step integer) RETURNS void
@@ -165,7 +165,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_step_delete(bigint, integer) IS
-'Deletes a later step: what waits of it is cancelled (stopped), its leads go on with the next one, and the steps behind it move up by one.
+'Deletes a later step: its waiting mails are cancelled (stopped), its leads continue with the next one, and the following steps move up by one.
 Errors: 42704 no such campaign or step, 55000 it is cancelled, 22023 it is the first step.';
 
 CREATE FUNCTION campaign_variant_set(campaign_id bigint, step integer, variant text, template text, weight integer DEFAULT 1) RETURNS void
@@ -200,8 +200,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_variant_set(bigint, integer, text, text, integer) IS
-'Sets a variant of a step: the leads that have not got the step are shared out among its variants by weight, each always the same one.
-A step with variants sends nothing else; weight 0 takes no new leads. Results: view campaign_step_status.
+'Sets a variant of a step: the leads that have not got the step are distributed among its variants by weight; a lead always gets the same one.
+A step with variants sends nothing else; a variant of weight 0 gets no new leads. Results: view campaign_step_status.
 Errors: 42704 no such campaign, step or template, 55000 it is cancelled, 22023 a bad weight or name.';
 
 -- A lead whose variant was drawn while it waited may draw again when the weights change: nobody has seen it yet.

@@ -38,10 +38,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
-'From now on this address gets no mail: what waits for it is cancelled (suppressed) when its turn comes. Operators say so for everybody
-(suppressions of refused mail and unsubscriptions are of the tenant that sent it), a tenant for its own mail.
-address: one address, or @acme.example (*@acme.example is the same) for all of a domain.
-reason: for people. expires_at: NULL is for good. Suppressing again replaces.
+'Stops mail to an address from now on: mail already queued for it is cancelled (suppressed) when it is due. A call by an operator applies to all tenants
+(suppressions after refusals, and unsubscriptions, belong to the tenant that sent the mail), one by a tenant to its own mail.
+address: one address, or @acme.example (*@acme.example is the same) for a whole domain.
+reason: for people. expires_at: NULL is permanent. A second call replaces the first.
 scope: all, bulk (campaigns, and notifications that aren''t required), campaigns, list:NAME (campaigns of that list), category:NAME or campaign:ID.
 Errors: 22023 a bad address or scope.';
 
@@ -66,7 +66,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION unsuppress(text, text) IS
-'Takes a suppression of this address and scope back; false when there was none. Operators lift those of all tenants, a tenant its own. Mails that were cancelled by it stay so. Errors: 22023 a bad address or scope.';
+'Ends a suppression of this address and scope; returns false if there was none. Operators end those of all tenants, a tenant its own. Mails that it cancelled stay cancelled. Errors: 22023 a bad address or scope.';
 
 CREATE FUNCTION _check_scope(scope text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -16,7 +16,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION pause(text) IS
-'Nothing more is sent from this database until mailer.resume(); what is at the final dot is finished. Queueing goes on. Pausing again changes the reason.';
+'Stops all sending from this database until mailer.resume(); mail at the final dot is finished. Mail can still be queued. Pausing again changes the reason.';
 
 CREATE FUNCTION resume() RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -29,7 +29,7 @@ BEGIN
     END IF;
 END;
 $$;
-COMMENT ON FUNCTION resume() IS 'Ends mailer.pause(). Campaigns go on at their gap; what they missed is counted, not made up for';
+COMMENT ON FUNCTION resume() IS 'Ends mailer.pause(). Campaigns continue at their gap; slots that they missed are counted, not made up for';
 
 CREATE FUNCTION arm() RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -75,6 +75,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION arm() IS
-'Lets a restored, copied or promoted database send: adopts all that waits and binds the extension to this cluster and database.
-Where it came from another cluster, rights and late-bound functions belong to the roles of the same names from now on: a NOTICE lists them.
+'Lets a restored, copied or promoted database send: adopts all waiting mail and binds the extension to this cluster and database.
+If it came from another cluster, rights and late-bound functions then belong to the roles of the same names: a NOTICE lists them.
 Make sure first that the original doesn''t send the same mails.';

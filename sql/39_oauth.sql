@@ -241,9 +241,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION oauth_set(text, jsonb) IS
-'Connects a mailbox to an OAuth2 application, so that it logs in with tokens that renew themselves; settings are merged, null removes one.
+'Connects a mailbox to an OAuth2 application, so that it logs in with tokens that are renewed automatically; settings are merged, null removes one.
 app: name of an application of mailer.oauth_app_set(), or all of its settings in place, for this mailbox alone; {"app": null} disconnects.
-refresh_token: may be missing until mailer.oauth_code(). subject: whom a service account speaks for. login: account proposed on the page of consent.
+refresh_token: may be missing until mailer.oauth_code(). subject: the mailbox that a service account acts for. login: account proposed on the page of consent.
 The login''s user is the mailbox''s username. Login breakers close at once. Secrets are stored apart, never shown, never dumped.
 Errors: 42704 no such mailbox or application, 22023 an unknown setting or a bad value.';
 

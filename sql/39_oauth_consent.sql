@@ -26,7 +26,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" is not connected to OAuth2', oauth_url.mailbox),
             HINT = 'Connect it with mailer.oauth_set().';
     ELSIF account.grant_type <> 'refresh_token' THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs nobody''s consent', oauth_url.mailbox),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs no consent', oauth_url.mailbox),
             DETAIL = format('Its grant is %s.', account.grant_type);
     ELSIF account.auth_url IS NULL OR account.client_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" has no page of consent', oauth_url.mailbox),
@@ -46,8 +46,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION oauth_url(text, interval) IS
-'Address of the page on which the owner of the mailbox''s account lets mailer in: authorization code with PKCE and a signed state, good for valid_for.
-It can be mailed to that person. The page leads to the application''s redirect_uri; pass what arrives there to mailer.oauth_code().
+'Returns the address of the page on which the owner of the mailbox''s account gives consent: authorization code with PKCE and a signed state, valid for valid_for.
+You can mail it to that person. The page redirects to the application''s redirect_uri; pass what arrives there to mailer.oauth_code().
 Errors: 42704 no such mailbox, 55000 it isn''t connected to OAuth2, needs no consent, or its application is incomplete.';
 
 CREATE FUNCTION _read_oauth_state(state text, OUT mailbox_id bigint, OUT nonce text, OUT is_expired boolean)
@@ -128,8 +128,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION oauth_code(text, text) IS
-'Takes what the page of mailer.oauth_url() brought back and gives the mailbox''s name. code: the code, or the whole address that the browser was led to
-(then state may be NULL). The provider is asked once this has committed, by the sender or CALL mailer.run(): see oauth_status.
+'Takes the result of the page of mailer.oauth_url() and returns the mailbox''s name. code: the code, or the whole address that the browser was redirected to
+(then state may be NULL). After this commits, the sender or CALL mailer.run() asks the provider: see oauth_status.
 Errors: 22023 the state is not ours, has expired or was used, or consent was not given.';
 
 CREATE FUNCTION oauth_device(mailbox text) RETURNS void
@@ -145,7 +145,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" is not connected to OAuth2', oauth_device.mailbox),
             HINT = 'Connect it with mailer.oauth_set().';
     ELSIF account.grant_type <> 'refresh_token' THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs nobody''s consent', oauth_device.mailbox),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" needs no consent', oauth_device.mailbox),
             DETAIL = format('Its grant is %s.', account.grant_type);
     ELSIF account.device_url IS NULL OR account.client_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('mailbox "%s" has no consent by device code', oauth_device.mailbox),
@@ -161,9 +161,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION oauth_device(text) IS
-'Begins a consent by device code (RFC 8628): the provider is asked once this has committed, by the sender or CALL mailer.run(), and oauth_status then
+'Begins a consent by device code (RFC 8628): after this commits, the sender or CALL mailer.run() asks the provider, and oauth_status then
 shows user_code, which the owner of the mailbox''s account enters at verification_uri until consent_until. No redirect is needed; at Microsoft the
-application must allow public client flows. What the mailbox logs in with until then stays. Called again, it begins again.
+application must allow public client flows. Until then the mailbox keeps its current login. A second call starts again.
 Errors: 42704 no such mailbox, 55000 it isn''t connected to OAuth2, needs no consent, or its application has no device_url.';
 
 CREATE FUNCTION _random_text() RETURNS text
@@ -198,7 +198,7 @@ SELECT a.mailbox,
        a.verification_uri,
        a.device_expires_at AS consent_until
 FROM mailer._oauth_accounts() a;
-COMMENT ON VIEW oauth_status IS 'Every mailbox that logs in with OAuth2: whether it is connected, waits for consent or was refused, and what its provider said';
+COMMENT ON VIEW oauth_status IS 'Every mailbox that logs in with OAuth2: whether it is connected, waits for consent or was refused, and its provider''s message';
 COMMENT ON COLUMN oauth_status.token_state IS 'valid, refreshing, provider_unreachable, refused (see failure_hint) or consent_needed (mailer.oauth_url())';
 COMMENT ON COLUMN oauth_status.is_exchanging IS 'A code of a consent waits to be exchanged for a refresh token';
 COMMENT ON COLUMN oauth_status.user_code IS 'After mailer.oauth_device(): what the account''s owner enters at verification_uri until consent_until';
@@ -212,16 +212,16 @@ DECLARE
     warned_before CONSTANT interval := interval '30 days';
     now_at CONSTANT timestamptz := mailer._now();
 BEGIN
-    RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: nobody has consented yet', NULL::timestamptz,
+    RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: consent has not been given yet', NULL::timestamptz,
         COALESCE(format('The owner of the account enters %s at %s, until %s.', a.user_code, a.verification_uri, to_char(a.device_expires_at, 'HH24:MI')),
-            'mailer.oauth_url(mailbox) makes a page for the owner of the account; mailer.oauth_code() takes what it brings.')
+            'mailer.oauth_url(mailbox) returns a page for the owner of the account; pass its result to mailer.oauth_code().')
     FROM mailer._oauth_accounts() a WHERE a.token_state = 'consent_needed';
 
     RETURN QUERY SELECT CASE WHEN a.failure_kind = 'grant' THEN 'critical' ELSE 'warning' END, 'mailbox ' || a.mailbox,
         CASE WHEN a.failure_kind = 'grant' THEN 'OAuth2: the grant was refused: ' ELSE 'OAuth2: no answer from the provider: ' END
             || concat_ws(': ', a.failure_code, NULLIF(a.failure_words, '')), a.failed_at,
         COALESCE(a.failure_hint, CASE WHEN a.failure_kind = 'grant' THEN 'See oauth_status; mailer.oauth_set() and mailer.oauth_url() connect it again.'
-            ELSE 'It is asked again by itself; the last token serves until ' || COALESCE(to_char(a.token_expires_at, 'HH24:MI:SS'), 'never') || '.' END)
+            ELSE 'The request is repeated automatically; the last token is valid until ' || COALESCE(to_char(a.token_expires_at, 'HH24:MI:SS'), 'never') || '.' END)
     FROM mailer._oauth_accounts() a WHERE a.failure_kind IS NOT NULL;
 
     RETURN QUERY SELECT CASE WHEN p.secret_expires_at <= now_at THEN 'critical' ELSE 'warning' END,

@@ -14,8 +14,8 @@ AS $$
     LEFT JOIN mailer.promotion p ON true
 $$;
 COMMENT ON FUNCTION promotion_state() IS
-'Whether this server holds mail since it was promoted, how many messages, and since when. While it holds: until when its primary had promised
-to wait for this server (NULL: it had not), and for which standbys it did. Otherwise: the standbys that the sender promises to wait for now,
+'Whether this server holds mail since it was promoted, how many messages, and since when. While it holds mail: until when its primary had promised
+to wait for this server (NULL: it had not), and for which standbys it did. Otherwise: the standbys that the sender now promises to wait for,
 and until when. On a standby: what the primary has promised so far.';
 
 -- Some thousand at a time: a message's end is a row here and there in many tables.
@@ -52,8 +52,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION resolve_held(text) IS
-'Settles all mail that this server holds since it was promoted, and says how much that was: sent, the old primary has sent it; resend, it has
-not, and all of it goes now. Single messages before that: cancel(message_id). 0 when nothing is held. Error 22023 when it is no outcome.';
+'Settles all mail that this server holds since it was promoted, and returns how many messages: sent, the old primary has sent it; resend, it has
+not, and all of it is sent now. For single messages call cancel(message_id) first. Returns 0 if nothing is held. Error 22023 for another outcome.';
 
 CREATE FUNCTION _clock_trouble() RETURNS text[] LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_unpromised_standbys';
 COMMENT ON FUNCTION _clock_trouble() IS 'Connected standbys that get no promise, and why: their clock, or several of one name';

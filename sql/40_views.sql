@@ -54,25 +54,25 @@ LEFT JOIN mailer.message_feedback f ON f.message_id = m.message_id
 LEFT JOIN mailer.template t ON t.name = m.template
 LEFT JOIN mailer.principal p ON p.id = m.principal_id
 LEFT JOIN mailer.tenant n ON n.id = m.tenant_id;
-COMMENT ON VIEW message_status IS 'Every message with where it stands: state, reason, when it is due, how often it was tried, and the mail server''s last words';
+COMMENT ON VIEW message_status IS 'Every message with its state, reason, due time, number of tries, and the mail server''s last reply';
 COMMENT ON COLUMN message_status.state IS 'pending, sending, sent, failed, cancelled or unconfirmed';
-COMMENT ON COLUMN message_status.reason IS 'Why it was not simply sent: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, quarantined, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, replied, bounced, complained, stopped, campaign_ended, contact_gone, gathered, reply_lost, server_crash or promoted; of a sent one, who got nothing (1 of 3 refused) or confirmed';
+COMMENT ON COLUMN message_status.reason IS 'Why it was not sent to all recipients: rejected, attempts_exhausted, too_old, expired, invalid_address, render_error, quarantined, by_user, campaign_cancelled, suppressed, send_if, unsubscribed, replied, bounced, complained, stopped, campaign_ended, contact_gone, gathered, reply_lost, server_crash or promoted; of a sent one, how many did not get it (1 of 3 refused) or confirmed';
 COMMENT ON COLUMN message_status.recipient IS 'Every address of the envelope; recipient_status has a row for each';
 COMMENT ON COLUMN message_status.subject IS 'As queued: with a template it is the template''s, not yet rendered';
 COMMENT ON COLUMN message_status.mailbox IS 'The mailbox that sent it, tried last, or is the only one that can';
 COMMENT ON COLUMN message_status.due_at IS 'Earliest time of the next try; NULL when it is settled';
 COMMENT ON COLUMN message_status.attempts IS 'Tries so far; attempt_log has a row for each';
-COMMENT ON COLUMN message_status.sent_at IS 'When the mail server took it';
-COMMENT ON COLUMN message_status.reply_code IS 'The mail server''s last reply (RFC 5321), also of a try that is to be repeated';
-COMMENT ON COLUMN message_status.settled_by IS 'Role that settled it by hand (cancel, resolve); NULL when the engine did';
+COMMENT ON COLUMN message_status.sent_at IS 'When the mail server accepted it';
+COMMENT ON COLUMN message_status.reply_code IS 'The mail server''s last reply (RFC 5321), also of a try that will be repeated';
+COMMENT ON COLUMN message_status.settled_by IS 'Role that settled it by a call (cancel, resolve); NULL if the engine did';
 COMMENT ON COLUMN message_status.queued_by IS 'Role that queued it; its functions run as this role';
-COMMENT ON COLUMN message_status.tenant IS 'Whose it is: operator, or the first role of the tenant';
-COMMENT ON COLUMN message_status.purged_at IS 'When mailer.purge() cleared its content';
+COMMENT ON COLUMN message_status.tenant IS 'The tenant that it belongs to: operator, or the first role of the tenant';
+COMMENT ON COLUMN message_status.purged_at IS 'When mailer.purge() deleted its content';
 COMMENT ON COLUMN message_status.result IS 'In one word: pending, sending, accepted, refused, bounced, replied, complained, unsubscribed, cancelled or unconfirmed';
-COMMENT ON COLUMN message_status.bounced_at IS 'When a hard bounce of it came back; the state stays sent, for the server did take it';
-COMMENT ON COLUMN message_status.replied_at IS 'When the first answer of a person came';
+COMMENT ON COLUMN message_status.bounced_at IS 'When a hard bounce of it arrived; the state stays sent, because the server accepted it';
+COMMENT ON COLUMN message_status.replied_at IS 'When the first answer of a person arrived';
 COMMENT ON COLUMN message_status.complained_at IS 'When a recipient reported it as spam';
-COMMENT ON COLUMN message_status.confirmed_by IS 'What proved that a mail whose reply was lost had arrived: a kind of feedback_log, or sent_copy; NULL: nothing had to';
+COMMENT ON COLUMN message_status.confirmed_by IS 'The proof that a mail whose reply was lost had arrived: a kind of feedback_log, or sent_copy; NULL: none was needed';
 
 CREATE VIEW recipient_status AS
 SELECT m.message_id,
@@ -107,10 +107,10 @@ SELECT a.message_id,
        a.dot_at
 FROM mailer.attempt a
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id;
-COMMENT ON VIEW attempt_log IS 'Every try of every message, with the mail server''s words and the times';
-COMMENT ON COLUMN attempt_log.stage IS 'How far the try came: where in the conversation it ended';
+COMMENT ON VIEW attempt_log IS 'Every try of every message, with the mail server''s reply and the times';
+COMMENT ON COLUMN attempt_log.stage IS 'The step of the conversation at which the try ended';
 COMMENT ON COLUMN attempt_log.outcome IS 'sent, failed, unconfirmed, retry (an attempt is consumed) or requeued (none is: the mailbox was at fault)';
-COMMENT ON COLUMN attempt_log.dot_at IS 'When the final dot left; NULL: it never did, so the mail can''t have been taken';
+COMMENT ON COLUMN attempt_log.dot_at IS 'When the final dot was sent; NULL: never, so the server can''t have accepted the mail';
 
 -- Both tables under one order, joined only then: so that id > x ORDER BY id LIMIT n reads two indexes and no more.
 CREATE VIEW event_log AS
@@ -137,10 +137,10 @@ FROM (
 ) e
 LEFT JOIN mailer.message m ON m.message_id = e.message_id
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = e.mailbox_id;
-COMMENT ON VIEW event_log IS 'A feed of everything that settled or changed: read on with WHERE id > the last one ORDER BY id LIMIT n. Ids are drawn before commit: what a long transaction wrote appears late, behind its id';
+COMMENT ON VIEW event_log IS 'A feed of everything that settled or changed: read on with WHERE id > the last one ORDER BY id LIMIT n. Ids are drawn before commit: rows of a long transaction appear late, among older ids';
 COMMENT ON COLUMN event_log.id IS 'Grows; one order over messages'' outcomes and all other events';
 COMMENT ON COLUMN event_log.kind IS 'sent, failed, cancelled or unconfirmed for a message; else what changed, such as campaign_paused or mailbox_altered';
-COMMENT ON COLUMN event_log.by_role IS 'Role that did it; mailer or NULL is the engine';
+COMMENT ON COLUMN event_log.by_role IS 'Role that acted; mailer or NULL is the engine';
 
 CREATE FUNCTION _held_because() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -157,7 +157,7 @@ SELECT CASE
            WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
            WHEN w.state = 'nothing is due' THEN 'away: nothing is due' || COALESCE(' before ' || to_char(w.next_start_at, 'YYYY-MM-DD HH24:MI:SS'), '')
            WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
-           WHEN w.launcher_pid IS NULL THEN 'not running: nor is the launcher that starts workers'
+           WHEN w.launcher_pid IS NULL THEN 'not running: the launcher, which starts workers, is not running either'
            WHEN w.start_count = 0 THEN 'not running: no worker has been started in this database yet'
            ELSE 'not running' END
        || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
@@ -180,18 +180,18 @@ SELECT CASE
             WHEN pg_is_in_recovery() THEN 'The primary sends; once promoted this server does.'
             WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
             WHEN w.is_told_to_stay_away THEN 'It starts again when that session ends its transaction.'
-            ELSE 'Look into the server''s log; CALL mailer.run() sends meanwhile.' END AS hint
+            ELSE 'Look at the server''s log; CALL mailer.run() sends meanwhile.' END AS hint
 FROM mailer._worker() w
 CROSS JOIN LATERAL (SELECT w.pid IS NOT NULL OR w.state IS NOT DISTINCT FROM 'nothing is due' AND NOT pg_is_in_recovery()
                         AND NOT w.is_told_to_stay_away AS is_ready) r;
-COMMENT ON VIEW worker_status IS 'Who sends in this database, since when, and how it is: one row';
+COMMENT ON VIEW worker_status IS 'The sender of this database, since when it runs, and its condition: one row';
 COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
-COMMENT ON COLUMN worker_status.is_ready IS 'Somebody sends, or comes as soon as something is due: the gate sender_running';
-COMMENT ON COLUMN worker_status.hint IS 'What to do about it where nobody sends';
+COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due: the gate sender_running';
+COMMENT ON COLUMN worker_status.hint IS 'What to do when no sender is running';
 COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
-COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last came round; older than a minute means that it hangs';
+COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last finished a round; older than a minute means that it hangs';
 
--- Expensive enough to be called for the rows that a LIMIT leaves, behind the sort.
+-- The cost makes the planner call it after the sort, for the rows that a LIMIT leaves.
 CREATE FUNCTION _waits_for(message_id bigint, lane_id bigint, state "char", epoch bigint, due_at timestamptz) RETURNS text
     LANGUAGE c STABLE STRICT COST 1000 AS 'MODULE_PATHNAME', 'mailer_waits_for';
 COMMENT ON FUNCTION _waits_for(bigint, bigint, "char", bigint, timestamptz) IS
@@ -216,15 +216,15 @@ FROM mailer.queue_entry q
 LEFT JOIN mailer.lane l ON l.lane_id = q.lane_id
 LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
 LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1];
-COMMENT ON VIEW queue IS 'Every message that waits or is on its way, and what it waits for in a few words';
+COMMENT ON VIEW queue IS 'Every message that is waiting or being sent, and a short text of what it waits for';
 COMMENT ON COLUMN queue.lane IS 'The line it waits in: a campaign, a batch with a gap, or what its mailboxes send otherwise';
-COMMENT ON COLUMN queue.waits_for IS 'The first shut gate of mailer.explain(message_id) and why it is shut; or that it is on its way, or next. What the rows have in common is worked out once for a query';
+COMMENT ON COLUMN queue.waits_for IS 'The first shut gate of mailer.explain(message_id) and why it is shut; or that the message is being sent, or is next. What the rows have in common is evaluated once per query';
 
 CREATE VIEW missed_slot AS
 SELECT s.campaign_id, c.name AS campaign, s.from_at, s.to_at, s.slot_count, s.reason
 FROM mailer.missed_slot_log s
 LEFT JOIN mailer.campaign c ON c.campaign_id = s.campaign_id;
-COMMENT ON VIEW missed_slot IS 'Slots of campaigns that passed unused, by interval and reason. They are counted and never made up for';
+COMMENT ON VIEW missed_slot IS 'Slots of campaigns that passed unused, by interval and reason. They are counted and not made up for';
 
 CREATE VIEW mailbox_status AS
 SELECT b.name AS mailbox,
@@ -282,14 +282,14 @@ LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
 LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id
 LEFT JOIN mailer._listening() i ON i.mailbox_id = b.mailbox_id;
-COMMENT ON VIEW mailbox_status IS 'Every mailbox: what state it is in and why, what it has used of today''s limit, and its settings';
+COMMENT ON VIEW mailbox_status IS 'Every mailbox: its state and the reason for it, its use of today''s limit, and its settings';
 COMMENT ON COLUMN mailbox_status.state IS 'ready, waiting for its gap, day''s limit reached, in trouble (its server or login fails) or paused';
-COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, those on their way and warm-up included';
+COMMENT ON COLUMN mailbox_status.used_today IS 'Mails of its local day, including those being sent and warm-up';
 COMMENT ON COLUMN mailbox_status.limit_today IS 'Limit of its local day after the ramp; NULL is none';
 COMMENT ON COLUMN mailbox_status.token_state IS 'Of OAuth2: none, valid, refreshing, provider_unreachable, refused or consent_needed; see oauth_status';
 COMMENT ON COLUMN mailbox_status.listen_state IS 'off, connecting, listening or in trouble (see listen_error)';
 COMMENT ON COLUMN mailbox_status.last_heard_at IS 'When all folders were last known to be read';
-COMMENT ON COLUMN mailbox_status.kind IS 'smtp, or forward: it hands its mail to another database';
+COMMENT ON COLUMN mailbox_status.kind IS 'smtp, or forward: it forwards its mail to another database';
 COMMENT ON COLUMN mailbox_status.next_at IS 'End of its gap';
 COMMENT ON COLUMN mailbox_status.bounce_rate IS 'Share of its mails of the last 30 days that bounced hard; NULL: it sent none';
 COMMENT ON COLUMN mailbox_status.shield IS 'Whether its shield is open or shut, and how many of its last 200 mails were refused or bounced; NULL: it is off';

@@ -103,7 +103,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION status(bigint) IS
-'Where this message stands: its row of message_status. No row when there is no such message, or it is another tenant''s';
+'The state of this message: its row of message_status. No row if there is no such message, or it is another tenant''s';
 
 CREATE FUNCTION sent_to(address text, max_rows integer DEFAULT 100) RETURNS SETOF mailer.message_status
 LANGUAGE plpgsql STABLE ROWS 100 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -117,7 +117,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION sent_to(text, integer) IS
-'What was queued for an address, newest first: its rows of message_status, by index however many messages there are. The address is the first
+'Returns the messages queued for an address, newest first: its rows of message_status, by index, however many messages there are. The address is the first
 recipient''s; upper and lower case don''t matter. Errors: 22023 a bad address.';
 
 -- Ids are drawn in the order of time, so halving finds it in some thirty steps, and no index of times is needed.
@@ -143,8 +143,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION message_since(timestamptz) IS
-'The id from which on messages were queued at this time or later: WHERE message_id >= mailer.message_since(…) reads by index. What a long
-transaction queues has the time of its beginning and may have a higher id. NULL: the first id there is.';
+'Returns the first id of messages queued at this time or later: WHERE message_id >= mailer.message_since(…) uses an index. Messages of a long
+transaction have the time of its beginning and may have a higher id. NULL: the first id there is.';
 
 -- Hops from lane to lane and priority to priority through the index: a lane's length doesn't matter.
 CREATE FUNCTION _next_due_at() RETURNS timestamptz
@@ -179,7 +179,7 @@ AS $$
            (SELECT COALESCE('paused: ' || z.pause_reason || ' (' || w.worker || ')', w.worker) FROM mailer.worker_status w LEFT JOIN mailer.control z ON true)
     FROM (SELECT mailer._sending('a', 0) AS sending) s LEFT JOIN mailer._counts('a', 0) c ON true
 $$;
-COMMENT ON FUNCTION status() IS 'All messages of the database by state, when the next is due, and whether anybody sends';
+COMMENT ON FUNCTION status() IS 'All messages of the database by state, when the next is due, and whether a sender runs';
 
 -- ── Batches ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -248,7 +248,7 @@ CREATE TYPE campaign_summary AS (campaign_id bigint, name text, state text, tota
     sent bigint, failed bigint, cancelled bigint, unconfirmed bigint, next_at timestamptz, sent_today integer,
     max_per_day integer, is_window_open boolean, missed_slots bigint, blocked_by text, progress text,
     replied bigint, bounced bigint, complained bigint, unsubscribed bigint);
-COMMENT ON TYPE campaign_summary IS 'What mailer.campaign_status() tells of a campaign';
+COMMENT ON TYPE campaign_summary IS 'The result of mailer.campaign_status()';
 
 -- A window that ends at or before its start reaches into the next day, which is still the day it started on.
 CREATE FUNCTION _campaign_day(c mailer.campaign, at timestamptz) RETURNS date
@@ -334,7 +334,7 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION _campaign_rows(bigint) IS 'What campaign_status tells, of all campaigns or of one';
+COMMENT ON FUNCTION _campaign_rows(bigint) IS 'The rows of campaign_status, of all campaigns or of one';
 
 CREATE FUNCTION campaign_status(campaign_id bigint) RETURNS SETOF mailer.campaign_summary
 LANGUAGE sql STABLE ROWS 1 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -342,9 +342,9 @@ AS $$
     SELECT r.* FROM mailer._campaign_rows(campaign_status.campaign_id) r WHERE campaign_status.campaign_id IS NOT NULL
 $$;
 COMMENT ON FUNCTION campaign_status(bigint) IS
-'Counts of a campaign, when its next mail goes and what blocks it; no row when there is no such campaign.
-next_at: the next slot; NULL when nothing waits or nobody can say (paused). sent_today: mails of the window''s day, those on their way included.
-missed_slots: view missed_slot has the intervals. replied, bounced, complained, unsubscribed: mails that came back so; view feedback_log has them. blocked_by: the first shut gate in words; mailer.campaign_explain() has them all.';
+'Counts of a campaign, when its next mail is sent and what blocks it; no row if there is no such campaign.
+next_at: the next slot; NULL if nothing waits or it is unknown (paused). sent_today: mails of the window''s day, including those being sent.
+missed_slots: view missed_slot has the intervals. replied, bounced, complained, unsubscribed: mails with that feedback; view feedback_log has them. blocked_by: the first shut gate in words; mailer.campaign_explain() has them all.';
 
 CREATE FUNCTION _campaign_finishes_at(campaign_id bigint) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -380,7 +380,7 @@ FROM mailer._campaign_rows() r
 JOIN mailer.campaign c ON c.campaign_id = r.campaign_id
 LEFT JOIN mailer.lane l ON l.lane_id = c.lane_id
 CROSS JOIN LATERAL (SELECT COALESCE(20 * (r.total - r.pending - r.sending) / NULLIF(r.total, 0), 0)::integer AS done) s;
-COMMENT ON VIEW campaign_progress IS 'Every campaign: what campaign_status tells, a progress bar, when it will be done, and its settings';
+COMMENT ON VIEW campaign_progress IS 'Every campaign: the columns of campaign_status, a progress bar, when it will be done, and its settings';
 COMMENT ON COLUMN campaign_progress.bar IS 'Part of all leads that is settled';
-COMMENT ON COLUMN campaign_progress.finishes_at IS 'Last slot of the forecast from now; NULL unless it runs and 200 mails at most are left: SELECT max(slot_at) FROM mailer.campaign_forecast(campaign_id) works it out for any number';
+COMMENT ON COLUMN campaign_progress.finishes_at IS 'Last slot of the forecast from now; NULL unless it runs and 200 mails at most are left: SELECT max(slot_at) FROM mailer.campaign_forecast(campaign_id) computes it for any number';
 COMMENT ON COLUMN campaign_progress.mailboxes IS 'The mailboxes that serve it, the default ones where it names none';

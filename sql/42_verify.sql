@@ -154,7 +154,7 @@ BEGIN
     ) x WHERE since = '-infinity';
 END;
 $$;
-COMMENT ON FUNCTION _verify_messages(timestamptz) IS 'Invariants of mailer.verify(): that rows belong together, and nobody is twice in anything';
+COMMENT ON FUNCTION _verify_messages(timestamptz) IS 'Invariants of mailer.verify(): that related rows agree, and nothing has a duplicate';
 
 CREATE FUNCTION _verify_results(since timestamptz) RETURNS TABLE (invariant text, violations bigint, sample text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -385,6 +385,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION verify(timestamptz) IS
-'Proves the invariants: one row each, and violations is 0, always. sample names up to three ids of what breaks it.
-since: look only at messages queued, settled or tried from then on; NULL looks at all, and at the totals too.
-Anything else than 0 is a bug, or somebody wrote into the tables.';
+'Checks the invariants: one row each, and violations must always be 0. sample has up to three ids of violating rows.
+since: check only messages queued, settled or tried since then; NULL checks all, and the totals too.
+Any other value than 0 is a bug, or the tables were changed directly.';

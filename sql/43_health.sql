@@ -147,7 +147,7 @@ AS $$
     SELECT 'prepared transaction ' || p.gid, 'database ' || p.database, p.prepared, format('COMMIT PREPARED %L or ROLLBACK PREPARED %L in that database.', p.gid, p.gid)
     FROM pg_prepared_xacts p WHERE p.database = current_database() AND p.prepared < clock_timestamp() - older_than
     UNION ALL
-    SELECT 'replication slot ' || s.slot_name, 'nobody uses it', NULL, format('Connect its standby, or SELECT pg_drop_replication_slot(%L).', s.slot_name)
+    SELECT 'replication slot ' || s.slot_name, 'it is not in use', NULL, format('Connect its standby, or SELECT pg_drop_replication_slot(%L).', s.slot_name)
     FROM pg_replication_slots s WHERE NOT s.active AND s.xmin IS NOT NULL
 $$;
 COMMENT ON FUNCTION _held_back_by(interval) IS 'Sessions, prepared transactions and slots that keep dead rows of the queue from being removed for longer than this';
@@ -226,7 +226,7 @@ AS $$
       AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
       AND l.pid IS DISTINCT FROM pg_backend_pid() AND COALESCE(a.backend_type, '') <> 'autovacuum worker'
 $$;
-COMMENT ON FUNCTION _health_locks() IS 'Alerts of mailer.health() about tables that somebody has locked';
+COMMENT ON FUNCTION _health_locks() IS 'Alerts of mailer.health() about locked tables';
 
 CREATE FUNCTION _health_unseen(part text, why text) RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql IMMUTABLE
@@ -277,5 +277,5 @@ AS $$
     ORDER BY array_position(ARRAY['critical', 'warning', 'info'], h.severity), h.since NULLS LAST, h.subject, h.problem
 $$;
 COMMENT ON FUNCTION health() IS
-'What an operator should look at, worst first; no rows when all is well. severity: critical (mail doesn''t go that should),
-warning (it will come to that, or somebody decided it) or info. hint: what to do.';
+'Lists what an operator should look at, worst first; no rows if nothing is wrong. severity: critical (mail is not sent that should be),
+warning (it will become critical, or a person decided it) or info. hint: what to do.';

@@ -9,7 +9,7 @@ SELECT t.name,
        t.updated_by,
        (SELECT count(*) FROM mailer.campaign c WHERE c.template = t.name AND c.state IN ('d', 'r', 'p')) AS campaigns
 FROM mailer.template t;
-COMMENT ON VIEW template_list IS 'Every stored template. mailer.template_preview() shows what it says';
+COMMENT ON VIEW template_list IS 'Every stored template. mailer.template_preview() renders it';
 COMMENT ON COLUMN template_list.campaigns IS 'Campaigns that use it and are not over';
 
 CREATE VIEW captured_mail_list AS
@@ -22,4 +22,4 @@ SELECT c.message_id,
        octet_length(c.source) AS size
 FROM mailer.captured_mail c
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = c.mailbox_id;
-COMMENT ON VIEW captured_mail_list IS 'Every mail that mailer.delivery = capture kept instead of sending it. mailer.message_source() gives the mail itself';
+COMMENT ON VIEW captured_mail_list IS 'Every mail that mailer.delivery = capture stored instead of sending it. mailer.message_source() returns the mail itself';

@@ -17,9 +17,9 @@ CREATE FUNCTION _health_preparers() RETURNS TABLE (severity text, subject text, 
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     -- Ending takes milliseconds. What takes longer ignores SIGTERM, as any session's function may; nobody kills it.
-    SELECT 'critical', 'preparer ' || p.pid, format('a function of role %s doesn''t end when it is told to',
+    SELECT 'critical', 'preparer ' || p.pid, format('a function of role %s does not end when asked to',
             COALESCE((SELECT quote_ident(r.rolname) FROM pg_roles r WHERE r.oid = p.role_oid::oid), p.role_oid::text)), p.ended_at,
-        format('Its process has pid %s and takes the place of another until it ends. Look at what it does; kill -9 would restart the whole server.', p.pid)
+        format('Its process has pid %s and takes the place of another until it ends. Find out what it does; kill -9 would restart the whole server.', p.pid)
     FROM mailer._preparers() p
     WHERE p.ended_at < clock_timestamp() - interval '1 s' AND p.database_oid = (SELECT d.oid::bigint FROM pg_database d WHERE d.datname = current_database())
     UNION ALL

@@ -38,9 +38,9 @@ CROSS JOIN LATERAL (
     ORDER BY x.message_id DESC LIMIT 1) m
 LEFT JOIN mailer.campaign_step s ON s.step_id = m.step_id
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = l.mailbox_id;
-COMMENT ON VIEW lead_status IS 'Every lead of every campaign: where its sequence stands, what comes next and when';
+COMMENT ON VIEW lead_status IS 'Every lead of every campaign: the state of its sequence, what comes next and when';
 COMMENT ON COLUMN lead_status.state IS 'waiting, active, held, replied, bounced, unsubscribed, complained, suppressed, stopped, left, failed, unconfirmed, finished, campaign_ended or campaign_cancelled';
-COMMENT ON COLUMN lead_status.step IS 'Of its last message: the one that waits, or went last';
+COMMENT ON COLUMN lead_status.step IS 'Of its last message: the waiting one, or the one sent last';
 COMMENT ON COLUMN lead_status.message_id IS 'Its last message';
 COMMENT ON COLUMN lead_status.address_key IS 'The identity of the address: with campaign_id it finds a lead by index, and it is the order to page by';
 COMMENT ON COLUMN lead_status.reason IS 'Why its sequence ended, or its last message';
@@ -89,7 +89,7 @@ CROSS JOIN LATERAL (
     WHERE m.campaign_id = c.campaign_id AND m.step_id = s.step_id AND (m.variant IS NOT DISTINCT FROM v.variant)) n;
 COMMENT ON VIEW campaign_step_status IS 'The steps of every campaign and their variants, with what they send and counts of mails by state';
 COMMENT ON COLUMN campaign_step_status.replied IS 'Mails of this step that were answered; bounced, complained and unsubscribed likewise';
-COMMENT ON COLUMN campaign_step_status.variant IS 'NULL where the step has no variants, or for mails that went before it had';
+COMMENT ON COLUMN campaign_step_status.variant IS 'NULL if the step has no variants, or for mails sent before it had any';
 
 CREATE VIEW campaign_day_numbers AS
 SELECT c.campaign_id,
@@ -102,7 +102,7 @@ SELECT c.campaign_id,
        (SELECT count(*) FROM mailer.lead l WHERE l.campaign_id = c.campaign_id AND l.ended = 'bounced'
           AND (l.ended_at AT TIME ZONE c.timezone)::date = d.day) AS bounced
 FROM mailer.campaign c JOIN mailer.campaign_day d ON d.campaign_id = c.campaign_id;
-COMMENT ON VIEW campaign_day_numbers IS 'Each day of each campaign: first mails and follow-ups that went, leads that replied and bounced';
+COMMENT ON VIEW campaign_day_numbers IS 'Each day of each campaign: first mails and follow-ups that were sent, leads that replied and bounced';
 
 CREATE FUNCTION campaign_copy(campaign_id bigint, name text) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -155,5 +155,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_copy(bigint, text) IS
-'Makes a draft with the settings, steps and variants of a campaign, without its leads, and gives its id. Times that have passed are left out.
+'Creates a draft with the settings, steps and variants of a campaign, without its leads, and returns its id. Times that have passed are left out.
 Errors: 42704 no such campaign, 42710 the name is taken.';

@@ -89,9 +89,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_preview(bigint, text, integer) IS
-'What a lead would get as a step of a campaign, with its own variant and variables and the sender of its mailbox, and which variables are
+'Renders what a lead would get at a step of a campaign, with its own variant and variables and the sender of its mailbox, and lists variables that are
 missing; sends nothing and stores nothing. address: of the lead. step: its place, 1 for the first mail.
-A step without a subject is shown with that of its thread. While no mailbox is chosen, the sender is the first of the campaign''s mailboxes.
+A step without a subject is shown with the subject of its thread. Until a mailbox is chosen, the sender is the first of the campaign''s mailboxes.
 Errors: 42704 no such campaign, lead or step, 22023 no address, 55000 the campaign has no mailbox.';
 
 CREATE FUNCTION campaign_test(campaign_id bigint, address text, step integer DEFAULT 1) RETURNS bigint
@@ -132,8 +132,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_test(bigint, text, integer) IS
-'Sends a step of a campaign to an address of your own, at once, and gives the message id: with the campaign''s headers, reply_to and
-unsubscribe link, from one of its mailboxes, in any state of the campaign. No lead, cap, count or report of the campaign knows of it; its
-mailbox counts it as every mail that it sends. address: where it goes; a lead gets its own mail, anybody else that of the first lead. step: its
-place, 1 for the first mail. A follow-up shows the subject of its thread, and has no mail before it to refer to. The unsubscribe link works.
+'Sends a step of a campaign to an address of your own, at once, and returns the message id: with the campaign''s headers, reply_to and
+unsubscribe link, from one of its mailboxes, in any state of the campaign. No lead, cap, count or report of the campaign includes it; its
+mailbox counts it like any other mail. address: the recipient; a lead gets its own mail, any other address that of the first lead. step: its
+place, 1 for the first mail. A follow-up has the subject of its thread, but no earlier mail to refer to. The unsubscribe link works.
 Errors: 42704 no such campaign or step, 22023 no address, 55000 the database isn''t armed.';

@@ -36,11 +36,11 @@ LEFT JOIN mailer.campaign_step s ON s.step_id = m.step_id
 LEFT JOIN mailer.mailbox b ON b.mailbox_id = o.mailbox_id
 LEFT JOIN mailer.campaign_plan p ON p.campaign_id = m.campaign_id AND p.address_key = m.address_key AND p.step = COALESCE(s.place, 1)
 WHERE m.campaign_id IS NOT NULL;
-COMMENT ON VIEW campaign_schedule IS 'Every settled mail of every campaign: when it went, and when it was foretold. What is to come is in campaign_forecast(), what was missed in missed_slot';
+COMMENT ON VIEW campaign_schedule IS 'Every settled mail of every campaign: when it was sent, and the forecast time. Future mails are in campaign_forecast(), missed slots in missed_slot';
 COMMENT ON COLUMN campaign_schedule.id IS 'Grows with the time at which they settled; of the same order as event_log''s ids';
-COMMENT ON COLUMN campaign_schedule.at IS 'When the mail server took it, or when it ended otherwise';
-COMMENT ON COLUMN campaign_schedule.foretold_at IS 'Its slot in the forecast that was kept last before it went; NULL: none was kept';
-COMMENT ON COLUMN campaign_schedule.difference IS 'From that slot until the mail server took it';
+COMMENT ON COLUMN campaign_schedule.at IS 'When the mail server accepted it, or when it ended otherwise';
+COMMENT ON COLUMN campaign_schedule.foretold_at IS 'Its slot in the last forecast that was stored before it was sent; NULL: none was stored';
+COMMENT ON COLUMN campaign_schedule.difference IS 'From that slot until the mail server accepted it';
 
 CREATE VIEW campaign_list AS
 SELECT c.campaign_id,
@@ -68,7 +68,7 @@ SELECT c.campaign_id,
        c.completed_at
 FROM mailer.campaign c
 LEFT JOIN mailer.lane l ON l.lane_id = c.lane_id;
-COMMENT ON VIEW campaign_list IS 'Every campaign with its settings, without counts: what is cheap to read however many there are. mailer.campaign_status(campaign_id) counts';
+COMMENT ON VIEW campaign_list IS 'Every campaign with its settings, without counts: cheap to read however many there are. mailer.campaign_status(campaign_id) counts';
 COMMENT ON COLUMN campaign_list.state IS 'draft, running, paused, completed or cancelled';
 COMMENT ON COLUMN campaign_list.mailboxes IS 'The mailboxes that serve it, the default ones where it names none';
 
@@ -91,5 +91,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_forecast_keep(bigint) IS
-'Keeps the forecast of a campaign as it is now, of its first 20,000 mails at most, and gives how many. View campaign_schedule shows beside each mail that
-went what the forecast kept last had foretold. mailer-web keeps one at each start and resume. Error 42704 no such campaign.';
+'Stores the current forecast of a campaign, for its first 20,000 mails at most, and returns how many. View campaign_schedule shows each sent mail
+beside the time in the last stored forecast. mailer-web stores one at each start and resume. Error 42704 no such campaign.';

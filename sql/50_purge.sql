@@ -136,9 +136,9 @@ BEGIN
 END;
 $$;
 COMMENT ON PROCEDURE purge(interval, boolean, boolean) IS
-'Clears the content, attachments, attempts and captured copies of messages that were settled longer ago than this, and deletes events
-as old, and notifications that were read and mailed before.
-The ledger stays: who was to get what, keys, outcome and result of each recipient. ledger => true deletes it too, of mails that are of no
-campaign (those go with mailer.campaign_delete()) and whose idempotency key is older than mailer.key_retention. What waits or is unconfirmed is never touched.
+'Deletes the content, attachments, attempts and captured copies of messages that were settled longer ago than this, as well as events
+of that age, and notifications that were read and mailed before.
+The ledger stays: recipients, keys, outcome and result of each recipient. ledger => true deletes it too, for mails that belong to no
+campaign (those go with mailer.campaign_delete()) and whose idempotency key is older than mailer.key_retention. Waiting and unconfirmed messages are never purged.
 Commits as it goes, so call it outside a transaction block (error 2D000 otherwise); stopping it loses nothing.
 Less than a day needs force => true. Errors: 22023 older_than is NULL, negative, or less than a day without force.';

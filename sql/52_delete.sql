@@ -35,7 +35,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION template_delete(text) IS
-'Deletes a template that nothing uses any more. Errors: 42704 no such template, 55006 a campaign, a category or a waiting mail uses it.';
+'Deletes a template that is no longer used. Errors: 42704 no such template, 55006 a campaign, a category or a waiting mail uses it.';
 
 CREATE FUNCTION category_delete(name text) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -59,8 +59,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION category_delete(text) IS
-'Deletes a category with its notifications and the users'' preferences for it; who has unsubscribed from it stays so. The next mailer.notify()
-with the name makes a new one. Errors: 42704 no such category, 55006 a mail of it waits.';
+'Deletes a category with its notifications and the users'' preferences for it; unsubscriptions from it stay. The next mailer.notify()
+with the name creates a new one. Errors: 42704 no such category, 55006 a mail of it waits.';
 
 CREATE FUNCTION contact_delete(user_id text) RETURNS boolean
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -85,7 +85,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION contact_delete(text) IS
-'Deletes a user''s contact, preferences, inbox and the mails that gather for the user; false when there was no contact. Suppressions of the
+'Deletes a user''s contact, preferences, inbox and digests in progress; returns false if there was no contact. Suppressions of the
 address stay. Errors: 22004 no user_id.';
 
 CREATE FUNCTION campaign_delete(campaign_id bigint) RETURNS void
@@ -133,8 +133,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_delete(bigint) IS
-'Deletes a campaign with its leads and the ledger of who got its mails: the same lead may then get them again from another one. A draft, or
-one that is completed or cancelled. Errors: 42704 no such campaign, 55006 it is running or paused, or a mail of it is being sent.';
+'Deletes a campaign with its leads and the ledger of who got its mails: the same lead may then get them again from another one. It must be a draft, or
+completed or cancelled. Errors: 42704 no such campaign, 55006 it is running or paused, or a mail of it is being sent.';
 
 CREATE FUNCTION forget(address text) RETURNS jsonb
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -172,11 +172,11 @@ BEGIN
         'erased', jsonb_build_object('contacts', cardinality(contacts), 'contents', cleared, 'captured', captured, 'cancelled', COALESCE(cardinality(cancelled), 0)),
         'kept', jsonb_build_object('ledger', kept.messages, 'on_their_way', kept.on_their_way,
             'suppressions', (SELECT count(*) FROM mailer.suppression s WHERE s.address_key = key)),
-        'why', 'The ledger says to whom something was sent and when, so that nobody gets it twice; suppressions keep mail away from somebody who refused it. '
+        'why', 'The ledger records what was sent to whom and when, so that no mail is sent twice; suppressions stop mail to people who refused it. '
             || 'CALL mailer.purge(older_than, ledger => true) deletes the ledger, mailer.unsuppress() a suppression.');
 END;
 $$;
 COMMENT ON FUNCTION forget(text) IS
-'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, what mails to it said, captured copies, server
-replies; what waits for it alone is cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
-Mails with several recipients and what is on its way are left alone. Errors: 22023 a bad address.';
+'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, contents of mails to it, captured copies, server
+replies; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
+Mails with several recipients and mails being sent are not changed. Errors: 22023 a bad address.';

@@ -32,7 +32,7 @@ $$;
 COMMENT ON FUNCTION _move_campaigns(bigint, bigint) IS
 'Lets campaigns send from another mailbox what they would have sent from this one, follow-ups included; gives how many leads were moved';
 
--- A follow-up must not go to somebody who has replied.
+-- A follow-up must not be sent to a person who has replied.
 CREATE FUNCTION _check_move(from_id bigint, to_name text) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -53,14 +53,14 @@ BEGIN
       AND EXISTS (SELECT FROM mailer.lane l WHERE l.campaign_id = c.campaign_id AND from_id = ANY (l.pool))
     ORDER BY c.campaign_id LIMIT 1;
     IF affected IS NOT NULL THEN
-        PERFORM mailer._refuse(format('campaign "%s" has follow-ups, and nobody listens for replies to "%s"', affected, to_name),
+        PERFORM mailer._refuse(format('campaign "%s" has follow-ups, but no listener reads the replies to "%s"', affected, to_name),
             'Set imap_host with mailer.mailbox_alter(), or move to a mailbox that has it.',
-            'A follow-up must not go to somebody who has replied.', '55000');
+            'A follow-up must not be sent to a person who has replied.', '55000');
     END IF;
 END;
 $$;
 COMMENT ON FUNCTION _check_move(bigint, text) IS
-'Errors 42704 no such mailbox, 22023 it is the same one, 55000 nobody listens for replies to it and a campaign with follow-ups needs that';
+'Errors 42704 no such mailbox, 22023 it is the same one, 55000 no listener reads the replies to it and a campaign with follow-ups needs them';
 
 CREATE FUNCTION mailbox_delete(name text, move_to text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -111,7 +111,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION mailbox_delete(text, text) IS
-'Deletes a mailbox with its password, tokens and counters. What was sent from it stays in the ledger.
+'Deletes a mailbox with its password, tokens and counters. Mail sent from it stays in the ledger.
 move_to: a mailbox that takes its place in campaigns: their first mails and the follow-ups of its leads go from there, in the same threads.
-Errors: 42704 no such mailbox, 55006 a campaign, a category or mail that waits uses it or follow-ups go from it, 55000 nobody listens for
-replies to move_to and a campaign needs that, 22023 move_to is the mailbox itself.';
+Errors: 42704 no such mailbox, 55006 a campaign, a category, waiting mail or follow-ups use it, 55000 no listener reads
+the replies to move_to and a campaign needs them, 22023 move_to is the mailbox itself.';

@@ -111,7 +111,7 @@ AS $$
       AND o.mailbox_id = _match_lead.mailbox_id AND o.state IN ('S', 'u')
     ORDER BY m.message_id DESC LIMIT 1
 $$;
-COMMENT ON FUNCTION _match_lead(_feedback_item, bigint) IS 'The last campaign mail from this mailbox to whoever wrote';
+COMMENT ON FUNCTION _match_lead(_feedback_item, bigint) IS 'The last campaign mail from this mailbox to the author';
 
 -- Guesses need a known mailbox, and are never made of a report that names another mail than ours.
 CREATE FUNCTION _match(f mailer._feedback_item, mailbox_id bigint, OUT message_id bigint, OUT evidence text)

@@ -154,9 +154,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION ingest(bytea, text) IS
-'Takes in a received mail, as a pipe of Postfix or Exim hands it over: a bounce, complaint, reply or automatic answer is matched to its message,
+'Processes a received mail, as a pipe of Postfix or Exim delivers it: a bounce, complaint, reply or automatic answer is matched to its message,
 logged and acted on. Returns the rows of feedback_log that it added: none for other mail, for mail that belongs to no message, and for a repeat.
-mailbox: in whose inbox it was; only then mail that names no message is matched by address and time, as a guess.
+mailbox: the mailbox that received it; required to match a mail that names no message by address and time, as a guess.
 Errors: 42704 no such mailbox.';
 
 REVOKE ALL ON FUNCTION _recipient_of(_feedback_item, message), _report_key(_feedback_item, text, text), _count_unmatched(text, text),

@@ -44,8 +44,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION feedback_confirm(bigint) IS
-'Confirms a guess of feedback_log: from now on it counts as if the mail had named its message, which is marked (replied_at, bounced_at), and its
-address is suppressed where such feedback does that. Errors: 42704 no such feedback, 55000 it is no guess, or was judged before.';
+'Confirms a guess of feedback_log: from now on it counts as if the mail had named its message. The message is marked (replied_at, bounced_at), and its
+address is suppressed if such feedback does that. Errors: 42704 no such feedback, 55000 it is not a guess, or was judged before.';
 
 CREATE FUNCTION feedback_take_back(id bigint) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -80,8 +80,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION feedback_take_back(bigint) IS
-'Takes a guess of feedback_log back: the sequences that it ended go on (as mailer.lead_restore()), leads that it held are released, the
-suppression and the marks of a wish that was none are removed. After an automatic answer the delay of follow-ups stays. The row stays in the
-log, judged taken_back. Errors: 42704 no such feedback, 55000 it is no guess, or was judged before.';
+'Undoes a guess of feedback_log: the sequences that it ended resume (as with mailer.lead_restore()), leads that it held are released, the
+suppression and the marks of a wrongly recognised request are removed. After an automatic answer the delay of follow-ups stays. The row stays in the
+log, judged taken_back. Errors: 42704 no such feedback, 55000 it is not a guess, or was judged before.';
 
 REVOKE ALL ON FUNCTION _guess_to_judge(bigint, text) FROM PUBLIC;

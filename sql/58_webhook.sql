@@ -45,8 +45,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION webhook_set_secret(text, text) IS
-'Sets what the webhooks of a provider are signed with; NULL removes it. Without one, mailer.ingest_webhook() takes what it is given: then the
-caller has to know whom it is from. ses: the certificate of SNS in PEM. sendgrid: the public key, in base64. mailgun: the signing key.
+'Sets the secret that a provider''s webhooks are signed with; NULL removes it. Without one, mailer.ingest_webhook() verifies nothing, and the
+caller has to verify the origin. ses: the certificate of SNS in PEM. sendgrid: the public key, in base64. mailgun: the signing key.
 postmark, brevo, mailjet: user:password of the URL, or a bearer token. Errors: 22023 no such provider.';
 
 CREATE FUNCTION webhook_has_secret(provider text) RETURNS boolean
@@ -58,7 +58,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION webhook_has_secret(text) IS
-'Whether mailer.webhook_set_secret() set what webhooks of a provider are signed with; who takes webhooks from the internet asks before
+'Whether mailer.webhook_set_secret() set a secret for the webhooks of a provider; check it for webhooks from the internet before
 mailer.ingest_webhook(). Errors: 22023 no such provider.';
 
 CREATE FUNCTION _header(headers jsonb, name text) RETURNS text
@@ -288,10 +288,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION ingest_webhook(text, bytea, jsonb) IS
-'Takes in what a provider''s webhook brought (ses, also in SNS; postmark, sendgrid, mailgun, brevo, mailjet), batches too, and returns the rows of
-feedback_log that it added. body: the raw bytes. headers: of the request, an object. Where mailer.webhook_set_secret() set a secret, the signature is
-checked. What the provider''s own suppression list caused is logged and not counted by shields.
-Errors: 22023 no such provider, or no JSON; 28000 it is not signed.';
+'Processes the request of a provider''s webhook (ses, also in SNS; postmark, sendgrid, mailgun, brevo, mailjet), batches too, and returns the rows of
+feedback_log that it added. body: the raw bytes. headers: of the request, an object. If mailer.webhook_set_secret() set a secret, the signature is
+verified. Refusals by the provider''s own suppression list are logged and not counted by shields.
+Errors: 22023 no such provider, or not JSON; 28000 it is not signed.';
 
 REVOKE ALL ON FUNCTION _is_signed(bytea, bytea, bytea, boolean), _is_hard(integer, text, text), _check_provider(text), _header(jsonb, text), _bytes(text),
     _sns_text(jsonb), _is_webhook_signed(text, text, bytea, jsonb, jsonb),

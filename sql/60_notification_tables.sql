@@ -32,7 +32,7 @@ COMMENT ON FUNCTION _shown_user(text) IS 'The application''s id of a user';
 CREATE FUNCTION _user_tenant(user_key text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$ SELECT COALESCE(pg_catalog.substring(user_key, E'^([0-9]+)\x1f')::bigint, 1) $$;
-COMMENT ON FUNCTION _user_tenant(text) IS 'Whose user it is';
+COMMENT ON FUNCTION _user_tenant(text) IS 'The tenant that the user belongs to';
 
 CREATE TABLE contact (
     user_id     text PRIMARY KEY,
@@ -131,7 +131,7 @@ CREATE INDEX notification_item_notification ON notification_item (notification_i
 CREATE INDEX notification_item_mail_only ON notification_item (user_id, category) WHERE notification_id IS NULL AND message_id IS NOT NULL;
 CREATE INDEX notification_item_message ON notification_item (message_id, item_id) WHERE message_id IS NOT NULL;
 CREATE INDEX notification_item_waiting ON notification_item (user_id, category, mail_group) WHERE mail_group IS NOT NULL AND message_id IS NULL;
-COMMENT ON TABLE notification_item IS 'What happened: one row for each call of notify() that somebody is told of';
+COMMENT ON TABLE notification_item IS 'What happened: one row for each call of notify() that notifies a user';
 COMMENT ON COLUMN notification_item.notification_id IS 'Its row of the inbox; NULL: the user wants this category by mail only';
 COMMENT ON COLUMN notification_item.mail_group IS 'With which others it shares a mail: key:… of a collapse_key, rest over the rate limit, digest. NULL: has a mail of its own, or none';
 COMMENT ON COLUMN notification_item.message_id IS 'The mail that carries it; NULL: none yet, or none at all';

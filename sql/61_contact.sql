@@ -48,10 +48,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION contact_set(text, text, text, text, text) IS
-'Says how to reach a user; call it again when something changes. Mails that gather or wait already go to the new address.
-address: NULL notifies in the application only, and cancels what waits (contact_gone). name, timezone, locale: left out or NULL, they stay
+'Sets how to reach a user; call it again when something changes. Waiting mails and digests go to the new address.
+address: NULL notifies in the application only, and cancels waiting mails (contact_gone). name, timezone, locale: if left out or NULL, they stay
 as they are; an empty text removes them.
-timezone: where digests'' hours are counted; none is mailer.timezone. locale: such as de or pt-BR, takes the template "NAME.de" where there is one.
+timezone: the time zone of digests; without one mailer.timezone. locale: such as de or pt-BR, uses the template "NAME.de" if it exists.
 Errors: 22004 no user_id, 22023 a bad address or time zone.';
 
 -- Notification mails that gather, or wait to see whether something is still unread, and aren't with the engine.
@@ -135,14 +135,14 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION category_set(text, boolean, integer, interval, interval, text, text, integer, interval, boolean) IS
-'Makes a category of notifications, or changes its settings: those left out, or NULL, stay as they are. A new one isn''t required, has no
+'Creates a category of notifications, or changes its settings: those left out, or NULL, stay as they are. A new one isn''t required, has no
 rate_limit, a rate_period of an hour, no mail_delay, the default mailboxes, no digest_template, digest_hour 8, a collapse_window of 10 s, and
 is announced.
-is_required: users can''t switch it off. rate_limit: most mails to one user in rate_period; what is over goes as one mail when the period ends; 0 is no limit.
-mail_delay: above 0, the mail goes after so long, and only if still unread. mailbox: which account sends; an empty text is the default ones.
-digest_template: for mails that gather several things, sees items; an empty text lists their titles. digest_hour: local hour of daily digests.
+is_required: users can''t switch it off. rate_limit: most mails to one user in rate_period; further ones are sent as one mail when the period ends; 0 is no limit.
+mail_delay: above 0, the mail is sent after this time, and only if still unread. mailbox: the account that sends; an empty text is the default ones.
+digest_template: for mails that collect several notifications, sees items; an empty text lists their titles. digest_hour: local hour of daily digests.
 collapse_window: how long the mail of a collapse_key waits for more of the same.
-is_announced: false spares a busy category the NOTIFY, for which commits wait for each other and which PREPARE TRANSACTION refuses.
+is_announced: false omits the NOTIFY for a busy category; commits with a NOTIFY wait for each other, and PREPARE TRANSACTION refuses them.
 Errors: 22004 no name, 22023 a bad value, 42704 no such mailbox or template.';
 
 CREATE FUNCTION _check_category(name text) RETURNS void
@@ -243,10 +243,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION preference_set(text, text, boolean, boolean, text) IS
-'What a user wants of a category: by mail, in the application, both (as it is without a preference) or neither. What is left out,
+'Sets how a user gets a category: by mail, in the application, both (the default) or neither. A parameter that is left out,
 or NULL, stays as it is.
-digest: immediate mails each, hourly gathers until the full hour, daily until category_set''s digest_hour, in the user''s time zone.
-Mail that waits follows: single ones gather in the digest. email_enabled => true also ends what the unsubscribe link of this category did.
+digest: immediate sends each mail, hourly collects until the full hour, daily until category_set''s digest_hour, in the user''s time zone.
+Waiting mail follows: single mails are collected in the digest. email_enabled => true also ends an unsubscription by link from this category.
 Errors: 22004 no user or category, 22023 a bad digest, 55000 the category is required.';
 
 -- A digest that gathers already moves to where the preference and the zone of now put it.

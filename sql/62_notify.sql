@@ -16,12 +16,12 @@ CREATE FUNCTION notify(user_id text, category text, template text, variables jso
     collapse_key text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify';
 COMMENT ON FUNCTION notify(text, text, text, jsonb, text, text) IS
-'Tells a user that something happened: in the inbox, by mail, or both, as the user wants it (mailer.preference_set). Gives the id of the
-inbox row; NULL when there is none, because the user gets it by mail only, wants nothing of it, or did it himself (actor_id = user_id).
-category: made on first use; mailer.category_set() gives it limits. template: its subject is the title in the inbox.
-variables: for the template, which sees besides: actor (variables'' own, else the contact''s name, else the id; the first of several),
+'Notifies a user that something happened: in the inbox, by mail, or both, as the user prefers (mailer.preference_set). Returns the id of the
+inbox row; NULL when there is none, because the user gets it by mail only, has switched the category off, or is the actor (actor_id = user_id).
+category: created on first use; mailer.category_set() gives it limits. template: its subject is the title in the inbox.
+variables: for the template, which also sees: actor (variables'' own, else the contact''s name, else the id; the first of several),
 others_count, count, items (each with its variables and actor), and name, the user''s. thread_key among the variables threads mails.
-collapse_key: what it is about; several are one row of the inbox until it is read, or rate_period is over, and one mail.
+collapse_key: what the event is about; notifications with the same key share one row of the inbox until it is read, or rate_period is over, and one mail.
 Mail goes to the address of mailer.contact_set(); without one there is only the inbox. Marked Auto-Submitted: auto-generated.
 Errors: 22004 no user or category, 22023 variables is not an object, 42704 no such template, 55000 the database isn''t armed.';
 

@@ -108,8 +108,8 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION inbox(text, boolean, integer) IS
-'A user''s notifications, newest first. title and body are the template''s subject and text body, rendered now; NULL when the template is gone
-or has none. variables: as the template saw them, for an application that draws them itself. actor_count: how many people it is from.
+'A user''s notifications, newest first. title and body are the template''s subject and text body, rendered now; NULL if the template no longer exists
+or has none. variables: as the template saw them, for an application that renders them itself. actor_count: the number of actors.
 Errors: 22004 no user_id, 22023 max_rows is negative.';
 
 CREATE FUNCTION inbox_unread(user_id text) RETURNS bigint
@@ -152,5 +152,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION inbox_mark_read(text, bigint) IS
-'Marks one of a user''s notifications as read, or all (notification_id NULL), and gives how many were unread. Mails that go only when something
-is still unread (category_set''s mail_delay) leave them out. What belongs to another user is not touched: 0.';
+'Marks one of a user''s notifications as read, or all (notification_id NULL), and returns how many were unread. Mails that are sent only if something
+is still unread (category_set''s mail_delay) leave them out. Returns 0 for a notification of another user, which is not changed.';

@@ -131,10 +131,10 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION unsubscribe(text, boolean) IS
-'What the link of a mail does, for the application''s endpoint at mailer.unsubscribe_url: call it on POST only, for mail scanners follow
-links (RFC 8058, section 6). Stops mail of the token''s scope to its address, of the tenant whose mail had the link, and gives scope
+'Unsubscribes, for the application''s endpoint at mailer.unsubscribe_url: call it on POST only, because mail scanners follow
+links (RFC 8058, section 6). Stops mail of the token''s scope to its address, of the tenant whose mail had the link, and returns scope
 (category:NAME or campaign:ID) and address.
-A category''s preference is switched off too. everything: all campaigns and categories of that tenant as well (scope bulk). Doing it again changes nothing. Never stops required categories and plain enqueue.
+A category''s preference is switched off too. everything: all campaigns and categories of that tenant as well (scope bulk). A second call changes nothing. It never stops required categories and plain enqueue.
 Errors: 22023 the token was not made here.';
 
 CREATE FUNCTION unsubscribe_preview(token text, OUT scope text, OUT address text, OUT is_unsubscribed boolean)
@@ -154,5 +154,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION unsubscribe_preview(text) IS
-'What mailer.unsubscribe() would stop for whom, and whether it is stopped already; changes nothing. For the page that the link of a mail opens.
+'Returns what mailer.unsubscribe() would stop, for which address, and whether it is already stopped; changes nothing. For the page that the link of a mail opens.
 Errors: 22023 the token was not made here.';

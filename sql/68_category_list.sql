@@ -14,4 +14,4 @@ SELECT c.name,
        c.created_at
 FROM mailer.category c;
 COMMENT ON VIEW category_list IS 'Every category of notifications, with its limits';
-COMMENT ON COLUMN category_list.mailbox IS 'Sends its mails; NULL: the default ones';
+COMMENT ON COLUMN category_list.mailbox IS 'The mailbox that sends its mails; NULL: the default ones';

@@ -190,7 +190,7 @@ AS $$
         ('mailer_mailbox_sending', 'gauge', 'Mails of the mailbox that are on their way.'),
         ('mailer_mailbox_breaker_open', 'gauge', '1 while the mailbox rests because its server or login failed.'),
         ('mailer_mailbox_breaker_failures', 'gauge', 'Failures in a row of the mailbox''s server or login.'),
-        ('mailer_mailbox_paused', 'gauge', '1 while the mailbox is paused by somebody.'),
+        ('mailer_mailbox_paused', 'gauge', '1 while the mailbox is paused.'),
         ('mailer_mailbox_token_valid', 'gauge', '1 while the mailbox has an OAuth2 token that is valid. Absent where it uses none.'),
         ('mailer_mailbox_listening', 'gauge', '1 while the mailbox is listened to, 0 while that fails. Absent where it isn''t to be.'),
         ('mailer_mailbox_heard_age_seconds', 'gauge', 'Time since all of the mailbox''s folders were last known to be read.'),
@@ -210,7 +210,7 @@ AS $$
         ('mailer_campaign_state_missed_slots', 'gauge', 'Slots of the campaign that passed unused.'),
         ('mailer_campaign_state_replied', 'gauge', 'Mails of the campaign that were answered.'),
         ('mailer_campaign_state_bounced', 'gauge', 'Mails of the campaign that bounced hard.'),
-        ('mailer_campaign_state_complained', 'gauge', 'Mails of the campaign that somebody complained about.'),
+        ('mailer_campaign_state_complained', 'gauge', 'Mails of the campaign that recipients complained about.'),
         ('mailer_campaign_state_unsubscribed', 'gauge', 'Mails of the campaign whose recipient unsubscribed.'),
         ('mailer_campaign_state_shield_shut', 'gauge', '1 while the campaign''s shield is shut. Absent where it has none.'),
         ('mailer_tenant_waiting', 'gauge', 'Messages of a tenant that wait, counted to 10,000 at most.'),
@@ -257,5 +257,5 @@ AS $$
     SELECT string_agg(f.lines, '' ORDER BY f.place) FROM family f
 $$;
 COMMENT ON FUNCTION metrics() IS
-'Counts, ages, quotas and alerts in the text format of Prometheus, as one text: for example for node_exporter''s textfile collector,
+'Returns counts, ages, quotas and alerts in the text format of Prometheus: for example for node_exporter''s textfile collector,
 psql -XAtc ''SELECT mailer.metrics()''. etc/postgres_exporter.yaml has the same for postgres_exporter. Cheap at any depth of the queue.';

@@ -121,7 +121,7 @@ AS $$
         (1, mailer._html_name(v.lane)),
         (2, '<span>' || f.message_id || ', due ' || mailer._html_time(f.due_at) || '</span>'),
         (3, '<span>' || mailer._html(COALESCE(g.detail, (SELECT 'a sender: ' || w.worker FROM mailer.worker_status w WHERE NOT w.is_running), 'nothing: its turn is next')) || '</span>'), (4, mailer._html(concat_ws(' of ', g.used, g.limit_value))),
-        (5, CASE WHEN g.gate IS NULL THEN '' WHEN g.opens_at IS NULL THEN 'when somebody changes it' ELSE mailer._html_time(g.opens_at) END)) x(n, cell)
+        (5, CASE WHEN g.gate IS NULL THEN '' WHEN g.opens_at IS NULL THEN 'when a person changes it' ELSE mailer._html_time(g.opens_at) END)) x(n, cell)
 $$;
 COMMENT ON FUNCTION _report_waiting() IS 'Part of the report: the first shut gate of what waits, line by line';
 
@@ -179,5 +179,5 @@ AS $$
             (SELECT mailer._html(e.extversion) FROM pg_extension e WHERE e.extname = 'mailer'), mailer._html(split_part(current_setting('server_version'), ' ', 1)))
 $$;
 COMMENT ON FUNCTION report() IS
-'One HTML page, complete in itself: alerts, campaigns against their forecast, what was sent, mailboxes, why things wait, what came back, latest problems.
-Times are in the session''s time zone. psql -XAtc ''SELECT mailer.report()'' > report.html. With very long campaigns it takes seconds: forecasts are worked out anew.';
+'Returns one self-contained HTML page: alerts, campaigns compared with their forecast, mail sent, mailboxes, why mail waits, feedback, latest problems.
+Times are in the session''s time zone. psql -XAtc ''SELECT mailer.report()'' > report.html. With very long campaigns it takes seconds, because it computes the forecasts again.';

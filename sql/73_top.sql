@@ -108,5 +108,5 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION top(integer, boolean) IS
-'The state of things as lines of text, width columns wide (60 to 400): counts, rates, campaigns, mailboxes, alerts. scripts/top shows them live;
+'Returns the current state as lines of text, width columns wide (60 to 400): counts, rates, campaigns, mailboxes, alerts. scripts/top shows them live;
 in psql: \t \a and SELECT line FROM mailer.top() \watch 2. is_coloured adds ANSI colours; nothing else in a line is a control character.';

@@ -109,9 +109,9 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whom something happened to and who did it may be known in different ways: users by numbers, a bot by a name. So an actor is a
--- text, and has forms of its own where it comes with another type: one with variables, and one without, where the place of a
--- value without a type leads to neither.
+-- The user and the actor may have ids of different types: users have numbers, a bot has a name. actor_id is text; calls with an
+-- actor of another type have two further forms, one that requires variables and one without them. Their parameters are such
+-- that a value without a type is never ambiguous: there it is the form in which both are text.
 DO $$
 DECLARE
     u text;

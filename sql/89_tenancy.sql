@@ -28,7 +28,7 @@ END;
 $$;
 COMMENT ON FUNCTION grant_mailbox(name, text) IS
 'Lets the tenant of a role send from a mailbox that isn''t shared (mailer.mailbox_alter(name, ''{"is_shared": false}'')). A shared one needs no grant.
-Errors: 42704 no such role or mailbox, 55000 the role is no sender, 42501 you don''t own the extension.';
+Errors: 42704 no such role or mailbox, 55000 the role is not a sender, 42501 you don''t own the extension.';
 
 CREATE FUNCTION grant_template(role name, template text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -42,7 +42,7 @@ END;
 $$;
 COMMENT ON FUNCTION grant_template(name, text) IS
 'Lets the tenant of a role use a template that isn''t shared (is_shared of mailer.template_set()). A shared one needs no grant.
-Errors: 42704 no such role or template, 55000 the role is no sender, 42501 you don''t own the extension.';
+Errors: 42704 no such role or template, 55000 the role is not a sender, 42501 you don''t own the extension.';
 
 CREATE FUNCTION tenant_alter(tenant text, settings jsonb) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -78,9 +78,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION tenant_alter(text, jsonb) IS
-'Changes what a tenant may do. max_pending: how many of its messages may wait at a time (1 to 1,000,000,000; null, as at first: no limit). Whoever queues more
-gets error 53400, and nothing of the call is queued; what waits already stays. What is being sent isn''t counted, leads of campaigns aren''t: those are the
-operators''. It holds between sessions, whose open transactions count; without preloading (shared_preload_libraries) these see each other''s mail when it commits.
+'Changes what a tenant may do. max_pending: how many of its messages may wait at a time (1 to 1,000,000,000; null, the default: no limit). A call that would exceed it
+fails with error 53400, and nothing of it is queued; messages already waiting stay. Messages being sent and leads of campaigns aren''t counted; leads are the
+operators''. The limit holds across sessions and counts their open transactions; without preloading (shared_preload_libraries) sessions see each other''s mail when it commits.
 Errors: 42704 no such tenant, 22023 an unknown setting or a bad value.';
 
 CREATE FUNCTION grant_gateway(role name) RETURNS void
@@ -94,7 +94,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION grant_gateway(name) IS
-'Lets a role do what public URLs need and nothing else: unsubscribe, and hand in what providers report. It sees no mail and queues none.
+'Lets a role do only what public URLs need: unsubscribe, and pass on the reports of providers. It sees no mail and queues none.
 Errors: 42704 no such role, 42501 you don''t own the extension.';
 
 -- Exactly what was granted on objects of ours: whatever else the role owns or may do stays (DROP OWNED BY would drop its tables).
@@ -135,6 +135,6 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION revoke(name) IS
-'Takes back everything that the grant_… functions gave a role, and nothing else of what it has. Its mail stays and is sent, late-bound
-functions included; granted grant_sender() again, it is the same tenant as before. After it the role can be dropped, as far as mailer is concerned.
+'Revokes everything that the grant_… functions gave a role, and nothing else that it has. Its mail stays and is sent, late-bound
+functions included; granted grant_sender() again, it is the same tenant as before. Afterwards mailer no longer prevents dropping the role.
 Errors: 42704 no such role, 42501 you don''t own the extension.';

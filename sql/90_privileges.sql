@@ -97,9 +97,9 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION grant_sender(name, name) IS
-'Lets a role queue mail, cancel it and ask about it by id: what an application needs. It makes the role a tenant of its own, which sees
+'Lets a role queue mail, cancel it and query it by id: what an application needs. It makes the role a tenant of its own, which sees
 nothing of others'' mail, contacts and suppressions. Roles that have the role''s rights act for the same tenant.
-share_with: a role that is a sender already; both are one tenant. Call it again after ALTER EXTENSION UPDATE. mailer.revoke() takes it back.
+share_with: a role that is a sender already; both are one tenant. Call it again after ALTER EXTENSION UPDATE. mailer.revoke() revokes it.
 Errors: 42704 no such role, 55000 share_with is not a sender, 42501 you don''t own the extension.';
 
 CREATE FUNCTION _tenant_of_sender(role name) RETURNS bigint
@@ -148,7 +148,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION grant_viewer(name) IS
-'Lets a role look: status, every view, explain, forecast, health and verify; never passwords, and it changes nothing.
+'Lets a role read: status, every view, explain, forecast, health and verify; no passwords, and it changes nothing.
 Errors: 42704 no such role, 42501 you don''t own the extension.';
 
 CREATE FUNCTION grant_operator(role name) RETURNS void
@@ -162,7 +162,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION grant_operator(name) IS
-'Lets a role do everything but arm a copy and grant: mailboxes, passwords (set, not read), templates, campaigns, switches, purge, run.
+'Lets a role do everything except arm a copy and grant: mailboxes, passwords (set, not read), templates, campaigns, switches, purge, run.
 Errors: 42704 no such role, 42501 you don''t own the extension.';
 
 REVOKE ALL ON ALL TABLES IN SCHEMA mailer FROM PUBLIC;

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/octets.hpp"
+
 namespace mailer::imap {
 
 namespace {
@@ -13,16 +15,9 @@ constexpr int deepest = 6;
 constexpr std::string_view boundary = "=_mailer_part";
 constexpr std::string_view text_limit = "<0.262144>";
 
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-    return out;
-}
-
 // What goes into a header that we write.
 std::string token(std::string_view text) {
-    std::string out = lower(text.substr(0, 60));
+    std::string out = core::lowered(text.substr(0, 60));
     std::erase_if(out, [](char c) { return !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'); });
     return out;
 }
@@ -41,7 +36,7 @@ void gather(const Value& value, const std::string& number, int depth, Structure&
         return;
     }
     if (value.items.size() < 2) return;
-    const std::string type = lower(value.items[0].text) + '/' + lower(value.items[1].text);
+    const std::string type = core::lowered(value.items[0].text) + '/' + core::lowered(value.items[1].text);
     const bool is_returned = type == "message/rfc822" || type == "message/global";
     constexpr std::array<std::string_view, 9> wanted{"text/plain",
                                                      "text/html",
@@ -134,7 +129,7 @@ bool may_be_report(const Structure& structure, std::string_view header) {
     if (structure.is_multipart && structure.subtype == "report") return true;
     for (const PartPlace& part : structure.parts)
         if (part.is_header_only) return true;
-    const std::string text = "\n" + lower(header);
+    const std::string text = "\n" + core::lowered(header);
     constexpr std::array<std::string_view, 12> signs{
         "\nx-failed-recipients:", "\nreturn-path: <>",        "\nx-autoreply:",     "\nx-autorespond:",
         "\nfrom: mailer-daemon",  "\nfrom: postmaster",       "mailer-daemon@",     "postmaster@",

@@ -3,13 +3,11 @@
 
 #include <algorithm>
 
+#include "core/octets.hpp"
+
 namespace mailer::smtp {
 
 namespace {
-
-bool is_ascii(const std::string& s) {
-    return std::all_of(s.begin(), s.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-}
 
 // A space, '<' or '>' is legal inside a quoted local part, but no server needs one and every filter fears one.
 bool is_safe_path(const std::string& path) {
@@ -20,14 +18,14 @@ bool is_safe_path(const std::string& path) {
 }
 
 // Of the mail itself: header and sender.
-bool needs_smtputf8(const Delivery& delivery) { return delivery.needs_smtputf8 || !is_ascii(delivery.sender); }
+bool needs_smtputf8(const Delivery& delivery) { return delivery.needs_smtputf8 || !core::is_ascii(delivery.sender); }
 
 bool has_utf8_recipient(const Delivery& delivery) {
-    return !std::all_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
+    return !std::all_of(delivery.recipients.begin(), delivery.recipients.end(), core::is_ascii);
 }
 
 bool has_ascii_recipient(const Delivery& delivery) {
-    return std::any_of(delivery.recipients.begin(), delivery.recipients.end(), is_ascii);
+    return std::any_of(delivery.recipients.begin(), delivery.recipients.end(), core::is_ascii);
 }
 
 // No server said it: it has no code.
@@ -71,7 +69,7 @@ std::optional<core::Reply> find_misfit(const Delivery& delivery, const Capabilit
 }
 
 std::optional<core::Reply> find_recipient_misfit(const std::string& recipient, const Capabilities& capabilities) {
-    if (capabilities.has_smtputf8 || is_ascii(recipient)) return std::nullopt;
+    if (capabilities.has_smtputf8 || core::is_ascii(recipient)) return std::nullopt;
     return not_sent("5.6.7", "the server does not offer SMTPUTF8, and this address needs it");
 }
 
@@ -93,7 +91,7 @@ std::string rcpt_command(const Delivery& delivery, std::size_t recipient, const 
     std::string line = "RCPT TO:<" + address + ">";
     if (capabilities.has_dsn && !delivery.notify.empty()) {
         line += " NOTIFY=" + delivery.notify;
-        if (is_ascii(address)) line += " ORCPT=rfc822;" + xtext(address);
+        if (core::is_ascii(address)) line += " ORCPT=rfc822;" + xtext(address);
     }
     return line + "\r\n";
 }

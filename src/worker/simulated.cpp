@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/octets.hpp"
+
 namespace mailer::worker {
 
 using core::Duration;
@@ -22,12 +24,7 @@ public:
     }
 
 private:
-    std::uint64_t next() {  // splitmix64's constants; any good mixer will do
-        std::uint64_t z = state_ += 0x9e3779b97f4a7c15U;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31);
-    }
+    std::uint64_t next() { return core::mixed(state_++); }
     std::uint64_t state_;
 };
 

@@ -5,7 +5,7 @@ SELECT no_plan();
 UPDATE mailer.arming SET machine = 'other';  -- nobody is connected to in here
 
 SELECT mailer.mailbox_create('desk', 'smtp.example.com', username => 'ada@example.com') AS desk \gset
-SELECT is((SELECT listen_state FROM mailer.mailbox_status), 'off', 'nobody listens without imap_host');
+SELECT is((SELECT listen_state FROM mailer.mailbox_status), 'off', 'nothing is read without imap_host');
 SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_tls": "ssl"}')$$, '22023', NULL, 'imap_tls has three values');
 SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_port": 0}')$$, '22023', NULL, 'port 0 is no port');
 SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap://x/"}')$$, '22023', NULL, 'a URL is no host');
@@ -30,7 +30,7 @@ SELECT mailer._listen_state(:desk, 'in trouble', 'NO [AUTHENTICATIONFAILED] no',
 SELECT results_eq('SELECT listen_state, listen_error, listening_since, state FROM mailer.mailbox_status', $$VALUES ('in trouble'::text, 'NO [AUTHENTICATIONFAILED] no'::text, NULL::timestamptz, 'ready'::text)$$,
     'trouble of the listening is none of the sending');
 UPDATE mailer.mailbox_listen SET failed_since = now() - interval '1 min';
-SELECT ok(EXISTS (SELECT FROM mailer.health() WHERE problem LIKE 'nobody listens to it: NO %'), 'health says so');
+SELECT ok(EXISTS (SELECT FROM mailer.health() WHERE problem LIKE 'its inbox is not read: NO %'), 'health says so');
 UPDATE mailer.mailbox_listen SET pid = 2147483647;
 SELECT is((SELECT listen_state FROM mailer.mailbox_status), 'off', 'what a process wrote counts while it is there');
 

@@ -20,7 +20,7 @@ SELECT throws_ok($$SELECT mailer.mailbox_delete('one')$$, '55006', 'mailbox "one
 SELECT throws_ok($$SELECT mailer.mailbox_delete('one', 'one')$$, '22023', NULL, 'it can''t be moved to itself');
 SELECT throws_ok($$SELECT mailer.mailbox_delete('one', 'none')$$, '42704', NULL, 'another must exist');
 SELECT throws_ok($$SELECT mailer.mailbox_delete('one', 'three')$$, '55000',
-    'campaign "spring" has follow-ups, and nobody listens for replies to "three"', 'and be listened to');
+    'campaign "spring" has follow-ups, but no listener reads the replies to "three"', 'and be listened to');
 SELECT mailer.campaign_alter(:spring, '{"max_silence": null, "mailboxes": ["one", "two"]}') \g /dev/null
 SELECT lives_ok($$SELECT mailer.mailbox_delete('one', move_to => 'three')$$, 'unless replies come otherwise');
 SELECT results_eq($$SELECT address, mailbox, state, step FROM mailer.lead_status WHERE mailbox IS NOT NULL ORDER BY address$$,

@@ -53,7 +53,7 @@ UPDATE mailer.arming SET machine = 'other';
 CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
 SELECT is(simulation.sent(), 0::bigint, 'sending_armed: shut, the sender keeps to it');
 SELECT is(simulation.gate('sending_armed'), 'shut', 'sending_armed: explain shows it shut, with limit, use and opening');
-SELECT is(simulation.blocked_by(), 'sending is held until mailer.arm(): this database was copied or restored as files: it sends nothing until somebody says mailer.arm()', 'sending_armed: said in words');
+SELECT is(simulation.blocked_by(), 'sending is held until mailer.arm(): this database was copied or restored as files: it sends nothing until mailer.arm() is called', 'sending_armed: said in words');
 SELECT is(simulation.next(), NULL, 'sending_armed: nothing is foretold while only a change can open it');
 SELECT mailer.arm() \g /dev/null
 CALL simulation.run(mailer._now(), 1, '{}');

@@ -8,7 +8,6 @@ ZONES = ["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "UTC", "Asi
 DAYS = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 
 
-
 def zone_of(campaign, lead):
     """The clock of a lead that has one of its own."""
     number = "".join(c for c in lead.split(".")[0] if c.isdigit())
@@ -60,6 +59,8 @@ def judge(s, report):
         at, how = stopped.get((campaign, recipient.lower()), (claimed_at, ""))
         if claimed_at > at + 1e-5:
             yield f"message {message} of campaign {campaign}, step {step}, went to {recipient} {claimed_at - at:.0f} s after it had {how}"
+    yield from judge_cooldowns(s, delivered)
+    yield from judge_shields(report)
     for box in s.mailboxes:
         if box["name"] not in s.altered_mailboxes:
             yield from judge_mailbox(s, box, delivered, tries)
@@ -115,6 +116,36 @@ def judge_sequence(number, campaign, delivered):
             days = (dt.datetime.fromtimestamp(mail[4], zone).date() - dt.datetime.fromtimestamp(before[4], zone).date()).days
             if step["days"] and days < step["days"] and campaign["start"] < campaign["end"] and not campaign["has_zones"]:
                 yield f"campaign {number}: {lead} got step {place} {days} days after the one before"
+
+
+def judge_cooldowns(s, delivered):
+    """An address that another campaign mailed waits for so long after it."""
+    by_address = collections.defaultdict(list)
+    for d in delivered:
+        if d[0]:
+            by_address[d[3].lower()].append(d)
+    for address, mails in by_address.items():
+        for mail in mails:
+            cooldown = s.campaigns[mail[0] - 1]["cooldown"]
+            for other in mails if cooldown else []:
+                if other[0] != mail[0] and other[5] < mail[4] < other[5] + cooldown * 3600 - 1:
+                    yield f"campaign {mail[0]}: {address} got mail {mail[4] - other[5]:.0f} s after campaign {other[0]}'s, within {cooldown} hours"
+
+
+def judge_shields(report):
+    """From the moment at which a campaign's shield shuts until a person opens it, nothing of it is claimed."""
+    shut_since = {}
+    spans = []
+    for campaign, kind, at in report["shields"]:
+        if kind == "shield_shut":
+            shut_since[campaign] = at
+        elif campaign in shut_since:
+            spans.append((campaign, shut_since.pop(campaign), at))
+    spans += [(campaign, since, float("inf")) for campaign, since in shut_since.items()]
+    for campaign, message, _, recipient, claimed_at, _, _ in report["delivered"]:
+        for of, since, until in spans:
+            if of == campaign and since + 1e-5 < claimed_at < until - 1e-5:
+                yield f"message {message} of campaign {campaign} went to {recipient} {claimed_at - since:.0f} s after the shield had shut"
 
 
 def judge_mailbox(s, box, delivered, tries):

@@ -96,7 +96,7 @@ class Scenario:
 
     def draw_sequence(self):
         r = self.more
-        sequence = {"steps": [], "new_cap": None, "skip": [], "has_zones": False}
+        sequence = {"steps": [], "new_cap": None, "skip": [], "has_zones": False, "cooldown": None, "has_shared": False}
         if r.random() < 0.5:
             return sequence
         for _ in range(r.randint(1, 2)):
@@ -115,9 +115,14 @@ class Scenario:
         self.begin = (day - dt.timedelta(days=r.randrange(4), seconds=r.randrange(86400))).replace(tzinfo=UTC)
         self.end = self.begin + dt.timedelta(days=r.randint(3, 365 if self.is_long and self.one_in(3) else 21), seconds=r.randrange(86400))
         self.mailboxes = [self.draw_mailbox(i) for i in range(1, r.randint(1, 4) + 1)]
+        self.has_shared = self.is_disturbed and self.more.random() < 0.5
+        self.has_shields = self.is_disturbed and self.more.random() < 0.3  # so much is refused that campaigns stop by themselves
         self.campaigns = [self.draw_campaign(i) for i in range(1, r.randint(1, 6) + 1)]
         for c in self.campaigns:
             c["skip"] = [(self.begin + dt.timedelta(days=n)).date() for n in c.get("skip_in", [])]
+            # Leads that several campaigns share, and wait for each other's mail. A forecast doesn't know of that.
+            c["has_shared"] = self.has_shared
+            c["cooldown"] = self.more.choice([None, 1, 30, 200]) if self.has_shared else None
             # The window of a lead is read on its own clock, the day of the caps is the campaign's: judged apart.
             c["has_zones"] &= c["cap"] is None and c["new_cap"] is None
 
@@ -134,13 +139,14 @@ class Scenario:
         if self.is_quiet:
             odds = dict(least_transit_us=55_000, most_transit_us=55_000)
         elif self.is_disturbed:
-            odds = dict(temporary=15, refused=40, trouble=25, lost_reply=40, restart_one_in=60, lost_journal_one_in=4,
+            odds = dict(temporary=15, trouble=25, lost_reply=40, restart_one_in=60, lost_journal_one_in=4,
                         least_transit_us=50_000, most_transit_us=self.most_transit, latency_us=50_000)
+            odds["refused"] = 6 if self.has_shields else 40
         self.now = at
         return f"CALL simulation.run('{at.isoformat()}', {self.seed}, '{json.dumps({**odds, **options})}');"
 
     def leads(self, campaign, first=1, count=None):
-        return [f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
+        return [f"Shared{n}@Example.com" if campaign["has_shared"] and n % 3 == 0 else f"Lead{n}.{campaign['name']}@Example.com" for n in range(first, first + (count or campaign["leads"]))]
 
     def add(self, number, leads):
         zones = [zone_of(self.campaigns[number - 1], lead) for lead in leads]
@@ -157,7 +163,7 @@ class Scenario:
             starts_at = None if c["starts_in"] is None else (self.begin + dt.timedelta(hours=c["starts_in"])).isoformat()
             self.say(call("campaign_create", c["name"], "hello", mailboxes=c["boxes"], window_start=c["start"], window_end=c["end"],
                           allowed_days=c["days"], gap=f"{c['gap']} s", jitter=c["jitter"], max_per_day=c["cap"],
-                          timezone=c["timezone"], starts_at=starts_at, max_new_per_day=c["new_cap"], prefer=c.get("prefer")),
+                          timezone=c["timezone"], starts_at=starts_at, cooldown=c["cooldown"] and f"{c['cooldown']} hours", max_new_per_day=c["new_cap"], prefer=c.get("prefer")),
                      *self.steps(i, c), self.add(i, self.leads(c) + ["not an address", self.leads(c)[0].upper()]), call("campaign_start", i))
         if self.one_in(2):
             self.enqueue_others()
@@ -234,6 +240,11 @@ class Scenario:
             self.say(f"SELECT simulation.hold_some({number}, {r.randint(1, 4)}, {seed}) FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
         elif what == 5:
             self.say("SELECT simulation.release_all();")
+        elif what == 6:
+            self.say(self.open_shields())
+
+    def open_shields(self):
+        return "SELECT mailer.campaign_resume(id) FROM mailer.shield JOIN mailer.campaign c ON c.campaign_id = id WHERE scope = 'c' AND shut_at IS NOT NULL AND c.state = 'r';"
 
     def script(self):
         self.draw()
@@ -254,11 +265,11 @@ class Scenario:
                 self.say("SELECT simulation.foretell();")
             self.say(self.run_until(self.now), "SELECT simulation.look();")
         if self.is_disturbed:
-            self.say(*[call("mailbox_resume", b["name"]) for b in self.mailboxes], "SELECT mailer.resume();",
+            self.say(*[call("mailbox_resume", b["name"]) for b in self.mailboxes], "SELECT mailer.resume();", self.open_shields(),
                      "SELECT simulation.release_all();", "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
             # From here on nothing disturbs: whatever state things are in, the plan must come true. (When mails took longer
             # before than they do now, it can't know that.)
-            if self.most_transit == 60_000:
+            if self.most_transit == 60_000 and not self.has_shared:
                 self.is_quiet = True
                 self.end = max(self.end, self.now + dt.timedelta(days=4))
                 self.say(self.run_until(self.now + dt.timedelta(minutes=10)), "SELECT simulation.foretell();")
@@ -280,6 +291,8 @@ SELECT json_build_object(
   'foretold', (SELECT coalesce(json_agg(json_build_array(extract(epoch FROM taken_at), campaign_id, recipient, step, mailbox, extract(epoch FROM slot_at))), '[]')
                 FROM simulation.foretold),
   'stopped', (SELECT coalesce(json_agg(json_build_array(campaign_id, address_key, extract(epoch FROM at), how)), '[]') FROM simulation.stopped),
+  'shields', (SELECT coalesce(json_agg(json_build_array(campaign_id, kind, extract(epoch FROM at)) ORDER BY event_id), '[]') FROM mailer.event
+                WHERE kind IN ('shield_shut', 'shield_opened') AND campaign_id IS NOT NULL),
   'missed', (SELECT coalesce(json_agg(json_build_array(campaign_id, extract(epoch FROM from_at), extract(epoch FROM to_at), slot_count, reason)), '[]')
                 FROM mailer.missed_slot_log),
   'states', (SELECT json_object_agg(campaign_id, state) FROM mailer.campaign),

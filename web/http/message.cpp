@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "core/octets.hpp"
+
 namespace mailer::web {
 
 namespace {
@@ -44,29 +46,14 @@ bool is_clean_utf8(std::string_view s) {
     return true;
 }
 
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-        text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-        text.remove_suffix(1);
-    return text;
-}
-
 // A parameter of a header as `name="value"` or `name=value`; nothing when it isn't there.
 std::optional<std::string> header_parameter(std::string_view header, std::string_view name) {
     std::size_t at = header.find(';');
     while (at != std::string_view::npos) {
-        const std::string_view rest = trimmed(header.substr(at + 1));
+        const std::string_view rest = core::trimmed(header.substr(at + 1));
         const std::size_t equals = rest.find('=');
         if (equals == std::string_view::npos) return std::nullopt;
-        const bool is_it = lower(trimmed(rest.substr(0, equals))) == name;
+        const bool is_it = core::lowered(core::trimmed(rest.substr(0, equals))) == name;
         std::string_view value = rest.substr(equals + 1);
         std::string text;
         std::size_t end = 0;
@@ -77,7 +64,7 @@ std::optional<std::string> header_parameter(std::string_view header, std::string
             }
         } else {
             end = std::min(value.find(';'), value.size());
-            text = trimmed(value.substr(0, end));
+            text = core::trimmed(value.substr(0, end));
         }
         if (is_it) return text;
         const std::size_t next = value.find(';', end);
@@ -115,7 +102,7 @@ Fields parse_multipart(std::string_view body, const std::string& boundary) {
         while (!head.empty()) {
             const std::size_t line_end = std::min(head.find("\r\n"), head.size());
             const std::string_view line = head.substr(0, line_end);
-            if (lower(line.substr(0, 20)) == "content-disposition:") {
+            if (core::lowered(line.substr(0, 20)) == "content-disposition:") {
                 field.name = header_parameter(line, "name").value_or("");
                 if (auto name = header_parameter(line, "filename")) field.file_name = *name, is_file = true;
             }
@@ -158,7 +145,7 @@ std::string Request::cookie(std::string_view name) const {
     std::string_view rest = header("cookie");
     while (!rest.empty()) {
         const std::size_t end = std::min(rest.find(';'), rest.size());
-        const std::string_view pair = trimmed(rest.substr(0, end));
+        const std::string_view pair = core::trimmed(rest.substr(0, end));
         if (pair.size() > name.size() && pair.starts_with(name) && pair[name.size()] == '=')
             return std::string(pair.substr(name.size() + 1));
         rest.remove_prefix(std::min(end + 1, rest.size()));
@@ -225,7 +212,7 @@ Fields parse_query(std::string_view text) {
 
 void read_form(Request& request) {
     const std::string& type = request.header("content-type");
-    const std::string kind = lower(trimmed(std::string_view(type).substr(0, type.find(';'))));
+    const std::string kind = core::lowered(core::trimmed(std::string_view(type).substr(0, type.find(';'))));
     if (kind == "application/x-www-form-urlencoded") {
         request.form = parse_query(request.body);
     } else if (kind == "multipart/form-data") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/mail/header_text.hpp"
+#include "core/octets.hpp"
 
 namespace mailer::web {
 
@@ -15,12 +16,6 @@ char separator_of(std::string_view content) {
         if (std::count(first.begin(), first.end(), candidate) > std::count(first.begin(), first.end(), best))
             best = candidate;
     return best;
-}
-
-std::string trimmed(const std::string& text) {
-    const std::size_t begin = text.find_first_not_of(" \t");
-    if (begin == std::string::npos) return {};
-    return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
 }
 
 // What 80 to 9F stand for; 0 where nothing does.
@@ -65,7 +60,7 @@ std::vector<CsvLine> read_csv(std::string_view content, std::size_t max_lines) {
     bool is_quoted = false, was_quoted = false;
     std::size_t number = 1;
     const auto end_cell = [&] {
-        line.cells.push_back(was_quoted ? cell : trimmed(cell));
+        line.cells.push_back(was_quoted ? cell : std::string(core::trimmed(cell, core::wsp)));
         cell.clear();
         was_quoted = false;
     };
@@ -84,7 +79,7 @@ std::vector<CsvLine> read_csv(std::string_view content, std::size_t max_lines) {
                 cell += content[++at];
             else
                 is_quoted = false;
-        } else if (c == '"' && trimmed(cell).empty() && !was_quoted) {
+        } else if (c == '"' && core::trimmed(cell, core::wsp).empty() && !was_quoted) {
             cell.clear();
             is_quoted = was_quoted = true;
         } else if (c == separator) {

@@ -21,7 +21,7 @@ bool is_local_octet(char c) noexcept {
 }
 
 bool is_domain_octet(char c) noexcept {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '.' || c == '_' ||
+    return is_digit(c) || (lowered(c) >= 'a' && lowered(c) <= 'z') || c == '-' || c == '.' || c == '_' ||
            static_cast<unsigned char>(c) >= 0x80;
 }
 

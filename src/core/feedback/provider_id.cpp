@@ -16,7 +16,7 @@ constexpr std::size_t longest = 200;
 
 bool is_id(std::string_view word) {
     return word.size() >= shortest && word.size() <= longest && std::all_of(word.begin(), word.end(), [](char c) {
-               return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '_' || c == '.';
+               return is_digit(c) || (lowered(c) >= 'a' && lowered(c) <= 'z') || c == '-' || c == '_' || c == '.';
            });
 }
 

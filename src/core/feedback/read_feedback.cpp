@@ -58,12 +58,9 @@ bool read_junk_report(const Mail& mail, Feedback& feedback) {
 // Received lines differ between two copies of one mail; what it says doesn't.
 std::string report_id_of(const Mail& mail, std::string_view human) {
     if (const auto own = message_ids(mail.fields.value("message-id"), 1); !own.empty()) return readable(own[0], 500);
-    std::uint64_t hash = 14695981039346656037U;  // FNV-1a
-    for (const std::string_view text :
-         {mail.fields.value("from"), mail.fields.value("date"), mail.fields.value("subject"), human}) {
-        for (const char c : text)
-            hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211U;
-    }
+    std::uint64_t hash = fingerprint_of(mail.fields.value("from"));
+    for (const std::string_view text : {mail.fields.value("date"), mail.fields.value("subject"), human})
+        hash = fingerprint_of(text, hash);
     return "#" + std::to_string(hash);
 }
 

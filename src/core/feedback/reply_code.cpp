@@ -8,7 +8,7 @@ namespace mailer::core::feedback {
 namespace {
 
 bool is_word_octet(char c) noexcept {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '.' || c == '-' || c == '_' || c == '/' ||
+    return is_digit(c) || (lowered(c) >= 'a' && lowered(c) <= 'z') || c == '.' || c == '-' || c == '_' || c == '/' ||
            c == '@' || c == '=';
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/mail/header_text.hpp"
+
 #include "core/octets.hpp"
 
 namespace mailer::core::feedback {
@@ -13,7 +14,7 @@ namespace {
 
 int hex_value(char c) noexcept {
     if (is_digit(c)) return c - '0';
-    const char l = lower(c);
+    const char l = lowered(c);
     return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
@@ -51,7 +52,7 @@ std::optional<std::string> decode_word(std::string_view text, std::size_t& lengt
     const bool is_latin = starts_ignoring_case(charset, "iso-8859-1") || starts_ignoring_case(charset, "windows-1252");
     if (!is_utf8 && !is_latin) return std::nullopt;
     std::string content{text.substr(charset_end + 3, end - charset_end - 3)};
-    if (lower(text[charset_end + 1]) == 'b') {
+    if (lowered(text[charset_end + 1]) == 'b') {
         content = decoded_base64(content, content.size());
     } else {
         for (char& c : content) {
@@ -69,25 +70,10 @@ std::optional<std::string> decode_word(std::string_view text, std::size_t& lengt
 
 }  // namespace
 
-std::string lowered(std::string_view text) {
-    std::string out{text};
-    for (char& c : out)
-        c = lower(c);
-    return out;
-}
-
-std::string_view trimmed(std::string_view text) noexcept {
-    while (!text.empty() && is_blank(text.front()))
-        text.remove_prefix(1);
-    while (!text.empty() && is_blank(text.back()))
-        text.remove_suffix(1);
-    return text;
-}
-
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
     if (a.size() != b.size()) return false;
     for (std::size_t i = 0; i < a.size(); ++i) {
-        if (lower(a[i]) != lower(b[i])) return false;
+        if (lowered(a[i]) != lowered(b[i])) return false;
     }
     return true;
 }
@@ -205,7 +191,7 @@ std::string comparable(std::string_view text) {
         } else if (c == '\x92' && i > 0 && static_cast<unsigned char>(text[i - 1]) < 0x80) {  // Windows-1252
             out += '\'';
         } else {
-            out += lower(c);
+            out += lowered(c);
         }
     }
     return out;

@@ -9,14 +9,13 @@
 #include <string>
 #include <string_view>
 
+#include "core/octets.hpp"
+
 namespace mailer::core::feedback {
 
-constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-std::string lowered(std::string_view text);
-std::string_view trimmed(std::string_view text) noexcept;
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
 bool starts_ignoring_case(std::string_view text, std::string_view prefix) noexcept;
 

@@ -77,7 +77,7 @@ Status check_local(const Address& address) {
         return refusal(
             "the part before \"@\" holds an invisible character",
             "It is character " + std::to_string(character_number(local, *at)) + " of " + quoted_for_error(local) + ".",
-            "It may have been copied along from a web page: type the address anew.");
+            "It may have been copied from a web page: type the address again.");
     return std::nullopt;
 }
 

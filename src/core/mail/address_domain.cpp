@@ -13,6 +13,8 @@
 #include "core/mail/address_grammar.hpp"
 #include "core/mail/header_text.hpp"
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 namespace {
 
@@ -23,11 +25,6 @@ constexpr std::size_t kMaxTyped = 1024;  // octets of UTF-8 that could still bec
 Error refusal(std::string_view domain, std::string what, std::string hint = {}) {
     return {"22023", "invalid mail address: " + std::move(what), "The domain is " + quoted_for_error(domain) + ".",
             std::move(hint)};
-}
-
-void lower_ascii(std::string& text) {
-    for (char& c : text)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
 }
 
 bool is_digits(std::string_view text) {
@@ -73,7 +70,7 @@ Result<std::string> from_literal(std::string_view domain) {
         return "[" + std::string(canonical) + "]";
     }
     std::string tag = inner.substr(0, 5);
-    lower_ascii(tag);
+    tag = lowered(tag);
     if (tag == "ipv6:" && inner.find('\0') == std::string::npos &&
         inet_pton(AF_INET6, inner.c_str() + 5, octets) == 1) {
         inet_ntop(AF_INET6, octets, canonical, sizeof canonical);
@@ -113,7 +110,7 @@ Result<std::string> normalise_domain(std::string_view domain) {
         if (!converted) return converted;
         ascii = std::move(converted).value();
     }
-    lower_ascii(ascii);
+    ascii = lowered(ascii);
     if (auto error = check_ascii(domain, ascii)) return std::move(*error);
     return ascii;
 }
@@ -130,9 +127,7 @@ Result<std::string> normalise_host(std::string_view host) {
     const bool is_ip = numeric.find('\0') == std::string::npos && (inet_pton(AF_INET, numeric.c_str(), octets) == 1 ||
                                                                    inet_pton(AF_INET6, numeric.c_str(), octets) == 1);
     if (is_ip) {
-        std::string out = numeric;
-        lower_ascii(out);
-        return out;
+        return lowered(numeric);
     }
     if (host.empty()) return refuse_host("is not a host name", plain);
     if (find_offence(host)) return refuse_host("is not a host name: it holds a control character", plain);
@@ -147,7 +142,7 @@ Result<std::string> normalise_host(std::string_view host) {
         if (!converted) return refuse_host("is not a valid international name", "Its ASCII form (xn--…) works, too.");
         ascii = std::move(converted).value();
     }
-    lower_ascii(ascii);
+    ascii = lowered(ascii);
     if (ascii.size() > 1 && ascii.back() == '.') ascii.pop_back();
     if (ascii.size() > kMaxDomain) return refuse_host("is longer than 255 octets", {});
     std::string hyphens = ascii;  // an underscore is common in the names of containers

@@ -10,6 +10,8 @@
 #include "core/mail/header_text.hpp"
 #include "core/mail/header_words.hpp"
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 namespace {
 
@@ -17,12 +19,6 @@ constexpr std::size_t kLongestRawWord = 997;  // alone on a folded line, behind 
 constexpr std::size_t kLongestLine = 998;
 constexpr std::size_t kLongestBlank = 60;
 constexpr std::size_t kLongestPlainName = 60;
-
-std::string_view trimmed(std::string_view text) {
-    const auto first = text.find_first_not_of(' ');
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
 
 struct Word {
     std::string_view blank;  // the blanks before it
@@ -142,7 +138,7 @@ void HeaderWriter::put_encoded(std::string_view text, bool is_phrase) {
 
 void HeaderWriter::structured(std::string_view name, std::string_view value) {
     if (!begin(name, value)) return;
-    for (const Word& word : split(trimmed(value))) {
+    for (const Word& word : split(trimmed(value, " "))) {
         if (!may_stand_raw(name, word.text)) return;
         put_word(is_first_ ? " " : word.blank, word.text);
     }
@@ -206,7 +202,7 @@ void HeaderWriter::put_pieces(std::string_view name, std::string_view value, boo
 
 void HeaderWriter::unstructured(std::string_view name, std::string_view value, std::size_t longest_raw_word) {
     if (!begin(name, value)) return;
-    const auto words = split(trimmed(value));
+    const auto words = split(trimmed(value, " "));
     const Span span = span_to_encode(words, longest_raw_word);
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (i < span.first || i >= span.last) {

@@ -64,13 +64,6 @@ std::string without_controls(std::string_view text) {
     return out;
 }
 
-bool is_ascii(std::string_view text) noexcept {
-    unsigned char all = 0;
-    for (const char c : text)
-        all |= static_cast<unsigned char>(c);  // no early exit: the loop is vectorised
-    return all < 0x80;
-}
-
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) noexcept {
     if (const std::uint8_t* bad = u8_check(bytes_of(text), text.size()))
         return static_cast<std::size_t>(bad - bytes_of(text));

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 
 struct Offence {
@@ -22,8 +24,6 @@ std::optional<Offence> find_offence(std::string_view text, Tabs tabs = Tabs::kRe
 
 // The text with a blank for every control character, and one for a CRLF. Doesn't look at the rest of UTF-8.
 std::string without_controls(std::string_view text);
-
-bool is_ascii(std::string_view text) noexcept;
 
 // The offset of the first octet that isn't UTF-8 (overlong forms and surrogates aren't).
 std::optional<std::size_t> first_invalid_utf8(std::string_view text) noexcept;

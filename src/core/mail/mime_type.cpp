@@ -8,6 +8,8 @@
 #include "core/mail/header_text.hpp"
 #include "core/mail/header_words.hpp"
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 namespace {
 
@@ -71,19 +73,6 @@ constexpr auto kEndings = std::to_array<Ending>({
 });
 static_assert(std::is_sorted(kEndings.begin(), kEndings.end()));
 
-std::string lowered(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-    const auto first = text.find_first_not_of(' ');
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(' ') - first + 1);
-}
-
 // Up to the next semicolon that isn't inside quotes; takes it off.
 std::string_view take_parameter(std::string_view& rest) {
     bool is_quoted = false;
@@ -136,7 +125,7 @@ Result<ContentType> parse_content_type(std::string_view text) {
         return refuse("A type and a subtype with a slash between them are wanted.");
 
     ContentType result{lowered(type), {}};
-    while (!trimmed(rest).empty()) {
+    while (!trimmed(rest, " ").empty()) {
         const std::string_view parameter = take_parameter(rest);
         if (parameter.empty()) continue;
         const auto equals = parameter.find('=');

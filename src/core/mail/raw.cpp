@@ -6,6 +6,7 @@
 #include "core/mail/header.hpp"
 #include "core/mail/header_date.hpp"
 #include "core/mail/header_text.hpp"
+
 #include "core/octets.hpp"
 
 namespace mailer::core {
@@ -37,20 +38,12 @@ Status check_line(std::string_view line, std::size_t number) {
     return std::nullopt;
 }
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && (text.front() == ' ' || text.front() == '\t'))
-        text.remove_prefix(1);
-    while (!text.empty() && (text.back() == ' ' || text.back() == '\t'))
-        text.remove_suffix(1);
-    return text;
-}
-
 // Reads the fields that matter, one after the other.
 class Header {
 public:
     // A field with its lines joined.
     Status add(std::string_view name, std::string_view value) {
-        value = trimmed(value);
+        value = trimmed(value, wsp);
         if (same_field_name(name, "Bcc"))
             return refusal("It has a Bcc, which everybody who gets it would see.",
                            "Leave it out: the recipients are a parameter.");
@@ -122,10 +115,10 @@ Result<RawFacts> inspect_raw(std::string_view source) {
         }
         if (auto error = finish_field()) return std::move(*error);
         const auto colon = line.find(':');
-        if (colon == std::string_view::npos || !is_field_name(trimmed(line.substr(0, colon))))
+        if (colon == std::string_view::npos || !is_field_name(trimmed(line.substr(0, colon), wsp)))
             return refusal("Line " + std::to_string(number) + " of its header is no field: " + quoted_for_error(line),
                            "A header ends in an empty line.");
-        name = trimmed(line.substr(0, colon));
+        name = trimmed(line.substr(0, colon), wsp);
         value = line.substr(colon + 1);
     }
     if (number == 0) return refusal("It is empty.");

@@ -10,21 +10,15 @@
 #include <utility>
 
 #include "core/mail/template.hpp"
+
 #include "core/octets.hpp"
 
 namespace mailer::core {
 
 namespace {
 
-constexpr std::string_view white_space = " \t\r\n\v\f";
 constexpr std::string_view blanks = " \t";
 constexpr auto npos = std::string_view::npos;
-
-std::string_view trim(std::string_view s) {
-    const auto first = s.find_first_not_of(white_space);
-    if (first == npos) return s.substr(0, 0);
-    return s.substr(first, s.find_last_not_of(white_space) - first + 1);
-}
 
 std::string quoted(std::string_view s) {
     constexpr std::size_t enough = 60;
@@ -158,7 +152,7 @@ Status TemplateParser::read_tag(Tag& tag) {
     if (close == npos) {
         return error("tag is never closed", "Close it with " + quoted(end) + ".");
     }
-    tag.content = trim(source_.substr(inside, close - inside));
+    tag.content = trimmed(source_.substr(inside, close - inside));
     if (tag.sigil != '!' && tag.sigil != '=' && open_.size() > 1 && tag.content.find(open_) != npos) {
         return error("tag is never closed", "Another tag begins before " + quoted(end) + ".");
     }
@@ -205,7 +199,7 @@ Status TemplateParser::apply(const Tag& tag, Node node) {
             node.kind = Kind::variable;
             node.is_raw = tag.sigil != 0;
     }
-    const auto name = node.is_dynamic ? trim(tag.content.substr(1)) : tag.content;
+    const auto name = node.is_dynamic ? trimmed(tag.content.substr(1)) : tag.content;
     if (Status failed = set_name(node, name)) return failed;
     if (tag.sigil == '#' || tag.sigil == '^') return open_section(node);
     add_node(node);
@@ -243,7 +237,7 @@ Status TemplateParser::close_section(const Tag& tag, Node node) {
 Status TemplateParser::set_delimiters(std::string_view content) {
     const auto first_end = std::min(content.find_first_of(white_space), content.size());
     const auto first = content.substr(0, first_end);
-    const auto second = trim(content.substr(first_end));
+    const auto second = trimmed(content.substr(first_end));
     const auto is_delimiter = [](std::string_view d) {
         return !d.empty() && d.size() <= Template::max_delimiter_size && d.find('=') == npos &&
                d.find_first_of(white_space) == npos;

@@ -6,23 +6,17 @@
 #include <charconv>
 #include <string>
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 
 namespace {
 
 using namespace std::chrono_literals;
 
-// splitmix64: one seed and one ordinal give one well-mixed number, on every machine the same.
-std::uint64_t mix(std::uint64_t x) {
-    x += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-    return x ^ (x >> 31);
-}
-
 // delay × (1 + jitter × u), u in [0, 1): never shorter than `delay`.
 Duration with_jitter(Duration delay, std::uint64_t seed, int ordinal) {
-    const auto bits = mix(mix(seed) + static_cast<std::uint64_t>(ordinal)) >> 11;
+    const auto bits = mixed(mixed(seed) + static_cast<std::uint64_t>(ordinal)) >> 11;
     const double u = static_cast<double>(bits) / static_cast<double>(1ULL << 53);
     return delay + Duration{static_cast<Duration::rep>(static_cast<double>(delay.count()) * retry_jitter * u)};
 }
@@ -38,14 +32,6 @@ Error bad_delays(std::string_view text) {
     return Error{"22023", "invalid list of retry delays: \"" + std::string{text} + "\"",
                  "Every delay is longer than 0 and at most a day.",
                  "Write a list such as \"10s,30s,90s,270s\" with units ms, s, min, h or d."};
-}
-
-std::string_view trim(std::string_view s) {
-    while (!s.empty() && std::isspace(static_cast<unsigned char>(s.front())))
-        s.remove_prefix(1);
-    while (!s.empty() && std::isspace(static_cast<unsigned char>(s.back())))
-        s.remove_suffix(1);
-    return s;
 }
 
 // 0 for an unknown unit.
@@ -75,7 +61,7 @@ Result<std::vector<Duration>> parse_retry_delays(std::string_view text) {
     std::string_view rest = text;
     while (true) {
         const auto comma = rest.find(',');
-        const std::string_view item = trim(rest.substr(0, comma));
+        const std::string_view item = trimmed(rest.substr(0, comma));
         const bool is_last = comma == std::string_view::npos;
         if (is_last && !delays.empty() && (item == "…" || item == "...")) break;
 
@@ -83,7 +69,7 @@ Result<std::vector<Duration>> parse_retry_delays(std::string_view text) {
         const auto [end, problem] = std::from_chars(item.data(), item.data() + item.size(), count);
         if (problem != std::errc{}) return bad_delays(text);
         const std::string_view rest_of_item{end, static_cast<std::size_t>(item.data() + item.size() - end)};
-        const Duration unit = unit_of(trim(rest_of_item));
+        const Duration unit = unit_of(trimmed(rest_of_item));
         if (unit.count() == 0 || count <= 0 || count > longest_delay / unit) return bad_delays(text);
         delays.push_back(count * unit);
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 
 namespace {
@@ -86,13 +88,6 @@ constexpr auto words = std::to_array<WordRule>({
     {"too much mail", MailboxFault::busy},             // 450 4.7.1 Error: too much mail from 192.0.2.1 (Postfix)
     {"too many recipients from", MailboxFault::busy},  // 450 4.7.1 Error: too many recipients from 192.0.2.1 (Postfix)
 });
-
-std::string lowered(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-    return out;
-}
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 

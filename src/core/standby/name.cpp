@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/octets.hpp"
 #include "core/standby/promise.hpp"
 
 namespace mailer::core {
@@ -9,12 +10,6 @@ namespace mailer::core {
 namespace {
 
 constexpr std::string_view blanks = " \t\r\n";
-
-std::string_view trimmed(std::string_view text) {
-    const auto first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
 
 int hex(char c) {
     if (c >= '0' && c <= '9') return c - '0';

@@ -14,7 +14,8 @@ namespace mailer::pg {
 namespace {
 
 constexpr const char* usage =
-    "EXECUTE FUNCTION mailer.community_trigger('category', 'template', 'who is told: a column or a function' [, 'actor "
+    "EXECUTE FUNCTION mailer.community_trigger('category', 'template', 'users to notify: a column or a function' [, "
+    "'actor "
     "column' [, 'collapse key']])";
 
 struct CommunityArguments {

@@ -117,6 +117,11 @@ void Simulation::crash(const Options& options) {
     if (one_in(options.lost_journal_one_in)) journal_.lose_everything();
 }
 
+// For what the sender's statements ask of mailer._now(), which is the transaction's time in real life.
+void set_virtual_now(Time now) {
+    call([&] { SetConfigOption("mailer.virtual_now", timestamptz_to_str(to_pg(now)), PGC_SUSET, PGC_S_SESSION); });
+}
+
 void Simulation::run(Time from, Time until, const Options& options) {
     courier_.set_odds(options.odds);
     sweep_interval_ = options.sweep_interval;
@@ -137,6 +142,7 @@ void Simulation::run(Time from, Time until, const Options& options) {
             now = *next;
             if (options.latency > Duration{0})
                 now = std::min(until, now + Duration{random_() % options.latency.count()});
+            set_virtual_now(now);
         }
         rounds = now == last ? rounds + 1 : 0;
         last = now;
@@ -218,7 +224,7 @@ void simulate(FunctionCallInfo fcinfo) {
     static std::unique_ptr<Simulation> simulation;
     require_simulation(fcinfo);
     auto lock = SenderLock::try_take();
-    if (!lock) throw Refusal({"55006", "somebody is sending in this database"});
+    if (!lock) throw Refusal({"55006", "a sender is running in this database"});
     const Time until = from_pg(PG_GETARG_TIMESTAMPTZ(0));
     const auto seed = static_cast<std::uint64_t>(PG_GETARG_INT64(1));
     Transactions transactions(true);
@@ -233,7 +239,7 @@ void simulate(FunctionCallInfo fcinfo) {
         simulation.reset();
         throw;
     }
-    call([&] { SetConfigOption("mailer.virtual_now", timestamptz_to_str(to_pg(until)), PGC_SUSET, PGC_S_SESSION); });
+    set_virtual_now(until);
 }
 
 }  // namespace

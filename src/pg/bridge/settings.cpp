@@ -10,6 +10,7 @@
 
 #include <cstring>
 
+#include "core/octets.hpp"
 #include "core/outcome/backoff.hpp"
 #include "core/standby/lease.hpp"
 
@@ -53,23 +54,9 @@ const config_enum_entry delivery_names[] = {{"smtp", static_cast<int>(Delivery::
                                             {"capture", static_cast<int>(Delivery::capture), false},
                                             {nullptr, 0, false}};
 
-std::string_view trimmed(std::string_view text) {
-    const char* blanks = " \t\r\n";
-    auto const first = text.find_first_not_of(blanks);
-    if (first == std::string_view::npos) return {};
-    return text.substr(first, text.find_last_not_of(blanks) - first + 1);
-}
-
 bool is_host_char(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
            c == '_';
-}
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
 }
 
 core::Result<AllowedHost> parse_host(std::string_view entry) {
@@ -103,16 +90,16 @@ core::Result<AllowedHost> parse_host(std::string_view entry) {
             !std::all_of(name.begin(), name.end(), is_host_char))
             return bad();
     }
-    allowed.host = lower(host);
+    allowed.host = core::lowered(host);
     return allowed;
 }
 
 core::Result<std::vector<AllowedHost>> parse_hosts(std::string_view text) {
     std::vector<AllowedHost> hosts;
-    if (trimmed(text).empty()) return hosts;
+    if (core::trimmed(text).empty()) return hosts;
     for (;;) {
         auto const comma = text.find(',');
-        auto host = parse_host(trimmed(text.substr(0, comma)));
+        auto host = parse_host(core::trimmed(text.substr(0, comma)));
         if (!host.ok()) return host.error();
         hosts.push_back(std::move(host).value());
         if (comma == std::string_view::npos) return hosts;
@@ -180,7 +167,8 @@ bool check_redirect_to(char** value, void**, GucSource) {
 bool check_on_promotion(char** value, void**, GucSource) {
     if (**value == '\0' || strcmp(*value, "hold") == 0) return true;
     GUC_check_errdetail(
-        "Its one value is hold. Left empty, a promoted server goes on by itself if its primary had promised to wait "
+        "Its only value is hold. If it is empty, a promoted server continues on its own if its primary had promised to "
+        "wait "
         "for it.");
     return false;
 }
@@ -201,37 +189,35 @@ void define_limits() {
     DefineCustomIntVariable("mailer.max_attempts",
                             "Tries of a message before temporary refusals fail it; 0 is no limit.", nullptr,
                             &max_attempts, 0, 0, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
-    DefineCustomIntVariable("mailer.max_age",
-                            "Time after which a message that is still refused for now fails for good.", nullptr,
-                            &max_age, 432000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
-    DefineCustomStringVariable(
-        "mailer.retry_delays",
-        "Waiting times between the tries of a message; after the last, three times the one before.",
-        "A list like 10s,30s,90s,270s. Up to 20 % is added, never taken away.", &retry_delays, "10s,30s,90s,270s",
-        PGC_SIGHUP, 0, check_retry_delays, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.max_age", "Time after which a message that is still refused temporarily fails.",
+                            nullptr, &max_age, 432000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
+    DefineCustomStringVariable("mailer.retry_delays",
+                               "Delays between the tries of a message; after the last, three times the previous one.",
+                               "A list like 10s,30s,90s,270s. Up to 20 % is added.", &retry_delays, "10s,30s,90s,270s",
+                               PGC_SIGHUP, 0, check_retry_delays, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_message_size", "Largest message that is composed.",
                             "Attachments count encoded, a third more than the file.", &max_message_size,
                             25 * 1024 * 1024, 1024, 1024 * 1024 * 1024, PGC_SIGHUP, GUC_UNIT_BYTE, nullptr, nullptr,
                             nullptr);
     DefineCustomIntVariable(
         "mailer.max_body_memory", "Memory for the mails that are being sent, however many connections.",
-        "Where it is used up, the next mail waits for one to leave. One is always sent.", &max_body_memory, 64 * 1024,
-        64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
-    DefineCustomIntVariable("mailer.sweep_interval", "How often an idle worker looks for work that nobody told it of.",
-                            nullptr, &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
-                            nullptr);
+        "If it is used up, the next mail waits until another is sent. One mail is always sent.", &max_body_memory,
+        64 * 1024, 64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("mailer.sweep_interval",
+                            "How often an idle worker scans the queue for mail of which it got no hint.", nullptr,
+                            &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.key_retention",
-                            "How long an idempotency key outlives its mail when the ledger is purged; -1 is for ever.",
+                            "How long an idempotency key outlives its mail when the ledger is purged; -1 is forever.",
                             nullptr, &key_retention, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_S, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.loader_timeout", "Longest time a loader or send_if function may run.", nullptr,
                             &loader_timeout, 5000, 1, 600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
-    DefineCustomIntVariable("mailer.max_preparers",
-                            "Most processes that run loader and send_if functions, over all databases.",
-                            "Each serves one role and leaves when idle; no role gets the last one beside others.",
-                            &max_preparers, 4, 1, 32, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable(
+        "mailer.max_preparers", "Most processes that run loader and send_if functions, over all databases.",
+        "Each serves one role and exits when idle; a role that has one never gets the last free one.", &max_preparers,
+        4, 1, 32, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.shutdown_grace",
-                            "How long a worker that leaves waits for replies to mails that are sent completely.",
-                            "What isn't answered by then is unconfirmed.", &shutdown_grace_ms, 900, 0, 60000,
+                            "How long a worker that exits waits for replies to mails that are sent completely.",
+                            "Mails that aren't answered by then become unconfirmed.", &shutdown_grace_ms, 900, 0, 60000,
                             PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
 }
 
@@ -248,15 +234,15 @@ void define_policy() {
     DefineCustomStringVariable("mailer.allowed_hosts", "Mail servers that mailboxes may use; empty is any.",
                                "A list like smtp.example.com,*.example.org:587.", &allowed_hosts, "", PGC_SIGHUP, 0,
                                check_allowed_hosts, nullptr, nullptr);
-    DefineCustomStringVariable("mailer.unsubscribe_url",
-                               "Address of the application's one-click unsubscribe page; {token} stands for the token.",
-                               nullptr, &unsubscribe_url, "", PGC_SUSET, 0, check_unsubscribe_url, nullptr, nullptr);
+    DefineCustomStringVariable(
+        "mailer.unsubscribe_url",
+        "Address of the application's one-click unsubscribe page; {token} is replaced with the token.", nullptr,
+        &unsubscribe_url, "", PGC_SUSET, 0, check_unsubscribe_url, nullptr, nullptr);
     DefineCustomEnumVariable("mailer.delivery", "Sends mails by SMTP, or keeps them in captured_mail instead.", nullptr,
                              &delivery, static_cast<int>(Delivery::smtp), delivery_names, PGC_SUSET, 0, nullptr,
                              nullptr, nullptr);
-    DefineCustomStringVariable("mailer.virtual_now",
-                               "The time that the SQL functions take for now; empty is the clock.",
-                               "For simulations. The sender goes by its own clock.", &virtual_now, "", PGC_SUSET,
+    DefineCustomStringVariable("mailer.virtual_now", "The time that the SQL functions use as now; empty is the clock.",
+                               "For simulations. The sender uses its own clock.", &virtual_now, "", PGC_SUSET,
                                GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("mailer.redirect_to", "Sends all mail to this address instead; empty is off.", nullptr,
                                &redirect_to, "", PGC_SUSET, 0, check_redirect_to, nullptr, nullptr);
@@ -269,7 +255,7 @@ void define_many() {
                             1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_listeners",
                             "Most databases whose listener stays connected; 0 is half of mailer.max_workers.",
-                            "Where more have mailboxes to listen to, each is read every 30 seconds or more, in turn.",
+                            "If more have mailboxes to listen to, each is read every 30 seconds or more, in turn.",
                             &listener_limit, 0, 0, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_databases", "Most databases of the cluster that may have the extension.",
                             "Sizes shared memory: five kilobytes each.", &database_limit, 500, 1, 100000,
@@ -278,7 +264,7 @@ void define_many() {
 
 void define_failover() {
     DefineCustomIntVariable("mailer.promise_time",
-                            "How long the sender binds itself to wait for the standbys that may be promoted.",
+                            "How long the sender promises to wait for the standbys that may be promoted.",
                             "A standby that disappears stops mail for up to this long. Under Patroni at least (ttl + "
                             "loop_wait + 10 s) · 4/3.",
                             &promise_time, 75000, 1000, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
@@ -290,19 +276,19 @@ void define_failover() {
         &promise_to, "all", PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("mailer.on_promotion",
                                "hold: a promoted server always holds what was due, until mailer.arm().",
-                               "Empty: it goes on by itself if its primary had promised to wait for it.", &on_promotion,
-                               "", PGC_SIGHUP, 0, check_on_promotion, nullptr, nullptr);
+                               "Empty: it continues on its own if its primary had promised to wait for it.",
+                               &on_promotion, "", PGC_SIGHUP, 0, check_on_promotion, nullptr, nullptr);
     DefineCustomStringVariable(
-        "mailer.identity", "Which server this is, where an orchestrator knows better than the disk's serial number.",
-        "Empty: told by the volume. With another identity than before, nothing is sent until "
+        "mailer.identity", "Identity of this server, if an orchestrator knows it better than the disk's serial number.",
+        "Empty: identified by the volume. With another identity than before, nothing is sent until "
         "mailer.arm().",
         &identity, "", fixed_at_start(), 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(
         "mailer.sender_lease",
-        "Who says that this server is the one that sends: an http address that answers 200, or a "
-        "file and its greatest age.",
-        "http://127.0.0.1:8008/primary or file:/run/leader:10s. Empty: nobody is asked.", &sender_lease, "", PGC_SIGHUP,
-        0, check_sender_lease, nullptr, nullptr);
+        "What confirms that this server is the one that sends: an http address that answers 200, or a "
+        "file and its maximum age.",
+        "http://127.0.0.1:8008/primary or file:/run/leader:10s. Empty: no lease is needed.", &sender_lease, "",
+        PGC_SIGHUP, 0, check_sender_lease, nullptr, nullptr);
 }
 
 }  // namespace
@@ -368,7 +354,7 @@ Settings settings() {
 bool is_host_allowed(const Settings& settings, std::string_view host, int port) {
     if (settings.allowed_hosts.empty()) return true;
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-    std::string const name = lower(host);
+    std::string const name = core::lowered(host);
     return std::any_of(settings.allowed_hosts.begin(), settings.allowed_hosts.end(), [&](const AllowedHost& allowed) {
         if (allowed.port && *allowed.port != port) return false;
         if (allowed.host == "*" || allowed.host == name) return true;

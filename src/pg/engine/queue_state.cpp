@@ -129,18 +129,19 @@ void PgQueue::fold_tally(Time now) {
     statement.run({p_at(now)});
 }
 
-// After a restore: counts from what is there. The deltas that this snapshot sees are in the counts already.
+// After a restore, and once in a new database: counts from what is there. One statement, so that one snapshot decides
+// which mails are counted and which deltas are dropped for it; what commits later is in neither.
 void PgQueue::recount_tally() {
     static Statement empty("DELETE FROM mailer.tally", {});
-    static Statement unfolded("DELETE FROM mailer.tally_delta", {});
-    static Statement statement(
-        "INSERT INTO mailer.tally (scope, id, queued, sent, failed, cancelled, unconfirmed)"
-        " SELECT s.scope, r.* FROM unnest('{a,c,b}'::\"char\"[]) s(scope) CROSS JOIN LATERAL mailer._recount(s.scope) "
-        "r",
-        {});
+    static Statement statement(R"sql(
+        WITH counted AS (DELETE FROM mailer.tally_delta)
+        INSERT INTO mailer.tally (scope, id, queued, sent, failed, cancelled, unconfirmed)
+        SELECT s.scope, r.*
+        FROM unnest('{a,c,b}'::"char"[]) s(scope)
+        CROSS JOIN LATERAL mailer._recount(s.scope) r)sql",
+                               {});
     empty.run({});
     statement.run({});
-    unfolded.run({});
 }
 
 void PgQueue::log_event(const std::string& kind, std::optional<std::int64_t> message_id,

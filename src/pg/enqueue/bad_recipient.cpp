@@ -11,14 +11,6 @@ constexpr std::size_t longest_raw_key = 1000;  // octets
 
 }  // namespace
 
-std::string_view trimmed(std::string_view text) {
-    while (!text.empty() && text.front() == ' ')
-        text.remove_prefix(1);
-    while (!text.empty() && text.back() == ' ')
-        text.remove_suffix(1);
-    return text;
-}
-
 std::string printable(std::string_view text) {
     std::string out;
     for (const char c : text) {

@@ -9,9 +9,6 @@
 
 namespace mailer::pg {
 
-// Without the blanks around it.
-std::string_view trimmed(std::string_view text);
-
 // In one line, cut to 1,000 octets between characters; "(empty)" for nothing.
 std::string printable(std::string_view text);
 

@@ -6,6 +6,7 @@
 
 #include "core/bounds.hpp"
 #include "core/key_set.hpp"
+#include "core/octets.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
 #include "pg/enqueue/bad_recipient.hpp"
@@ -32,7 +33,7 @@ public:
     Reader(const Request& request, std::size_t count) : request_(request), seen_(count) {}
 
     ReadRecipient read(std::string_view text) const {
-        const std::string_view recipient = trimmed(text);
+        const std::string_view recipient = core::trimmed(text, " ");
         core::Result<core::Envelope> envelope = envelope_of(recipient);
         ReadRecipient out = envelope ? ReadRecipient{std::move(envelope).value(), {}}
                                      : ReadRecipient{bad_envelope(recipient), envelope.error().text()};

@@ -129,7 +129,7 @@ std::string resolve_late_bound(std::string_view parameter, const TextValue& name
                "It must be FUNCTION " + wanted + ".", "42883");
     if (found.is_temporary)
         refuse(std::string(parameter) + " \"" + std::string(name.view) + "\" is a temporary function",
-               "It runs when the mail is sent, and nobody else sees it then.", {}, "42883");
+               "It runs when the mail is sent, in another session, which can't see it.", {}, "42883");
     return call([&] { return quote_qualified_identifier(found.schema, found.name); });
 }
 

@@ -4,6 +4,7 @@
 #include "pg/enqueue/lead_store.hpp"
 
 #include "core/key_set.hpp"
+#include "core/octets.hpp"
 #include "pg/bridge/subtransaction.hpp"
 #include "pg/enqueue/bad_recipient.hpp"
 #include "pg/enqueue/rows.hpp"
@@ -24,7 +25,7 @@ struct ReadLead {
 };
 
 ReadLead read(std::string_view recipient) {
-    const std::string_view raw = trimmed(recipient);
+    const std::string_view raw = core::trimmed(recipient, " ");
     const core::Result<core::Address> address = core::parse_address(raw);
     if (!address) return {bad_envelope(raw), address.error().text()};
     ReadLead out;

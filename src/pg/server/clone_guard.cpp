@@ -22,10 +22,9 @@ constexpr const char* control_file = "global/pg_control";
 constexpr const char* nonce_file = "pg_stat_tmp/mailer.nonce";
 
 constexpr const char* why_copy =
-    "this database was copied or restored as files: it sends nothing until somebody says mailer.arm()";
+    "this database was copied or restored as files: it sends nothing until mailer.arm() is called";
 constexpr const char* why_undecided = "this server was promoted, and its worker has yet to look at what it may send";
-constexpr const char* why_missing =
-    "the row of mailer.arming is missing: nothing is sent until somebody says mailer.arm()";
+constexpr const char* why_missing = "the row of mailer.arming is missing: nothing is sent until mailer.arm() is called";
 
 worker::Machine find_machine() {
     worker::Machine machine;
