@@ -42,6 +42,28 @@ COMMENT ON TABLE lane_state IS 'Of a campaign: its stored next slot (next_at), w
 
 -- ── Messages ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- A parameter with one JSON object for each recipient: whatever a driver makes of such a list. Stored nowhere.
+CREATE TYPE json_list;
+CREATE FUNCTION _json_list_in(cstring) RETURNS json_list LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_json_list_in';
+CREATE FUNCTION _json_list_out(json_list) RETURNS cstring LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_json_list_out';
+CREATE TYPE json_list (INPUT = _json_list_in, OUTPUT = _json_list_out, LIKE = jsonb[], STORAGE = extended);
+COMMENT ON TYPE json_list IS 'One JSON value for each recipient: a jsonb[], a text[] of JSON, a JSON array, or either of them as a text without a type';
+COMMENT ON FUNCTION _json_list_in(cstring) IS 'Reads a json_list: an array as SQL writes it, or a JSON array';
+COMMENT ON FUNCTION _json_list_out(json_list) IS 'Writes a json_list as an array of jsonb';
+CREATE FUNCTION _json_list(jsonb) RETURNS json_list LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_json_list_of_jsonb';
+COMMENT ON FUNCTION _json_list(jsonb) IS 'A JSON array as a json_list; error 22023 for anything else';
+-- The same octets: PostgreSQL wants functions where one of the types is an array.
+CREATE FUNCTION _json_list(jsonb[]) RETURNS json_list LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_json_list_as_it_is';
+COMMENT ON FUNCTION _json_list(jsonb[]) IS 'An array as a json_list';
+CREATE FUNCTION _json_array(json_list) RETURNS jsonb[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_json_list_as_it_is';
+COMMENT ON FUNCTION _json_array(json_list) IS 'A json_list as an array';
+CREATE CAST (jsonb[] AS json_list) WITH FUNCTION _json_list(jsonb[]) AS IMPLICIT;
+CREATE CAST (json_list AS jsonb[]) WITH FUNCTION _json_array(json_list) AS ASSIGNMENT;
+CREATE CAST (jsonb AS json_list) WITH FUNCTION _json_list(jsonb) AS IMPLICIT;
+CREATE FUNCTION _json_list(text[]) RETURNS json_list LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS 'SELECT $1::jsonb[]::mailer.json_list';
+COMMENT ON FUNCTION _json_list(text[]) IS 'Texts that are JSON as a json_list';
+CREATE CAST (text[] AS json_list) WITH FUNCTION _json_list(text[]) AS IMPLICIT;
+
 CREATE TYPE attachment AS (filename text, content bytea, content_type text, content_id text, is_alternative boolean);
 COMMENT ON TYPE attachment IS 'A file to attach; created by mailer.attach(). With a content_id it is an inline image, with is_alternative an alternative form of the body';
 

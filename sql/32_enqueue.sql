@@ -85,20 +85,20 @@ CREATE FUNCTION enqueue_batch(recipients text[], subject text DEFAULT NULL, body
     headers jsonb DEFAULT '{}', attachments mailer.attachment[] DEFAULT '{}', send_at timestamptz DEFAULT NULL,
     expires_at timestamptz DEFAULT NULL, priority int DEFAULT 2, idempotency_key text DEFAULT NULL,
     external_id text DEFAULT NULL, thread_key text DEFAULT NULL, kind text DEFAULT 'normal', loader text DEFAULT NULL,
-    send_if text DEFAULT NULL, recipient_variables jsonb[] DEFAULT NULL, gap interval DEFAULT '0', label text DEFAULT NULL,
-    recipient_headers jsonb[] DEFAULT NULL, recipient_attachments jsonb[] DEFAULT NULL, options jsonb DEFAULT NULL) RETURNS bigint
+    send_if text DEFAULT NULL, recipient_variables mailer.json_list DEFAULT NULL, gap interval DEFAULT '0', label text DEFAULT NULL,
+    recipient_headers mailer.json_list DEFAULT NULL, recipient_attachments mailer.json_list DEFAULT NULL, options jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_enqueue_batch';
 COMMENT ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
-    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text, jsonb[], jsonb[], jsonb) IS
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, mailer.json_list, interval, text, mailer.json_list, mailer.json_list, jsonb) IS
 'Queues one mail to each of the recipients and returns the batch id, for batch_status(). An element is one address, with or without a name
 (mailer.address()); the same address twice is one mail; a bad address is recorded as failed (invalid_address) and the others are queued.
 recipient_variables and recipient_headers are merged over variables and headers, one element per recipient; recipient_attachments are added to
-attachments: an element is to_jsonb(mailer.attach(…)), or a JSON array of such.
+attachments: an element is to_jsonb(mailer.attach(…)), or a JSON array of such. Each may be a jsonb[] or one JSON array.
 gap is the least time between two mails of the batch, from the previous actual send. Attachments are stored once. With an
 idempotency_key the same content returns the same batch again. Errors: as enqueue(), but for the recipients; 2202E when recipients and
 an array with one element for each differ in length.';
 REVOKE ALL ON FUNCTION enqueue_batch(text[], text, text, text, text, jsonb, text, text[], text, text, text, jsonb,
-    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, jsonb[], interval, text, jsonb[], jsonb[], jsonb) FROM PUBLIC;
+    mailer.attachment[], timestamptz, timestamptz, int, text, text, text, text, text, text, mailer.json_list, interval, text, mailer.json_list, mailer.json_list, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION batch_cancel(batch_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_batch_cancel';

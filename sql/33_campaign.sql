@@ -87,7 +87,7 @@ CREATE FUNCTION campaign_create(name text, template text, mailboxes text[] DEFAU
     jitter double precision DEFAULT 0.2, max_per_day integer DEFAULT NULL, timezone text DEFAULT NULL,
     starts_at timestamptz DEFAULT NULL, reply_to text DEFAULT NULL, headers jsonb DEFAULT '{}', list text DEFAULT NULL,
     ends_at timestamptz DEFAULT NULL, skip_dates date[] DEFAULT '{}', cooldown interval DEFAULT NULL,
-    shield numeric DEFAULT 0.05, max_new_per_day integer DEFAULT NULL, prefer text DEFAULT 'follow_ups', max_silence interval DEFAULT '10 min',
+    shield double precision DEFAULT 0.05, max_new_per_day integer DEFAULT NULL, prefer text DEFAULT 'follow_ups', max_silence interval DEFAULT '10 min',
     auto_reply_delay interval DEFAULT '7 days', stop_on text[] DEFAULT '{reply,bounce,complaint,unsubscribe}') RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -101,7 +101,7 @@ BEGIN
     IF campaign_create.list IS NOT NULL THEN
         PERFORM mailer._check_name('list', campaign_create.list);
     END IF;
-    PERFORM mailer._check_share('shield', campaign_create.shield);
+    PERFORM mailer._check_share('shield', campaign_create.shield::numeric);
     PERFORM mailer._check_pace(campaign_create.name, campaign_create.window_start, campaign_create.window_end, campaign_create.gap,
         campaign_create.jitter::numeric, campaign_create.max_per_day, campaign_create.starts_at);
     PERFORM mailer._check_sequence(campaign_create.starts_at, campaign_create.ends_at, campaign_create.skip_dates,
@@ -119,7 +119,7 @@ BEGIN
         campaign_create.starts_at, mailer._bare_address(campaign_create.reply_to, 'reply_to'), campaign_create.headers,
         campaign_create.list, campaign_create.ends_at, COALESCE(campaign_create.skip_dates, '{}'), campaign_create.cooldown,
         campaign_create.max_new_per_day, COALESCE(campaign_create.prefer, 'follow_ups'), campaign_create.max_silence,
-        campaign_create.auto_reply_delay, COALESCE(campaign_create.stop_on, '{}'), campaign_create.shield, mailer._now(), mailer._caller_name())
+        campaign_create.auto_reply_delay, COALESCE(campaign_create.stop_on, '{}'), campaign_create.shield::numeric, mailer._now(), mailer._caller_name())
     ON CONFLICT (name) WHERE state <> 'x' DO NOTHING;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING
@@ -133,7 +133,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_create(text, text, text[], time, time, text[], interval, double precision, integer, text, timestamptz, text, jsonb, text,
-    timestamptz, date[], interval, numeric, integer, text, interval, interval, text[]) IS
+    timestamptz, date[], interval, double precision, integer, text, interval, interval, text[]) IS
 'Creates a campaign, in state draft, and returns its id. Then call mailer.campaign_add_many(), mailer.campaign_start().
 name: can be reused once a campaign of that name is cancelled. template: the one that every lead gets (mailer.template_set()). mailboxes: names, used in turn; NULL is the default ones.
 window_start, window_end: local times between which it sends, to the minute; equal is the whole day, past midnight belongs to the day it starts on.

@@ -143,33 +143,34 @@ timezone: the lead''s own time zone, for the window. not_before: earliest time. 
 one that its mails go from; NULL: one of the campaign''s. A bad address is recorded as failed (invalid_address) and is no error. Adding to a completed campaign sets it running again.
 Errors: 42704 no such campaign, 55000 it is cancelled, 22023 variables is not an object.';
 
-CREATE FUNCTION campaign_add_many(campaign_id bigint, recipients text[], variables jsonb[] DEFAULT NULL,
+CREATE FUNCTION campaign_add_many(campaign_id bigint, recipients text[], variables mailer.json_list DEFAULT NULL,
     external_ids text[] DEFAULT NULL, timezones text[] DEFAULT NULL, not_before timestamptz[] DEFAULT NULL,
     priorities integer[] DEFAULT NULL, mailboxes text[] DEFAULT NULL) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
+    given CONSTANT jsonb[] := campaign_add_many.variables;
     stored bigint[];
 BEGIN
-    IF cardinality(campaign_add_many.variables) <> cardinality(campaign_add_many.recipients)
+    IF cardinality(given) <> cardinality(campaign_add_many.recipients)
        OR cardinality(campaign_add_many.external_ids) <> cardinality(campaign_add_many.recipients) THEN
         RAISE EXCEPTION USING
             ERRCODE = 'array_subscript_error',
             MESSAGE = 'recipients, variables and external_ids must be of one length',
             DETAIL = format('There are %s recipients, %s variables and %s external_ids.',
-                cardinality(campaign_add_many.recipients), COALESCE(cardinality(campaign_add_many.variables)::text, 'no'),
+                cardinality(campaign_add_many.recipients), COALESCE(cardinality(given)::text, 'no'),
                 COALESCE(cardinality(campaign_add_many.external_ids)::text, 'no'));
     END IF;
-    IF EXISTS (SELECT FROM unnest(campaign_add_many.variables) v WHERE jsonb_typeof(v) <> 'object') THEN
+    IF EXISTS (SELECT FROM unnest(given) v WHERE jsonb_typeof(v) <> 'object') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each of variables must be a JSON object';
     END IF;
     stored := mailer._add_leads(campaign_add_many.campaign_id, COALESCE(campaign_add_many.recipients, '{}'),
-        campaign_add_many.variables, campaign_add_many.external_ids, campaign_add_many.timezones, campaign_add_many.not_before,
+        given, campaign_add_many.external_ids, campaign_add_many.timezones, campaign_add_many.not_before,
         campaign_add_many.priorities, campaign_add_many.mailboxes);
     RETURN stored[1] + stored[2];
 END;
 $$;
-COMMENT ON FUNCTION campaign_add_many(bigint, text[], jsonb[], text[], text[], timestamptz[], integer[], text[]) IS
+COMMENT ON FUNCTION campaign_add_many(bigint, text[], mailer.json_list, text[], text[], timestamptz[], integer[], text[]) IS
 'Adds leads to a campaign, in the order of the array, and returns how many were new; leads that are already in it are left unchanged.
 variables, external_ids, timezones, not_before, priorities, mailboxes: one for each recipient, or NULL (see mailer.campaign_add()).
  Bad addresses are recorded as failed (invalid_address) and count as new.

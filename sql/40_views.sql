@@ -157,6 +157,8 @@ SELECT CASE
            WHEN w.is_told_to_stay_away THEN 'not running: another session changes the database or the extension'
            WHEN w.state = 'nothing is due' THEN 'away: nothing is due' || COALESCE(' before ' || to_char(w.next_start_at, 'YYYY-MM-DD HH24:MI:SS'), '')
            WHEN w.next_start_at > clock_timestamp() THEN 'not running: starts again at ' || to_char(w.next_start_at, 'HH24:MI:SS')
+           WHEN w.launcher_pid IS NULL THEN 'not running: the launcher, which starts workers, is not running either'
+           WHEN w.start_count = 0 THEN 'not running: no worker has been started in this database yet'
            ELSE 'not running' END
        || CASE WHEN w.pid IS NULL AND w.last_error <> '' THEN '; last error: ' || w.last_error ELSE '' END AS worker,
        w.pid IS NOT NULL AS is_running,
@@ -172,12 +174,28 @@ SELECT CASE
        w.is_told_to_stay_away,
        w.next_start_at,
        w.last_error_at,
-       w.last_error
-FROM mailer._worker() w;
+       w.last_error,
+       r.is_ready,
+       CASE WHEN r.is_ready THEN NULL
+            WHEN pg_is_in_recovery() THEN 'The primary sends; once promoted this server does.'
+            WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
+            WHEN w.is_told_to_stay_away THEN 'It starts again when that session ends its transaction.'
+            ELSE 'Look at the server''s log; CALL mailer.run() sends meanwhile.' END AS hint
+FROM mailer._worker() w
+CROSS JOIN LATERAL (SELECT w.pid IS NOT NULL OR w.state IS NOT DISTINCT FROM 'nothing is due' AND NOT pg_is_in_recovery()
+                        AND NOT w.is_told_to_stay_away AS is_ready) r;
 COMMENT ON VIEW worker_status IS 'The sender of this database, since when it runs, and its condition: one row';
 COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
+COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due: the gate sender_running';
+COMMENT ON COLUMN worker_status.hint IS 'What to do when no sender is running';
 COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
 COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last finished a round; older than a minute means that it hangs';
+
+-- The cost makes the planner call it after the sort, for the rows that a LIMIT leaves.
+CREATE FUNCTION _waits_for(message_id bigint, lane_id bigint, state "char", epoch bigint, due_at timestamptz) RETURNS text
+    LANGUAGE c STABLE STRICT COST 1000 AS 'MODULE_PATHNAME', 'mailer_waits_for';
+COMMENT ON FUNCTION _waits_for(bigint, bigint, "char", bigint, timestamptz) IS
+'Of a row of queue_entry: the first shut gate of explain() and why it is shut. Windows, gaps, caps and switches are read once for each lane in a query';
 
 CREATE VIEW queue AS
 SELECT q.message_id,
@@ -190,40 +208,17 @@ SELECT q.message_id,
                                            FROM mailer.mailbox p WHERE p.mailbox_id = ANY (l.pool)) END END AS lane,
        mailer._message_state(q.state) AS state,
        q.due_at,
-       CASE
-           WHEN q.state = 's' THEN 'nothing: it is on its way'
-           WHEN q.state = 'p' AND q.due_at <= d.promoted_at THEN 'mailer.resolve_held() or mailer.arm(): it was due when this server was promoted'
-           WHEN a.epoch IS NULL AND d.promoted_at IS NULL THEN 'mailer.arm(): it came from a dump or another database'
-           WHEN h.why IS NOT NULL THEN 'mailer.arm(): ' || h.why
-           WHEN z.pause_reason IS NOT NULL THEN 'sending paused: ' || z.pause_reason
-           WHEN c.state = 'd' THEN 'campaign not started'
-           WHEN c.state = 'p' THEN 'campaign paused: ' || c.state_reason
-           WHEN c.state = 'x' THEN 'nothing: its campaign is cancelled'
-           WHEN b.pause_reason IS NOT NULL THEN 'mailbox paused: ' || b.pause_reason
-           WHEN NOT w.is_running THEN 'a sender: ' || w.worker
-           WHEN q.due_at > mailer._now() THEN
-               'due at ' || to_char(q.due_at AT TIME ZONE COALESCE(mailer._known_zone(c.timezone), current_setting('TimeZone')), 'YYYY-MM-DD HH24:MI:SS')
-                         || ' ' || COALESCE(c.timezone, current_setting('TimeZone'))
-           WHEN t.breaker_until > mailer._now() THEN 'mailbox in trouble: ' || t.breaker_reason
-           WHEN l.kind = 'c' THEN 'its slot, in the campaign''s window, gap and caps: mailer.explain(message_id) says when'
-           WHEN l.kind = 'b' THEN 'its turn, at the batch''s gap: mailer.explain(message_id) says when'
-           ELSE 'its turn: mailer.explain(message_id) names every gate' END AS waits_for,
+       mailer._waits_for(q.message_id, q.lane_id, q.state, q.epoch, q.due_at) AS waits_for,
        q.priority::integer AS priority,
        q.try_count AS attempts,
        q.claimed_at
 FROM mailer.queue_entry q
 LEFT JOIN mailer.lane l ON l.lane_id = q.lane_id
 LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id
-LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1]
-LEFT JOIN mailer.mailbox_state t ON t.mailbox_id = b.mailbox_id
-CROSS JOIN (SELECT mailer._held_because() AS why) h
-CROSS JOIN (SELECT s.is_running, s.worker FROM mailer.worker_status s) w
-LEFT JOIN mailer.control z ON true
-LEFT JOIN mailer.arming a ON q.epoch = ANY (a.adopted)
-LEFT JOIN mailer.promotion d ON d.is_held AND q.epoch = ANY (d.held_epochs);
+LEFT JOIN mailer.mailbox b ON cardinality(l.pool) = 1 AND b.mailbox_id = l.pool[1];
 COMMENT ON VIEW queue IS 'Every message that is waiting or being sent, and a short text of what it waits for';
 COMMENT ON COLUMN queue.lane IS 'The line it waits in: a campaign, a batch with a gap, or what its mailboxes send otherwise';
-COMMENT ON COLUMN queue.waits_for IS 'The first thing that it waits for, without windows, gaps and caps: mailer.explain() shows those';
+COMMENT ON COLUMN queue.waits_for IS 'The first shut gate of mailer.explain(message_id) and why it is shut; or that the message is being sent, or is next. What the rows have in common is evaluated once per query';
 
 CREATE VIEW missed_slot AS
 SELECT s.campaign_id, c.name AS campaign, s.from_at, s.to_at, s.slot_count, s.reason

@@ -235,11 +235,12 @@ BEGIN
     RETURN QUERY
     SELECT b.*
     FROM (SELECT e.batch_id FROM mailer.batch_entry e
-          WHERE e.label = batch_status.label AND mailer._sees(e.tenant_id, e.principal_id) ORDER BY e.batch_id DESC LIMIT 1) e
+          WHERE (e.label = batch_status.label OR e.batch_id = CASE WHEN batch_status.label ~ '^[0-9]{1,18}$' THEN batch_status.label::bigint END)
+            AND mailer._sees(e.tenant_id, e.principal_id) ORDER BY e.label IS DISTINCT FROM batch_status.label, e.batch_id DESC LIMIT 1) e
     CROSS JOIN LATERAL mailer._batch_rows(e.batch_id) b;
 END;
 $$;
-COMMENT ON FUNCTION batch_status(text) IS 'The same of the newest batch with this label; view batch has all of them. Each tenant has labels of its own';
+COMMENT ON FUNCTION batch_status(text) IS 'The same of the newest batch with this label; where none has it, digits are a batch''s id. View batch has all of them. Each tenant has labels of its own';
 
 -- ── Campaigns ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

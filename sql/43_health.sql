@@ -31,9 +31,8 @@ BEGIN
         END;
     END IF;
     RETURN QUERY SELECT CASE WHEN has_mail THEN 'critical' ELSE 'warning' END, 'worker', w.worker, w.last_error_at,
-        CASE WHEN NOT w.is_preloaded THEN 'Add mailer to shared_preload_libraries and restart, or CALL mailer.run() every minute.'
-             ELSE 'Look into the server''s log; CALL mailer.run() sends meanwhile.' END
-    FROM mailer.worker_status w WHERE NOT w.is_running AND w.state IS DISTINCT FROM 'nothing is due' AND NOT pg_is_in_recovery();
+        w.hint
+    FROM mailer.worker_status w WHERE NOT w.is_ready AND NOT pg_is_in_recovery();
 
     RETURN QUERY SELECT 'critical', 'worker', 'the sender has not come round for ' || date_trunc('second', clock_timestamp() - w.heartbeat_at),
         w.heartbeat_at, format('SELECT pg_terminate_backend(%s); it is started again.', w.pid)

@@ -14,20 +14,8 @@
 
 CREATE FUNCTION notify(user_id text, category text, template text, variables jsonb DEFAULT '{}', actor_id text DEFAULT NULL,
     collapse_key text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_text';
-CREATE FUNCTION notify(user_id bigint, category text, template text, variables jsonb DEFAULT '{}', actor_id bigint DEFAULT NULL,
-    collapse_key text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_bigint';
-CREATE FUNCTION notify(user_id uuid, category text, template text, variables jsonb DEFAULT '{}', actor_id uuid DEFAULT NULL,
-    collapse_key text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify_uuid';
-
-DO $$
-DECLARE
-    form regprocedure;
-BEGIN
-    FOR form IN SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'mailer'::regnamespace AND p.proname = 'notify' LOOP
-        EXECUTE pg_catalog.format('COMMENT ON FUNCTION %s IS %L', form,
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_notify';
+COMMENT ON FUNCTION notify(text, text, text, jsonb, text, text) IS
 'Notifies a user that something happened: in the inbox, by mail, or both, as the user prefers (mailer.preference_set). Returns the id of the
 inbox row; NULL when there is none, because the user gets it by mail only, has switched the category off, or is the actor (actor_id = user_id).
 category: created on first use; mailer.category_set() gives it limits. template: its subject is the title in the inbox.
@@ -35,9 +23,7 @@ variables: for the template, which also sees: actor (variables'' own, else the c
 others_count, count, items (each with its variables and actor), and name, the user''s. thread_key among the variables threads mails.
 collapse_key: what the event is about; notifications with the same key share one row of the inbox until it is read, or rate_period is over, and one mail.
 Mail goes to the address of mailer.contact_set(); without one there is only the inbox. Marked Auto-Submitted: auto-generated.
-Errors: 22004 no user or category, 22023 variables is not an object, 42704 no such template, 55000 the database isn''t armed.');
-    END LOOP;
-END $$;
+Errors: 22004 no user or category, 22023 variables is not an object, 42704 no such template, 55000 the database isn''t armed.';
 
 -- ── What the engine does when a mail's time has come (64_digest.sql) ────────────────────────────────────────────────
 

@@ -4,6 +4,7 @@
 -- Each form is made from the catalog, so that it has the parameters and defaults of the function that it calls. They run as the
 -- caller: what the function behind them asks about the calling role must stay true. A driver that sends every integer as the
 -- smallest type that holds it (psycopg 3) finds bigint; a value without a type is a text, and text of digits only is an id.
+-- test/drivers makes these calls with the drivers themselves.
 
 CREATE FUNCTION _campaign_id(campaign text) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -91,7 +92,7 @@ BEGIN
         ORDER BY p.proname
     LOOP
         forms := ARRAY[f.of];
-        IF f.names[1] = 'user_id' AND f.types[0] = 'text'::regtype AND f.proname <> 'notify' THEN
+        IF f.names[1] = 'user_id' AND f.types[0] = 'text'::regtype THEN
             PERFORM mailer._overload(f.of, 1, 'bigint', '%s::text'), mailer._overload(f.of, 1, 'uuid', '%s::text');
         END IF;
         IF f.proname = 'enqueue_batch' AND f.types[0] = 'text[]'::regtype THEN
@@ -105,5 +106,30 @@ BEGIN
                 PERFORM mailer._overload(form, 1, 'text', 'mailer._campaign_id(%s)');
             END LOOP;
         END IF;
+    END LOOP;
+END $$;
+
+-- The user and the actor may have ids of different types: users have numbers, a bot has a name. actor_id is text; calls with an
+-- actor of another type have two further forms, one that requires variables and one without them. Their parameters are such
+-- that a value without a type is never ambiguous: there it is the form in which both are text.
+DO $$
+DECLARE
+    u text;
+    a text;
+    form text;
+BEGIN
+    FOREACH u IN ARRAY '{text,bigint,uuid}'::text[] LOOP
+        FOREACH form IN ARRAY ARRAY[
+            'user_id %1$s, category text, template text, variables text, actor_id text DEFAULT NULL, collapse_key text DEFAULT NULL|$1::text, $2, $3, $4::jsonb, $5, $6',
+            'user_id %1$s, category text, template text, variables jsonb, actor_id bigint, collapse_key text DEFAULT NULL|$1::text, $2, $3, $4, $5::text, $6',
+            'user_id %1$s, category text, template text, variables jsonb, actor_id uuid, collapse_key text DEFAULT NULL|$1::text, $2, $3, $4, $5::text, $6',
+            'user_id %1$s, category text, template text, actor_id bigint, collapse_key text DEFAULT NULL|$1::text, $2, $3, ''{}''::jsonb, $4::text, $5',
+            'user_id %1$s, category text, template text, actor_id uuid, collapse_key text DEFAULT NULL|$1::text, $2, $3, ''{}''::jsonb, $4::text, $5'
+        ] LOOP
+            a := format(split_part(form, '|', 1), u);
+            EXECUTE format('CREATE FUNCTION mailer.notify(%s) RETURNS bigint LANGUAGE sql AS %L', a, format('SELECT mailer.notify(%s)', split_part(form, '|', 2)));
+            EXECUTE format('COMMENT ON FUNCTION mailer.notify(%s) IS %L', regexp_replace(a, ' DEFAULT NULL', '', 'g'),
+                obj_description('mailer.notify(text, text, text, jsonb, text, text)'::regprocedure, 'pg_proc'));
+        END LOOP;
     END LOOP;
 END $$;

@@ -14,7 +14,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
     VALUES
     ('sender', ARRAY['address', 'enqueue', 'enqueue_raw', 'enqueue_batch', 'attach', 'campaign_add', 'campaign_add_many', 'notify', 'notify_trigger', 'community_trigger', 'cancel', 'batch_cancel', 'render',
-        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'unsubscribe_preview', 'contact_delete', '_campaign_id', '_texts', 'contact_set', 'preference_set',
+        'template_preview', 'batch_status', 'inbox', 'inbox_unread', 'inbox_mark_read', 'unsubscribe', 'unsubscribe_preview', 'contact_delete', '_campaign_id', '_texts', '_json_list', '_json_array', 'contact_set', 'preference_set',
         'retry', 'suppress', 'unsuppress', 'suppression_list', 'contact_list', 'preference_list', 'tenant_status', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant']),
     ('viewer', ARRAY['status', 'batch_status', 'campaign_status', 'campaign_explain', 'campaign_forecast', 'explain', 'verify', 'health', 'promotion_state',
         'template_preview', 'render', 'address', 'metrics', 'report', 'top', 'read_feedback',
@@ -24,7 +24,7 @@ AS $$
         'template_list', 'category_list', 'captured_mail_list', 'sent_to', 'message_since', '_campaign_id',
         -- What the views call runs with the rights of whoever looks.
         '_listening',
-        '_now', '_message_state', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
+        '_waits_for', '_now', '_message_state', '_sees_all', '_own_tenant', '_shown_user', '_user_tenant', '_day_limit', '_oauth_accounts', '_worker', '_held_because', '_known_zone', '_batch_rows', '_campaign_rows', '_campaign_finishes_at', '_weekday_names',
         -- What the queries of etc/postgres_exporter.yaml call.
         '_metric_messages', '_metric_queue', '_metric_mailbox', '_metric_attempts', '_metric_feedback', '_metric_unmatched', '_metric_worker', '_metric_sending', '_metric_campaign',
         '_metric_campaign_state', '_metric_health']),
@@ -169,4 +169,5 @@ REVOKE ALL ON ALL TABLES IN SCHEMA mailer FROM PUBLIC;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA mailer FROM PUBLIC;
 REVOKE ALL ON ALL ROUTINES IN SCHEMA mailer FROM PUBLIC;
 REVOKE ALL ON TYPE attachment FROM PUBLIC;
+REVOKE ALL ON TYPE json_list FROM PUBLIC;
 REVOKE ALL ON TYPE campaign_summary FROM PUBLIC;

@@ -92,6 +92,21 @@ TEST(Gate, ServerWithoutStandbysAndLeaseShowsNoGateOfThem) {
     }
 }
 
+TEST(Gate, SenderThatDoesNotRunIsTheLastGateOfALaneAndHoldsNoDecision) {
+    Scene scene;
+    scene.system.sender = {true, false, kMondayMorning + seconds{30},
+                           "the sender is not running: starts again at 11:00:30"};
+    const GateLine line = line_for(scene.explain(), Gate::sender_running);
+    EXPECT_FALSE(line.is_open);
+    EXPECT_EQ(line.opens_at, kMondayMorning + seconds{30});
+    EXPECT_EQ(blocked_by(scene.explain()), "the sender is not running: starts again at 11:00:30");
+    EXPECT_TRUE(scene.decide().go);
+    scene.system.pause_reason = "maintenance";
+    EXPECT_EQ(blocked_by(scene.explain()), "all sending is paused: maintenance");
+    for (const GateLine& other : Scene().explain())
+        EXPECT_NE(other.gate, Gate::sender_running);
+}
+
 TEST(Gate, ConnectionsOfAllMailboxesAreLimitedTogether) {
     Scene scene;
     scene.system.max_connections = 3;

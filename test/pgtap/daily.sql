@@ -27,6 +27,18 @@ SELECT isnt(mailer.enqueue_batch('["a@example.com"]', 's', 'b'), NULL, 'a batch 
 SELECT isnt(mailer.enqueue_batch('{a@example.com}', 's', 'b'), NULL, 'a batch of a list as SQL writes it');
 SELECT lives_ok(format('SELECT mailer.contact_set(%s, ''u@example.com'')', u), 'contact_set of ' || u) FROM unnest(ARRAY['1::smallint', '2::int', '3::bigint', '''4''', 'gen_random_uuid()']) u;
 SELECT lives_ok(format('SELECT mailer.notify(%s, ''likes'', ''hello'')', u), 'notify of ' || u) FROM unnest(ARRAY['1::smallint', '2::int', '3::bigint', '''4''', 'gen_random_uuid()']) u;
+SELECT is((SELECT total FROM mailer.batch_status(max(e.batch_id)::text)), 1::bigint, 'a batch is found by its id as text') FROM mailer.batch_entry e;
+UPDATE mailer.batch_entry e SET label = (SELECT max(b.batch_id) FROM mailer.batch_entry b) WHERE e.batch_id = (SELECT min(b.batch_id) FROM mailer.batch_entry b);
+SELECT is((SELECT s.batch_id FROM mailer.batch_status(max(e.batch_id)::text) s), min(e.batch_id), 'a label of digits comes first') FROM mailer.batch_entry e;
+SELECT is((mailer.json_list '[{"a": 1}, null]')::jsonb[], ARRAY['{"a": 1}', NULL]::jsonb[], 'a list is a JSON array');
+SELECT is((mailer.json_list ' {"{\"a\": 1}",NULL}')::jsonb[], ARRAY['{"a": 1}', NULL]::jsonb[], 'or an array as SQL writes it');
+SELECT is((mailer.json_list '[0:0]={"{}"}')::jsonb[], '[0:0]={"{}"}'::jsonb[], 'with bounds, too');
+SELECT is((mailer.json_list '[]')::jsonb[], '{}'::jsonb[], 'of nothing');
+SELECT is(('[{"a": 1}]'::jsonb::mailer.json_list)::text, '{"{\"a\": 1}"}', 'it is written as an array');
+SELECT throws_ok($$SELECT '{"a": 1}'::jsonb::mailer.json_list$$, '22023', 'a list must be a JSON array', 'an object is no list');
+SELECT throws_ok($$SELECT mailer.json_list '[{"a": }]'$$, '22P02', NULL, 'nor is broken JSON');
+SELECT throws_ok($$SELECT mailer.enqueue_batch('{a@example.com,b@example.com}', 's', 'b', recipient_variables => '[{}]'::jsonb)$$, '2202E', NULL, 'one element for each recipient');
+SELECT throws_ok($$SELECT mailer.campaign_add_many('spring', '{x@example.com}', '["no object"]'::jsonb)$$, '22023', 'each of variables must be a JSON object', 'which are objects');
 SELECT is((SELECT count(*) FROM mailer.inbox(1::smallint)), 1::bigint, 'an inbox by a smallint');
 SELECT is(mailer.inbox_unread(3), 1::bigint, 'unread by an integer');
 SELECT is(mailer.inbox_mark_read(2), 1::bigint, 'read by an integer');

@@ -97,15 +97,15 @@ SELECT results_eq(format('SELECT address, state, reply_code FROM mailer.recipien
 -- The queue in words.
 SELECT results_eq(format('SELECT lane, state FROM mailer.queue WHERE message_id = %s', :soon), $$VALUES ('default', 'pending')$$, 'a stream is named by its mailboxes');
 SELECT is((SELECT lane FROM mailer.queue WHERE message_id = :bob), 'campaign spring', 'a campaign by its name');
-SELECT matches((SELECT waits_for FROM mailer.queue WHERE message_id = :soon), '^due at ', 'what is not due waits for that');
-SELECT matches((SELECT waits_for FROM mailer.queue WHERE message_id = :d), '^its slot', 'a campaign''s mail waits for its slot');
+SELECT matches((SELECT waits_for FROM mailer.queue WHERE message_id = :soon), '^due: try 2 of the message is due at ', 'what is not due waits for that');
+SELECT matches((SELECT waits_for FROM mailer.queue WHERE message_id = :d), '^(campaign_gap: next slot at|window_open: window closed until) ', 'a campaign''s mail waits for its slot');
 SELECT mailer.campaign_pause(:draft, 'lunch') \g /dev/null
-SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :d), 'campaign paused: lunch', 'or for the campaign');
+SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :d), 'campaign_running: campaign is paused: lunch', 'or for the campaign');
 SELECT mailer.pause('maintenance') \g /dev/null
-SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :d), 'sending paused: maintenance', 'or for everything');
+SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :d), 'sending_not_paused: all sending is paused: maintenance', 'or for everything');
 UPDATE mailer.queue_entry SET epoch = -1 WHERE message_id = :d;
 SELECT matches((SELECT waits_for FROM mailer.queue WHERE message_id = :d), 'mailer.arm', 'or for being armed');
-SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :bob), 'nothing: it is on its way', 'or for nothing');
+SELECT is((SELECT waits_for FROM mailer.queue WHERE message_id = :bob), 'on its way: a mail server is being talked to', 'or for nothing');
 
 -- One feed.
 SELECT max(id) AS last FROM mailer.event_log \gset

@@ -84,6 +84,8 @@ std::string system_detail(const GateState& state, const SystemFacts& system) {
             return system.standbys.words;
         case Gate::lease:
             return system.lease.words;
+        case Gate::sender_running:
+            return system.sender.words;
         case Gate::sending_not_paused:
             return state.is_open ? "sending is not paused" : with_reason("all sending is paused", *system.pause_reason);
         default:
@@ -222,7 +224,10 @@ std::string message_detail(const GateState& state, const MessageFacts& message, 
         case Gate::not_expired:
             return state.is_open ? "message has not expired" : "message has expired";
         default:
-            return state.is_open ? "message is due" : "message is due at " + words.at(*state.opens_at);
+            if (state.is_open) return "message is due";
+            return (message.tries == 0 ? "message is due at "
+                                       : "try " + std::to_string(message.tries + 1) + " of the message is due at ") +
+                   words.at(*state.opens_at);
     }
 }
 
@@ -364,6 +369,8 @@ std::string_view gate_name(Gate gate) {
             return "mailbox_rate";
         case Gate::mailbox_connection:
             return "mailbox_connection";
+        case Gate::sender_running:
+            return "sender_running";
         case Gate::not_suppressed:
             return "not_suppressed";
         case Gate::not_yet_mailed:
@@ -390,6 +397,11 @@ std::vector<GateLine> explain(const SystemFacts& system, const LaneFacts& pace, 
     walk_system(system, [&](const GateState& state) { lines.push_back(line_of(state, system_detail(state, system))); });
     walk_lane(pace, lane, now, [&](const GateState& state) { lines.push_back(lane_line(state, pace, lane, now)); });
     add_pool(lines, pool, now);
+    // Behind the gates that a sender tries: where sessions send now and then, those tell more.
+    if (system.sender.is_set) {
+        const GateState state = sender_running_gate(system);
+        lines.push_back(line_of(state, system_detail(state, system)));
+    }
     if (message != nullptr) {
         const Words words{lane.window.zone, now};
         walk_message(*message, now, [&](const GateState& state) {

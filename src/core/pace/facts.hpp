@@ -35,9 +35,10 @@ struct SystemFacts {
     std::optional<std::string> pause_reason = {};  // set while mailer.pause() holds
     SenderFence standbys = {};                     // what has to be waited for before a mail may leave …
     SenderFence lease = {};                        // … and whether mailer.sender_lease says that this is the sender
-    int max_connections = 0;                       // mailer.max_connections over all mailboxes; 0 is unlimited
-    int claims_per_connection = 1;                 // how many are claimed ahead; see MailboxFacts
-    int in_flight = 0;                             // kept by the Planner; over all mailboxes
+    SenderFence sender = {};        // whether anybody sends; set for explain() only: a claim is the sender's
+    int max_connections = 0;        // mailer.max_connections over all mailboxes; 0 is unlimited
+    int claims_per_connection = 1;  // how many are claimed ahead; see MailboxFacts
+    int in_flight = 0;              // kept by the Planner; over all mailboxes
 };
 
 struct MailboxFacts {
@@ -133,6 +134,7 @@ struct MessageFacts {
     std::optional<Time> not_before = {};    // its lead's
     std::optional<Time> cooled_until = {};  // another campaign mailed the address; the cooldown ends then
     int step = 1;                           // place in its campaign's sequence
+    int tries = 0;                          // that were made
 };
 
 }  // namespace mailer::core

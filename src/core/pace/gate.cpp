@@ -86,6 +86,10 @@ GateState lease_gate(const SystemFacts& system) {
     return gate_if(Gate::lease, system.lease.is_open, system.lease.opens_at);
 }
 
+GateState sender_running_gate(const SystemFacts& system) {
+    return gate_if(Gate::sender_running, system.sender.is_open, system.sender.opens_at);
+}
+
 GateState connections_free_gate(const SystemFacts& system) {
     if (system.max_connections <= 0) return open_gate(Gate::connections_free);
     return with_connection(Gate::connections_free, system.max_connections, system.claims_per_connection,

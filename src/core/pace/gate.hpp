@@ -5,7 +5,8 @@
 // makes no strings; explain() walks the same gates to the end and puts them into words.
 // No gate reads a clock; `now` comes in.
 // Invariants:
-//   G1  decide().go holds exactly when explain() of the same values has no shut line for the lane and its pool.
+//   G1  decide().go holds exactly when explain() of the same values has no shut line for the lane and its pool. (The
+//       line sender_running is apart: its fact is never set where something is decided.)
 //   G2  a shut gate stays shut until its opens_at unless a fact changes; without opens_at only a fact can open it.
 //   G3  of the open mailboxes of a pool the least recently used is taken, ties by id.
 #pragma once
@@ -46,6 +47,7 @@ enum class Gate : std::uint8_t {
     mailbox_gap,
     mailbox_rate,  // over all its connections
     mailbox_connection,
+    sender_running,  // of explain() alone: whoever decides is the sender
     not_suppressed,
     not_yet_mailed,
     lead_active,

@@ -14,6 +14,7 @@ GateState sending_not_paused_gate(const SystemFacts& system);
 GateState standbys_gate(const SystemFacts& system);
 GateState lease_gate(const SystemFacts& system);
 GateState connections_free_gate(const SystemFacts& system);
+GateState sender_running_gate(const SystemFacts& system);
 
 GateState campaign_running_gate(const LaneFacts& lane);
 GateState campaign_shield_gate(const LaneFacts& pace);

@@ -1,8 +1,9 @@
-// campaign_explain and explain: the gates of a lane, and of one message in it, as rows.
+// campaign_explain and explain: the gates of a lane, and of one message in it, as rows; and the first shut one of each
+// row that view queue shows.
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/identity.hpp"
 #include "pg/bridge/result_set.hpp"
-#include "pg/forecast/plan.hpp"
+#include "pg/forecast/message_gates.hpp"
 
 namespace mailer::pg {
 
@@ -12,18 +13,9 @@ std::optional<std::string> not_empty(const std::string& text) {
     return text.empty() ? std::nullopt : std::optional(text);
 }
 
-void put(ResultSet& rows, const core::GateLine& line) {
-    std::string gate(core::gate_name(line.gate));
-    if (!line.mailbox.empty()) gate += ":" + line.mailbox;
-    rows.text(gate).boolean(line.is_open).text(not_empty(line.limit)).text(not_empty(line.used));
-    rows.time(line.opens_at ? std::optional(to_pg(*line.opens_at)) : std::nullopt).text(not_empty(line.detail));
-    rows.end_row();
-}
-
-void put_fact(ResultSet& rows, const char* gate, bool is_open, std::optional<core::Time> at,
-              const std::string& detail) {
-    rows.text(std::string(gate)).boolean(is_open).text(std::nullopt).text(std::nullopt);
-    rows.time(at ? std::optional(to_pg(*at)) : std::nullopt).text(detail);
+void put(ResultSet& rows, const NamedGate& gate) {
+    rows.text(gate.name).boolean(gate.is_open).text(not_empty(gate.limit)).text(not_empty(gate.used));
+    rows.time(gate.opens_at ? std::optional(to_pg(*gate.opens_at)) : std::nullopt).text(not_empty(gate.detail));
     rows.end_row();
 }
 
@@ -68,7 +60,7 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     core::Planner planner = read_planner(lanes, now);
     const core::GateLine deaf = shut_inbox(planner, lanes, lane_id, now);
     for (const core::GateLine& line : planner.explain(lane_id, nullptr, now))
-        put(rows, line.gate == core::Gate::inbox_heard ? deaf : line);
+        put(rows, named(line.gate == core::Gate::inbox_heard ? deaf : line));
 }
 
 // What a message that isn't waiting has come to; nothing when it waits.
@@ -82,25 +74,21 @@ std::optional<std::string> settled_words(std::int64_t message_id) {
     }
     const std::string state = rows.text(0, 1), reason = rows.text(0, 2);
     if (state == "pending") return std::nullopt;
-    if (state == "sending") return "on its way: a mail server is being talked to";
+    if (state == "sending") return sending_words(message_id).value_or("on its way");
     return "settled: " + state + (reason.empty() ? "" : " (" + reason + ")");
 }
 
-// A mail that came with a dump or a copy waits for mailer.arm(), whatever the gates of its lane say.
-bool is_of_another_epoch(std::int64_t message_id) {
+std::optional<WaitingRow> waiting_row(std::int64_t message_id) {
     static Statement statement(
-        "SELECT NOT q.epoch = ANY (a.adopted) FROM mailer.queue_entry q CROSS JOIN mailer.arming a WHERE q.message_id "
-        "= $1 AND NOT EXISTS (SELECT FROM mailer.promotion p WHERE q.epoch = ANY (p.held_epochs))",
+        "SELECT q.lane_id, q.epoch, q.due_at FROM mailer.queue_entry q WHERE q.message_id = $1 AND q.state = 'p'",
         {INT8OID});
-    Rows rows = statement.run({p_bigint(message_id)});
-    return !rows.empty() && rows.boolean(0, 1);
+    const Rows rows = statement.run({p_bigint(message_id)});
+    if (rows.empty()) return std::nullopt;
+    return WaitingRow{message_id, rows.bigint(0, 1), rows.bigint(0, 2), to_pg(*time_at(rows, 0, 3))};
 }
 
-bool is_held_since_promotion(std::int64_t message_id) {
-    static Statement statement(
-        "SELECT mailer._is_held(q.epoch, q.due_at) FROM mailer.queue_entry q WHERE q.message_id = $1", {INT8OID});
-    Rows rows = statement.run({p_bigint(message_id)});
-    return !rows.empty() && rows.boolean(0, 1);
+void put_state(ResultSet& rows, const std::string& words) {
+    put(rows, {.name = "state", .is_open = false, .detail = words});
 }
 
 void explain(FunctionCallInfo fcinfo) {
@@ -110,25 +98,57 @@ void explain(FunctionCallInfo fcinfo) {
     OneSnapshot snapshot;
     const std::int64_t message_id = PG_GETARG_INT64(0);
     const core::Time now = time_of_plan();
-    if (auto words = settled_words(message_id)) return put_fact(rows, "state", false, std::nullopt, *words);
-    auto candidate = read_candidate(message_id, now);
-    if (!candidate) return put_fact(rows, "state", false, std::nullopt, "it was settled this moment");
-    if (is_of_another_epoch(message_id)) {
-        put_fact(rows, "message_armed", false, std::nullopt,
-                 "the message came with a dump or a copy of the database: held until mailer.arm()");
-    }
-    const std::int64_t lanes[] = {candidate->lane_id};
-    core::Planner planner = read_planner(lanes, now);
-    if (is_held_since_promotion(message_id)) {
-        core::SystemFacts system = planner.system();
-        system.is_armed = false;
-        system.held_reason = "it was due when this server was promoted, and the old primary may have sent it";
-        planner.set_system(system);
-    }
-    for (const core::GateLine& line : planner.explain(candidate->lane_id, &candidate->facts, now))
-        put(rows, line);
+    if (auto words = settled_words(message_id)) return put_state(rows, *words);
+    const auto candidate = read_candidate(message_id, now);
+    const auto row = waiting_row(message_id);
+    if (!candidate || !row) return put_state(rows, "it was settled this moment");
+    for (const NamedGate& gate : MessageGates(now).all(*row, &candidate->facts))
+        put(rows, gate);
     const MessageForecast forecast = forecast_of(*candidate, now);
-    put_fact(rows, "forecast", true, forecast.slot_at, forecast.words);
+    put(rows, {.name = "forecast", .opens_at = forecast.slot_at, .detail = forecast.words});
+}
+
+// ── View queue ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+void forget_gates(void* gates) { delete static_cast<MessageGates*>(gates); }
+
+// One for all rows that a query shows. Requires an Spi as the owner where there is none yet.
+MessageGates& gates_of_query(FunctionCallInfo fcinfo) {
+    FmgrInfo* const function = fcinfo->flinfo;
+    if (function->fn_extra == nullptr) {
+        auto* const at_end = call([&] {
+            return static_cast<MemoryContextCallback*>(
+                MemoryContextAllocZero(function->fn_mcxt, sizeof(MemoryContextCallback)));
+        });
+        at_end->func = forget_gates;
+        at_end->arg = new MessageGates(time_of_plan());
+        call([&] { MemoryContextRegisterResetCallback(function->fn_mcxt, at_end); });
+        function->fn_extra = at_end->arg;
+    }
+    return *static_cast<MessageGates*>(function->fn_extra);
+}
+
+Datum text_datum(const std::string& words) {
+    return call(
+        [&] { return PointerGetDatum(cstring_to_text_with_len(words.data(), static_cast<int>(words.size()))); });
+}
+
+Datum waits_for(FunctionCallInfo fcinfo) {
+    const bool is_sending = PG_GETARG_CHAR(2) == 's';
+    const WaitingRow row{PG_GETARG_INT64(0), PG_GETARG_INT64(1), PG_GETARG_INT64(3), PG_GETARG_TIMESTAMPTZ(4)};
+    if (!is_sending && fcinfo->flinfo->fn_extra != nullptr) {
+        const std::string* known = static_cast<MessageGates*>(fcinfo->flinfo->fn_extra)->cached(row);
+        if (known != nullptr) return text_datum(*known);
+    }
+    std::string words;
+    {
+        AsOwner owner(fcinfo);
+        Spi spi;
+        OneSnapshot snapshot;
+        words = is_sending ? sending_words(row.message_id).value_or("nothing: it was settled this moment")
+                           : gates_of_query(fcinfo).waits_for(row);
+    }
+    return text_datum(words);
 }
 
 }  // namespace
@@ -138,6 +158,10 @@ void explain(FunctionCallInfo fcinfo) {
 MAILER_FUNCTION(mailer_campaign_explain) {
     mailer::pg::entry([&] { mailer::pg::campaign_explain(fcinfo); });
     return Datum{0};
+}
+
+MAILER_FUNCTION(mailer_waits_for) {
+    return mailer::pg::entry([&] { return mailer::pg::waits_for(fcinfo); });
 }
 
 MAILER_FUNCTION(mailer_explain) {

@@ -6,11 +6,6 @@
 #include "pg/notify/notification.hpp"
 #include "pg/tenancy/principal.hpp"
 
-extern "C" {
-#include "utils/fmgrprotos.h"
-#include "utils/uuid.h"
-}
-
 namespace mailer::pg {
 namespace {
 
@@ -19,27 +14,14 @@ struct MaybeId {
     bool is_null;
 };
 
-using ToText = TextValue (*)(Datum);
-
-TextValue as_text(Datum value) { return detoasted_text(value); }
-TextValue integer_as_text(Datum value) { return text_value(std::to_string(DatumGetInt32(value))); }
-TextValue bigint_as_text(Datum value) { return text_value(std::to_string(DatumGetInt64(value))); }
-TextValue uuid_as_text(Datum value) {
-    return text_value(call([&] { return DatumGetCString(DirectFunctionCall1(uuid_out, value)); }));
-}
-
-MaybeId notify(FunctionCallInfo fcinfo, ToText to_text) {
+MaybeId notify(FunctionCallInfo fcinfo) {
     Arguments arguments(fcinfo);
     Notification notification;
-    const auto user_id = [&] {
-        const RawValue id = arguments.raw();
-        return id ? to_text(id.datum) : TextValue{};
-    };
-    notification.user = user_id();
+    notification.user = arguments.text();
     notification.category = arguments.text();
     notification.template_name = arguments.text();
     notification.variables = arguments.raw();
-    notification.actor = user_id();
+    notification.actor = arguments.text();
     notification.key = arguments.text();
     const AsOwner owner(fcinfo);
     const Spi spi;
@@ -48,8 +30,8 @@ MaybeId notify(FunctionCallInfo fcinfo, ToText to_text) {
     return {id.value_or(0), !id};
 }
 
-Datum entered(FunctionCallInfo fcinfo, ToText to_text) {
-    const MaybeId row = entry([&] { return notify(fcinfo, to_text); });
+Datum entered(FunctionCallInfo fcinfo) {
+    const MaybeId row = entry([&] { return notify(fcinfo); });
     fcinfo->isnull = row.is_null;
     return Int64GetDatum(row.id);
 }
@@ -72,10 +54,7 @@ Datum collapsed_one(FunctionCallInfo fcinfo) {
 }  // namespace
 }  // namespace mailer::pg
 
-MAILER_FUNCTION(mailer_notify_text) { return mailer::pg::entered(fcinfo, mailer::pg::as_text); }
-MAILER_FUNCTION(mailer_notify_integer) { return mailer::pg::entered(fcinfo, mailer::pg::integer_as_text); }
-MAILER_FUNCTION(mailer_notify_bigint) { return mailer::pg::entered(fcinfo, mailer::pg::bigint_as_text); }
-MAILER_FUNCTION(mailer_notify_uuid) { return mailer::pg::entered(fcinfo, mailer::pg::uuid_as_text); }
+MAILER_FUNCTION(mailer_notify) { return mailer::pg::entered(fcinfo); }
 
 MAILER_FUNCTION(mailer_queue_successor) {
     mailer::pg::entry([&] {

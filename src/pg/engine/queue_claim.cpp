@@ -179,6 +179,7 @@ Candidate candidate_at(const Rows& rows, std::uint64_t i) {
     c.facts.expires_at = time_at(rows, i, 5);
     c.attempt_count = static_cast<int>(rows.bigint(i, 6));
     c.try_count = static_cast<int>(rows.bigint(i, 7));
+    c.facts.tries = c.try_count;
     c.crash_count = static_cast<int>(rows.bigint(i, 8));
     c.campaign_id = rows.maybe_bigint(i, 9);
     c.batch_id = rows.maybe_bigint(i, 10);

@@ -381,6 +381,8 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
     return lanes;
 }
 
+worker::InFlight read_in_flight() { return {claimed_by(true), claimed_by(false)}; }
+
 std::vector<std::int64_t> running_campaign_lanes() {
     static Statement statement("SELECT lane_id FROM mailer.campaign WHERE state = 'r'", {});
     std::vector<std::int64_t> ids;

@@ -36,6 +36,7 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
 std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, const WorldOptions& options,
                                         core::Time now);
 std::vector<std::int64_t> running_campaign_lanes();
+worker::InFlight read_in_flight();  // as the claimed rows of the queue say
 
 // Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed anew.
 std::int64_t plan_key(const core::LaneFacts& lane);

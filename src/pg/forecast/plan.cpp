@@ -112,6 +112,23 @@ struct Competition {
     std::vector<core::SequencePlan> sequences = {};
 };
 
+// In virtual time whoever asks drives the sender.
+core::SenderFence read_sender(const Settings& settings) {
+    static Statement statement(
+        "SELECT w.is_ready OR COALESCE(pg_catalog.current_setting('mailer.virtual_now', true), '') <> '',"
+        "       CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,"
+        "       CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' || w.hint, '')"
+        "  FROM mailer.worker_status w",
+        {});
+    const Rows rows = statement.run({});
+    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1), .words = rows.text(0, 3)};
+    if (!sender.is_open) sender.opens_at = time_at(rows, 0, 2);
+    if (settings.enabled || !sender.is_open) return sender;
+    return {.is_set = true,
+            .is_open = false,
+            .words = "the sender sends nothing: mailer.enabled is off. Set it on and reload."};
+}
+
 // Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
 // which mailbox a lane gets depends on all of them.
 void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now,
@@ -172,19 +189,28 @@ core::Time time_of_plan() {
     return *time_at(rows, 0, 1);
 }
 
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now) {
+core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now, const worker::InFlight* in_flight) {
     const Settings settings = settings_of_session();
     core::Planner planner;
-    planner.set_system(read_system(settings, look_at_arming(), claims_ahead));
-    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, nullptr}, now))
+    core::SystemFacts system = read_system(settings, look_at_arming(), claims_ahead);
+    system.sender = read_sender(settings);
+    planner.set_system(system);
+    for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, in_flight}, now))
         planner.upsert_mailbox(mailbox);
-    for (core::LaneFacts& lane : read_lanes(lane_ids, {}, now)) {
+    add_lanes(planner, lane_ids, now, in_flight);
+    return planner;
+}
+
+void add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, core::Time now,
+               const worker::InFlight* in_flight) {
+    if (lane_ids.empty()) return;
+    const Settings settings = settings_of_session();
+    for (core::LaneFacts& lane : read_lanes(lane_ids, {1, in_flight}, now)) {
         // Only a campaign has a zone of its own; of the other lanes the texts speak in the one that campaigns have by
         // default.
         if (lane.kind != core::LaneKind::campaign) lane.window.zone = zone(settings.timezone);
         planner.upsert_lane(lane, now);
     }
-    return planner;
 }
 
 std::int64_t lane_of_campaign(std::int64_t campaign_id) {

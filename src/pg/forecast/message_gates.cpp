@@ -1,0 +1,130 @@
+// See message_gates.hpp. Which gates there are, and in which order, is core/pace/gate's to say.
+#include "pg/forecast/message_gates.hpp"
+
+#include <algorithm>
+
+#include "pg/bridge/clock.hpp"
+
+extern "C" {
+#include "miscadmin.h"
+}
+
+namespace mailer::pg {
+
+namespace {
+
+constexpr const char* of_another_epoch =
+    "the message came with a dump or a copy of the database: held until mailer.arm()";
+constexpr const char* held_since_promotion =
+    "it was due when this server was promoted, and the old primary may have sent it (mailer.resolve_held())";
+
+bool is_shut(const NamedGate& gate) { return !gate.is_open && gate.name.find(':') == std::string::npos; }
+
+// Epochs whose mail came with a dump wait for arm(); those that a promoted server holds wait by their due times.
+std::vector<std::int64_t> epochs_without_arm() {
+    static Statement statement(
+        "SELECT ARRAY(SELECT unnest(a.adopted) UNION SELECT unnest(p.held_epochs) FROM mailer.promotion p) FROM "
+        "mailer.arming a",
+        {});
+    const Rows rows = statement.run({});
+    return rows.empty() ? std::vector<std::int64_t>{} : rows.bigints(0, 1);
+}
+
+bool is_anything_held() {
+    static Statement statement("SELECT 1 FROM mailer.promotion p WHERE p.is_held", {});
+    return !statement.run({}).empty();
+}
+
+}  // namespace
+
+NamedGate named(const core::GateLine& line) {
+    std::string name(core::gate_name(line.gate));
+    if (!line.mailbox.empty()) name += ":" + line.mailbox;
+    return {name, line.is_open, line.limit, line.used, line.opens_at, line.detail};
+}
+
+MessageGates::MessageGates(core::Time now)
+    : now_(now),
+      in_flight_(read_in_flight()),
+      planner_(read_planner({}, now, &in_flight_)),
+      armed_(planner_.system()),
+      held_(armed_),
+      adopted_(epochs_without_arm()),
+      is_anything_held_(is_anything_held()) {
+    held_.is_armed = false;
+    held_.held_reason = held_since_promotion;
+}
+
+bool MessageGates::is_adopted(const WaitingRow& row) const {
+    return adopted_.empty() || std::find(adopted_.begin(), adopted_.end(), row.epoch) != adopted_.end();
+}
+
+bool MessageGates::is_held_since_promotion(const WaitingRow& row) const {
+    static Statement statement("SELECT mailer._is_held($1, $2)", {INT8OID, TIMESTAMPTZOID});
+    return is_anything_held_ && statement.run({p_bigint(row.epoch), p_time(row.due_at)}).boolean(0, 1);
+}
+
+void MessageGates::add_lane(std::int64_t lane_id) {
+    if (planner_.lane(lane_id) != nullptr) return;
+    const std::int64_t lanes[] = {lane_id};
+    add_lanes(planner_, lanes, now_, &in_flight_);
+}
+
+std::vector<NamedGate> MessageGates::all(const WaitingRow& row, const core::MessageFacts* message) {
+    std::vector<NamedGate> gates;
+    if (!is_adopted(row)) gates.push_back({.name = "message_armed", .is_open = false, .detail = of_another_epoch});
+    add_lane(row.lane_id);
+    if (planner_.lane(row.lane_id) == nullptr) {
+        gates.push_back({.name = "state", .is_open = false, .detail = "its lane is gone"});
+        return gates;
+    }
+    planner_.set_system(is_held_since_promotion(row) ? held_ : armed_);
+    for (const core::GateLine& line : planner_.explain(row.lane_id, message, now_))
+        gates.push_back(named(line));
+    return gates;
+}
+
+std::string MessageGates::first_shut(const WaitingRow& row, const core::MessageFacts* message) {
+    const std::vector<NamedGate> gates = all(row, message);
+    const auto shut = std::find_if(gates.begin(), gates.end(), is_shut);
+    return shut == gates.end() ? std::string{} : shut->name + ": " + shut->detail;
+}
+
+const std::string* MessageGates::cached(const WaitingRow& row) const noexcept {
+    if (is_anything_held_ || !is_adopted(row)) return nullptr;
+    const auto lane = lanes_.find(row.lane_id);
+    return lane == lanes_.end() || lane->second.empty() ? nullptr : &lane->second;
+}
+
+const std::string& MessageGates::waits_for(const WaitingRow& row) {
+    const bool is_as_its_lane = is_adopted(row) && !is_held_since_promotion(row);
+    if (is_as_its_lane && !lanes_.contains(row.lane_id)) lanes_[row.lane_id] = first_shut(row, nullptr);
+    if (const std::string* known = is_as_its_lane ? cached(row) : nullptr) return *known;
+    const auto candidate = read_candidate(row.message_id, now_);
+    words_ = candidate ? first_shut(row, &candidate->facts) : "nothing: it was claimed or settled this moment";
+    if (words_.empty()) words_ = "nothing: it goes in its turn";
+    return words_;
+}
+
+std::optional<std::string> sending_words(std::int64_t message_id) {
+    static Statement statement(
+        "SELECT p.pid, CASE WHEN b.connection IS NOT NULL THEN b.name END, m.loader IS NOT NULL OR m.send_if IS NOT "
+        "NULL"
+        "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id"
+        "  LEFT JOIN mailer.mailbox b ON b.mailbox_id = q.mailbox_id"
+        "  LEFT JOIN mailer._preparers() p ON p.message_id = q.message_id AND p.database_oid = $2"
+        " WHERE q.message_id = $1 AND q.state = 's'",
+        {INT8OID, INT8OID});
+    const Rows rows = statement.run({p_bigint(message_id), p_bigint(static_cast<std::int64_t>(MyDatabaseId))});
+    if (rows.empty()) return std::nullopt;
+    if (const auto pid = rows.maybe_bigint(0, 1))
+        return "on its way: its loader or send_if function is running (mailer preparer, pid " + std::to_string(*pid) +
+               ")";
+    if (const auto forwarder = rows.maybe_text(0, 2)) return "on its way: forwarder " + *forwarder + " hands it over";
+    if (rows.boolean(0, 3))
+        return "on its way: its loader or send_if function waits for a process, or has answered and a mail server is "
+               "being talked to";
+    return "on its way: a mail server is being talked to";
+}
+
+}  // namespace mailer::pg
