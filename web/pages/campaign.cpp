@@ -33,13 +33,13 @@ core::Value past(Visit& visit, const std::string& id, bool is_small) {
             : "SELECT x.* " + of_campaign +
                   "AND (:after::bigint IS NULL OR x.id < :after::bigint) ORDER BY x.id DESC LIMIT :limit";
     return visit.list(
-        "SELECT s.id, s.message_id, s.campaign_id, s.address_key, s.recipient, s.step, s.mailbox, s.state, s.reason, "
-        "s.at, "
-        "s.foretold_at, extract(epoch FROM s.at)::bigint AS second, CASE WHEN abs(extract(epoch FROM s.difference)) < "
-        "60 THEN "
-        "to_char(extract(epoch FROM s.difference), 'FMSG990.0') || ' s' ELSE date_trunc('second', s.difference)::text "
-        "END AS "
-        "difference FROM (" +
+        R"sql(
+            SELECT s.id, s.message_id, s.campaign_id, s.address_key, s.recipient, s.step, s.mailbox, s.state,
+                s.reason, s.at, s.foretold_at, extract(epoch FROM s.at)::bigint AS second,
+                CASE WHEN abs(extract(epoch FROM s.difference)) < 60 THEN to_char(extract(epoch FROM
+                s.difference), 'FMSG990.0') || ' s' ELSE date_trunc('second',
+                s.difference)::text END AS difference
+            FROM ()sql" +
             rows + ") s ORDER BY s.id DESC",
         {id}, "id", past_rows);
 }
@@ -73,47 +73,52 @@ core::Value schedule(Visit& visit, const std::string& id, const core::Value& sta
     const Parameter newest =
         is_first || mails.items().empty() ? Parameter() : std::to_string(number_of(mails.items().front(), "second"));
     core::Value missed = visit.rows(
-        "SELECT * FROM (SELECT m.from_at, m.to_at, m.slot_count, m.reason, extract(epoch FROM m.from_at)::bigint AS "
-        "second FROM "
-        "mailer.missed_slot m WHERE m.campaign_id = $1::bigint AND ($2::bigint IS NULL OR m.from_at >= "
-        "to_timestamp($2::bigint)) AND "
-        "($3::bigint IS NULL OR m.from_at < to_timestamp($3::bigint)) ORDER BY m.from_at DESC LIMIT 50) x ORDER BY "
-        "x.from_at",
+        R"sql(
+            SELECT *
+            FROM (SELECT m.from_at, m.to_at, m.slot_count, m.reason,
+                extract(epoch FROM m.from_at)::bigint AS second
+                FROM mailer.missed_slot m WHERE m.campaign_id = $1::bigint AND ($2::bigint IS NULL
+                        OR m.from_at >= to_timestamp($2::bigint)) AND ($3::bigint IS NULL
+                        OR m.from_at < to_timestamp($3::bigint)) ORDER BY m.from_at DESC LIMIT 50) x
+            ORDER BY x.from_at)sql",
         {id, oldest, newest});
     core::Value shown = object({{"is_first", core::Value::boolean(is_first)}, {"line", on_one_line(mails, missed)}});
     if (const core::Value* next = before.find("next")) (void)shown.set("earlier", *next);
     if (is_first && !number_of(status, "is_over")) {
         core::Value coming = visit.rows(
-            "SELECT f.message_id, f.recipient, f.mailbox, f.slot_at, f.step FROM mailer.campaign_forecast($1::bigint, "
-            "max_rows => $2) f "
-            "ORDER BY f.ordinal",
+            R"sql(
+                SELECT f.message_id, f.recipient, f.mailbox, f.slot_at, f.step
+                FROM mailer.campaign_forecast($1::bigint, max_rows => $2) f
+                ORDER BY f.ordinal)sql",
             {id, std::to_string(coming_rows)});
         (void)shown.set("has_coming", core::Value::boolean(!coming.items().empty()));
         (void)shown.set("coming", std::move(coming));
     }
-    (void)shown.set(
-        "truth",
-        visit.row("SELECT count(*) AS compared, date_trunc('milliseconds', percentile_disc(0.5) WITHIN GROUP (ORDER BY "
-                  "greatest(d.difference, -d.difference)))::text AS middle, date_trunc('milliseconds', "
-                  "max(greatest(d.difference, -d.difference)))::text AS most FROM (SELECT s.difference FROM "
-                  "mailer.campaign_schedule s WHERE s.id = ANY ($1::bigint[]) AND s.difference IS NOT NULL) d",
-                  {[&] {
-                      std::string ids;
-                      for (const core::Value& mail : mails.items())
-                          ids += (ids.empty() ? "" : ",") + std::to_string(number_of(mail, "id"));
-                      return "{" + ids + "}";
-                  }()}));
+    (void)shown.set("truth", visit.row(R"sql(
+            SELECT count(*) AS compared, date_trunc('milliseconds',
+                percentile_disc(0.5) WITHIN GROUP (ORDER BY greatest(d.difference,
+                -d.difference)))::text AS middle, date_trunc('milliseconds', max(greatest(d.difference,
+                -d.difference)))::text AS most
+            FROM (SELECT s.difference FROM mailer.campaign_schedule s WHERE s.id = ANY ($1::bigint[])
+                    AND s.difference IS NOT NULL) d)sql",
+                                       {[&] {
+                                           std::string ids;
+                                           for (const core::Value& mail : mails.items())
+                                               ids += (ids.empty() ? "" : ",") + std::to_string(number_of(mail, "id"));
+                                           return "{" + ids + "}";
+                                       }()}));
     return shown;
 }
 
 core::Value show(Visit& visit) {
     const std::string id = visit.id();
     core::Value status = visit.row(
-        "SELECT s.*, (s.state IN ('completed', 'cancelled'))::int AS is_over, s.total > 0 AS has_leads, s.state = "
-        "'draft' AS is_draft, "
-        "s.state = 'running' AS is_running, s.state = 'paused' AS is_paused, s.state <> 'cancelled' AS is_alive, "
-        "s.failed > 0 AS has_failed FROM "
-        "mailer.campaign_status($1::bigint) s",
+        R"sql(
+            SELECT s.*, (s.state IN ('completed', 'cancelled'))::int AS is_over, s.total > 0 AS has_leads,
+                s.state = 'draft' AS is_draft, s.state = 'running' AS is_running,
+                s.state = 'paused' AS is_paused, s.state <> 'cancelled' AS is_alive,
+                s.failed > 0 AS has_failed
+            FROM mailer.campaign_status($1::bigint) s)sql",
         {id});
     const std::int64_t pending = number_of(status, "pending");
     std::string finishes_at;
@@ -130,8 +135,10 @@ core::Value show(Visit& visit) {
              : visit.rows(
                    "SELECT gate, is_open, limit_value, used, opens_at, detail FROM mailer.campaign_explain($1::bigint)",
                    {id})},
-        {"steps", visit.rows("SELECT * FROM mailer.campaign_step_status WHERE campaign_id = $1::bigint ORDER BY step, "
-                             "variant NULLS LAST",
+        {"steps", visit.rows(R"sql(
+            SELECT *
+            FROM mailer.campaign_step_status
+            WHERE campaign_id = $1::bigint ORDER BY step, variant NULLS LAST)sql",
                              {id})},
     });
     (void)shown.set("campaign", status);

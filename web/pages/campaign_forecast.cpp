@@ -51,29 +51,32 @@ core::Value show(Visit& visit) {
                                                   {"window_start", text(visit.request.query.get("window_start"))},
                                                   {"window_end", text(visit.request.query.get("window_end"))},
                                                   {"max_per_day", text(visit.request.query.get("max_per_day"))}})}});
-    (void)shown.set(
-        "settings",
-        visit.row("SELECT window_start, window_end, gap, max_per_day, mailboxes FROM mailer.campaign_list WHERE "
-                  "campaign_id = $1::bigint",
-                  {id}));
-    (void)shown.set(
-        "mailboxes",
-        visit.rows("SELECT b.mailbox, b.mailbox = ANY ($1::text[]) AS is_chosen FROM mailer.mailbox_status b ORDER BY "
-                   "b.mailbox LIMIT 200",
-                   {text_array(visit.request.query.all("mailbox"))}));
+    (void)shown.set("settings", visit.row(R"sql(
+            SELECT window_start, window_end, gap, max_per_day, mailboxes
+            FROM mailer.campaign_list
+            WHERE campaign_id = $1::bigint)sql",
+                                          {id}));
+    (void)shown.set("mailboxes", visit.rows(R"sql(
+            SELECT b.mailbox, b.mailbox = ANY ($1::text[]) AS is_chosen
+            FROM mailer.mailbox_status b ORDER BY b.mailbox LIMIT 200)sql",
+                                            {text_array(visit.request.query.all("mailbox"))}));
     if (!is_over) {
         // Of a page the plan is worked out up to its end; when it will all be done is asked for with the numbers.
         const std::int64_t from = after(visit);
         core::Value list = visit.list(
-            "SELECT f.ordinal, f.message_id, f.recipient, f.step, f.mailbox, f.slot_at FROM "
-            "mailer.campaign_forecast($1::bigint, $2::jsonb, $3) f "
-            "WHERE f.ordinal > COALESCE(:after::bigint, 0) ORDER BY f.ordinal LIMIT :limit",
+            R"sql(
+                SELECT f.ordinal, f.message_id, f.recipient, f.step, f.mailbox, f.slot_at
+                FROM mailer.campaign_forecast($1::bigint, $2::jsonb, $3) f
+                WHERE f.ordinal > COALESCE(:after::bigint, 0) ORDER BY f.ordinal
+                LIMIT :limit)sql",
             {id, json(settings), std::to_string(from + page_size + 1)}, "ordinal", page_size);
         (void)shown.set("has_rows", core::Value::boolean(!list.find("rows")->items().empty()));
         (void)shown.set("list", std::move(list));
         const std::string numbers =
-            "SELECT count(*) AS mails, max(slot_at) AS finishes_at, count(DISTINCT (slot_at AT TIME ZONE $3)::date) AS "
-            "days FROM mailer.campaign_forecast($1::bigint, $2::jsonb)";
+            R"sql(
+                SELECT count(*) AS mails, max(slot_at) AS finishes_at,
+                    count(DISTINCT (slot_at AT TIME ZONE $3)::date) AS days
+                FROM mailer.campaign_forecast($1::bigint, $2::jsonb))sql";
         const std::string zone =
             visit.value("SELECT timezone FROM mailer.campaign_list WHERE campaign_id = $1::bigint", {id});
         if (is_what_if || visit.query("all")) {

@@ -55,10 +55,14 @@ Upload read_upload(const Fields& form) {
 // What the campaign's templates name, as far as every mail has it.
 std::set<std::string> needed_variables(Visit& visit, const std::string& id) {
     const core::Value found = visit.rows(
-        "SELECT DISTINCT v.name FROM (SELECT DISTINCT s.template FROM mailer.campaign_step_status s WHERE "
-        "s.campaign_id = $1::bigint) t "
-        "CROSS JOIN LATERAL mailer.template_preview(t.template, '{}') p CROSS JOIN LATERAL unnest(p.missing) v(name) "
-        "WHERE v.name <> 'unsubscribe_url' AND split_part(v.name, '.', 1) <> 'sender' ORDER BY 1",
+        R"sql(
+            SELECT DISTINCT v.name
+            FROM (SELECT DISTINCT s.template FROM mailer.campaign_step_status s
+                WHERE s.campaign_id = $1::bigint) t
+            CROSS JOIN LATERAL mailer.template_preview(t.template, '{}') p
+            CROSS JOIN LATERAL unnest(p.missing) v(name)
+            WHERE v.name <> 'unsubscribe_url'
+                AND split_part(v.name, '.', 1) <> 'sender' ORDER BY 1)sql",
         {id});
     std::set<std::string> names;
     for (const core::Value& row : found.items())
@@ -72,9 +76,11 @@ std::set<std::string> known_keys(Visit& visit, const std::string& id, const Lead
     for (const FileLead& lead : file.leads)
         keys.push_back(lead.key);
     const core::Value found = visit.rows(
-        "SELECT k.key FROM unnest($2::text[]) k(key) WHERE EXISTS (SELECT FROM mailer.lead_status l WHERE "
-        "l.campaign_id = $1::bigint AND "
-        "l.address_key = k.key)",
+        R"sql(
+            SELECT k.key
+            FROM unnest($2::text[]) k(key)
+            WHERE EXISTS (SELECT FROM mailer.lead_status l WHERE l.campaign_id = $1::bigint
+                    AND l.address_key = k.key))sql",
         {id, text_array(keys)});
     std::set<std::string> known;
     for (const core::Value& row : found.items())
@@ -167,9 +173,10 @@ std::string import(Visit& visit) {
         return {};
     };
     const std::string count = visit.value(
-        "SELECT mailer.campaign_add_many($1::bigint, $2::text[], $3::jsonb[], external_ids => "
-        "array_replace($4::text[], '', NULL), timezones => "
-        "array_replace($5::text[], '', NULL), mailboxes => array_replace($6::text[], '', NULL))",
+        R"sql(
+            SELECT mailer.campaign_add_many($1::bigint, $2::text[], $3::jsonb[],
+                external_ids => array_replace($4::text[], '', NULL), timezones => array_replace($5::text[],
+                '', NULL), mailboxes => array_replace($6::text[], '', NULL)))sql",
         {visit.id(), text_array(recipients), text_array(variables), cells(keys), cells(zones), cells(mailboxes)});
     const std::size_t left_out = file.bad.size(), known = file.leads.size() - std::stoul(count);
     return count + " leads are new" + (known ? ", " + std::to_string(known) + " were in already" : "") +

@@ -58,18 +58,21 @@ core::Value preview_of(Visit& visit, const std::string& id, const std::string& a
 
 core::Value lead_of(Visit& visit, const std::string& id, const std::string& key) {
     const core::Value found = visit.rows(
-        "SELECT l.*, l.state = 'held' AS is_held, l.ended_at IS NOT NULL OR l.state IN ('failed', 'stopped', "
-        "'suppressed', 'unsubscribed') AS "
-        "is_ended, jsonb_pretty(l.variables) AS variables_text FROM mailer.lead_status l WHERE l.campaign_id = "
-        "$1::bigint AND l.address_key = $2",
+        R"sql(
+            SELECT l.*, l.state = 'held' AS is_held, l.ended_at IS NOT NULL
+                OR l.state IN ('failed', 'stopped', 'suppressed', 'unsubscribed') AS is_ended,
+                jsonb_pretty(l.variables) AS variables_text
+            FROM mailer.lead_status l
+            WHERE l.campaign_id = $1::bigint AND l.address_key = $2)sql",
         {id, key});
     if (found.items().empty()) return {};
     core::Value lead = found.items().front();
     if (visit.may("campaign_preview")) {
         (void)lead.set("preview", preview_of(visit, id, key, step_of(visit)));
-        (void)lead.set("steps", visit.rows("SELECT DISTINCT s.step AS place, s.step = $2::integer AS is_chosen FROM "
-                                           "mailer.campaign_step_status s WHERE "
-                                           "s.campaign_id = $1::bigint ORDER BY 1",
+        (void)lead.set("steps", visit.rows(R"sql(
+            SELECT DISTINCT s.step AS place, s.step = $2::integer AS is_chosen
+            FROM mailer.campaign_step_status s
+            WHERE s.campaign_id = $1::bigint ORDER BY 1)sql",
                                            {id, std::to_string(step_of(visit))}));
     }
     return lead;

@@ -11,17 +11,18 @@ core::Value show(Visit& visit) {
     if (!which.empty() && which != "over") throw HttpError(400, "There is no such list of campaigns.");
     const bool is_over = which == "over";
     core::Value list = visit.list(
-        "WITH c AS MATERIALIZED (SELECT l.campaign_id, l.mailboxes, l.template, l.completed_at FROM "
-        "mailer.campaign_list l WHERE "
-        "(l.state IN ('completed', 'cancelled')) = $1 AND (:after::bigint IS NULL OR l.campaign_id < :after::bigint) "
-        "ORDER BY "
-        "l.campaign_id DESC LIMIT :limit) "
-        "SELECT c.*, s.name, s.state, s.total, s.sent, s.pending, s.progress, s.blocked_by, s.next_at, s.replied, "
-        "s.bounced, "
-        "s.total > 0 AS has_leads, CASE WHEN s.state = 'running' AND s.pending BETWEEN 1 AND 200 THEN (SELECT "
-        "max(f.slot_at) FROM "
-        "mailer.campaign_forecast(c.campaign_id) f) END AS finishes_at FROM c CROSS JOIN LATERAL "
-        "mailer.campaign_status(c.campaign_id) s ORDER BY c.campaign_id DESC",
+        R"sql(
+            WITH c AS MATERIALIZED (SELECT l.campaign_id, l.mailboxes, l.template, l.completed_at
+                FROM mailer.campaign_list l WHERE (l.state IN ('completed', 'cancelled')) = $1
+                    AND (:after::bigint IS NULL OR l.campaign_id < :after::bigint)
+                ORDER BY l.campaign_id DESC LIMIT :limit)
+            SELECT c.*, s.name, s.state, s.total, s.sent, s.pending, s.progress, s.blocked_by, s.next_at,
+                s.replied, s.bounced, s.total > 0 AS has_leads, CASE WHEN s.state = 'running'
+                AND s.pending BETWEEN 1 AND 200 THEN (SELECT max(f.slot_at)
+                FROM mailer.campaign_forecast(c.campaign_id) f) END AS finishes_at
+            FROM c
+            CROSS JOIN LATERAL mailer.campaign_status(c.campaign_id) s
+            ORDER BY c.campaign_id DESC)sql",
         {is_over ? "true" : "false"}, "campaign_id", 30);
     const bool has_rows = !list.find("rows")->items().empty();
     core::Value shown = object({{"list", std::move(list)},
@@ -41,9 +42,11 @@ std::string create(Visit& visit) {
     const std::vector<std::string> chosen = visit.request.form.all("mailbox"), days = visit.request.form.all("day");
     // What the form leaves out is as campaign_create() has it.
     const std::string id = visit.value(
-        "SELECT mailer.campaign_create($1::text, $2::text, mailboxes => $3::text[], window_start => "
-        "COALESCE($4::time, '09:00'), window_end => COALESCE($5::time, '17:00'), allowed_days => COALESCE($6::text[], "
-        "'{MON,TUE,WED,THU,FRI}'), gap => COALESCE($7::interval, '90 s'), list => $8::text)",
+        R"sql(
+            SELECT mailer.campaign_create($1::text, $2::text, mailboxes => $3::text[],
+                window_start => COALESCE($4::time, '09:00'), window_end => COALESCE($5::time, '17:00'),
+                allowed_days => COALESCE($6::text[], '{MON,TUE,WED,THU,FRI}'), gap => COALESCE($7::interval,
+                '90 s'), list => $8::text))sql",
         {visit.form("name"), visit.form("template"), chosen.empty() ? Parameter() : Parameter(text_array(chosen)),
          visit.form("window_start"), visit.form("window_end"), days.empty() ? Parameter() : Parameter(text_array(days)),
          visit.form("gap"), visit.form("list")});

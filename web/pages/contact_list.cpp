@@ -9,27 +9,37 @@ namespace mailer::web {
 namespace {
 
 constexpr const char* contacts =
-    "SELECT c.user_id, c.user_key, c.address, c.name, c.timezone, c.locale, c.created_at, c.tenant, "
-    "position(chr(31) in c.user_key) = 0 AS is_operators FROM mailer.contact_list c ";
+    R"sql(
+        SELECT c.user_id, c.user_key, c.address, c.name, c.timezone, c.locale, c.created_at, c.tenant,
+            position(chr(31) in c.user_key) = 0 AS is_operators
+        FROM mailer.contact_list c)sql";
 // Where it was not asked for anybody.
 constexpr const char* all_contacts =
     "WHERE (:after::text IS NULL OR c.user_key > :after::text) ORDER BY c.user_key LIMIT :limit";
 
 constexpr const char* suppressions =
-    "SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant, s.expires_at < now() AS "
-    "is_over "
-    "FROM mailer.suppression_list s ";
+    R"sql(
+        SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant,
+            s.expires_at < now() AS is_over
+        FROM mailer.suppression_list s)sql";
 
 // By address, scope and tenant; the first condition is the one that reaches the index.
 constexpr const char* all_suppressions =
-    "SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant, s.expires_at < now() AS "
-    "is_over, concat_ws(E'\\n', s.address_key, s.scope, COALESCE(s.tenant, '')) AS place FROM mailer.suppression_list "
-    "s "
-    "WHERE (:after::text IS NULL OR s.address_key >= split_part(:after::text, E'\\n', 1) COLLATE \"C\") "
-    "AND (:after::text IS NULL OR (s.address_key, s.scope, COALESCE(s.tenant, '')) > (split_part(:after::text, E'\\n', "
-    "1), "
-    "split_part(:after::text, E'\\n', 2), split_part(:after::text, E'\\n', 3))) "
-    "ORDER BY s.address_key, s.scope, COALESCE(s.tenant, '') LIMIT :limit";
+    R"sql(
+        SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant,
+            s.expires_at < now() AS is_over, concat_ws(E'\
+', s.address_key, s.scope, COALESCE(s.tenant,
+            '')) AS place
+        FROM mailer.suppression_list s
+        WHERE (:after::text IS NULL OR s.address_key >= split_part(:after::text, E'\
+', 1) COLLATE "C")
+            AND (:after::text IS NULL
+                OR (s.address_key, s.scope, COALESCE(s.tenant, '')) > (split_part(:after::text, E'\
+', 1),
+            split_part(:after::text, E'\
+', 2), split_part(:after::text, E'\
+', 3)))
+        ORDER BY s.address_key, s.scope, COALESCE(s.tenant, '') LIMIT :limit)sql";
 
 // Of the domain, too: *@example.com keeps mail from all of it.
 std::string domain_key(const std::string& address_key) { return "*" + address_key.substr(address_key.rfind('@')); }
@@ -47,8 +57,10 @@ core::Value with_addresses(const core::Value& found) {
 // One user's choices and inbox. The inbox is the operators' to read, and of their own users.
 void show_user(Visit& visit, core::Value& page, const std::string& user) {
     core::Value preferences = visit.rows(
-        "SELECT p.category, p.email_enabled, p.in_app_enabled, p.digest, p.updated_at, p.unsubscribed_at "
-        "FROM mailer.preference_list p WHERE p.user_key = $1 ORDER BY p.category LIMIT 200",
+        R"sql(
+            SELECT p.category, p.email_enabled, p.in_app_enabled, p.digest, p.updated_at, p.unsubscribed_at
+            FROM mailer.preference_list p
+            WHERE p.user_key = $1 ORDER BY p.category LIMIT 200)sql",
         {user});
     const bool has_preferences = !preferences.items().empty();
     core::Value details = object({{"user", text(user)},
@@ -56,9 +68,10 @@ void show_user(Visit& visit, core::Value& page, const std::string& user) {
                                   {"has_preferences", core::Value::boolean(has_preferences)}});
     if (visit.may("inbox")) {
         core::Value inbox = visit.rows(
-            "SELECT i.notification_id, i.category, i.title, left(i.body, 2000) AS body, i.actor_count, i.created_at, "
-            "i.read_at "
-            "FROM mailer.inbox($1::text, false, 50) i",
+            R"sql(
+                SELECT i.notification_id, i.category, i.title, left(i.body, 2000) AS body, i.actor_count,
+                    i.created_at, i.read_at
+                FROM mailer.inbox($1::text, false, 50) i)sql",
             {user});
         const bool has_inbox = !inbox.items().empty();
         (void)details.set("inbox", object({{"rows", std::move(inbox)}, {"has_rows", core::Value::boolean(has_inbox)}}));
@@ -131,10 +144,11 @@ std::string forget(Visit& visit) {
     if (!address || address != visit.form("again"))
         throw HttpError(400, "Type the address a second time, exactly as above: this can't be undone.");
     const core::Value done = visit.row(
-        "SELECT f #>> '{erased,contacts}' AS contacts, f #>> '{erased,contents}' AS contents, f #>> "
-        "'{erased,cancelled}' AS "
-        "cancelled, f #>> '{kept,ledger}' AS ledger, f #>> '{kept,suppressions}' AS suppressions FROM "
-        "mailer.forget($1) f",
+        R"sql(
+            SELECT f #>> '{erased,contacts}' AS contacts, f #>> '{erased,contents}' AS contents,
+                f #>> '{erased,cancelled}' AS cancelled, f #>> '{kept,ledger}' AS ledger,
+                f #>> '{kept,suppressions}' AS suppressions
+            FROM mailer.forget($1) f)sql",
         {address});
     const auto count = [&](const char* name) { return std::string(done.find(name)->scalar_text()); };
     return "Erased: " + count("contacts") + " contacts, the content of " + count("contents") + " mails; " +

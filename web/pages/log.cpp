@@ -13,17 +13,17 @@ constexpr const char* most_to_look_at = "2000";
 
 // Parameters: kind, role, mailbox, campaign, what to show, how many to look at.
 constexpr const char* entries =
-    "SELECT e.id, e.at, e.kind, e.message_id, e.batch_id, e.campaign_id, e.mailbox, e.by_role, "
-    "CASE WHEN length(e.detail::text) > 4000 THEN left(e.detail::text, 4000) || ' …' ELSE NULLIF(e.detail::text, '{}') "
-    "END "
-    "AS detail FROM (SELECT * FROM mailer.event_log l WHERE l.id < COALESCE(:after::bigint, 9223372036854775807) "
-    "ORDER BY l.id DESC LIMIT $6::integer) e "
-    "WHERE ($1::text IS NULL OR e.kind = $1) AND ($2::text IS NULL OR e.by_role = $2) AND ($3::text IS NULL OR "
-    "e.mailbox = $3) "
-    "AND ($4::bigint IS NULL OR e.campaign_id = $4::bigint) "
-    "AND ($5::text = 'everything' OR ($5::text = 'people' AND e.by_role <> 'mailer') OR ($5::text = 'changes' "
-    "AND e.kind NOT IN ('sent', 'failed', 'cancelled', 'unconfirmed'))) "
-    "ORDER BY e.id DESC LIMIT :limit";
+    R"sql(
+        SELECT e.id, e.at, e.kind, e.message_id, e.batch_id, e.campaign_id, e.mailbox, e.by_role,
+            CASE WHEN length(e.detail::text) > 4000 THEN left(e.detail::text,
+            4000) || ' …' ELSE NULLIF(e.detail::text, '{}') END AS detail
+        FROM (SELECT * FROM mailer.event_log l WHERE l.id < COALESCE(:after::bigint, 9223372036854775807)
+            ORDER BY l.id DESC LIMIT $6::integer) e
+        WHERE ($1::text IS NULL OR e.kind = $1) AND ($2::text IS NULL OR e.by_role = $2)
+            AND ($3::text IS NULL OR e.mailbox = $3) AND ($4::bigint IS NULL OR e.campaign_id = $4::bigint)
+            AND ($5::text = 'everything' OR ($5::text = 'people' AND e.by_role <> 'mailer')
+                OR ($5::text = 'changes' AND e.kind NOT IN ('sent', 'failed', 'cancelled', 'unconfirmed')))
+        ORDER BY e.id DESC LIMIT :limit)sql";
 
 Parameter number_of(const Parameter& text) {
     if (text && (text->size() > 18 || text->find_first_not_of("0123456789") != std::string::npos))
@@ -40,8 +40,11 @@ core::Value show(Visit& visit) {
     core::Value page = visit.list(entries, {kind, role, mailbox, campaign, what, most_to_look_at}, "id");
     if (!page.find("next")) {
         const core::Value last = visit.rows(
-            "SELECT l.id, l.at FROM mailer.event_log l WHERE l.id < COALESCE($1::bigint, 9223372036854775807) "
-            "ORDER BY l.id DESC OFFSET $2::integer - 1 LIMIT 1",
+            R"sql(
+                SELECT l.id, l.at
+                FROM mailer.event_log l
+                WHERE l.id < COALESCE($1::bigint, 9223372036854775807)
+                ORDER BY l.id DESC OFFSET $2::integer - 1 LIMIT 1)sql",
             {after, most_to_look_at});
         if (!last.items().empty()) {
             std::string next = "?";

@@ -19,15 +19,17 @@ core::Value progress_of(const Session& session, const std::string& mailbox) {
 
 core::Value mailbox_row(Visit& visit) {
     return visit.row(
-        "SELECT mailbox, mailbox_id, state, reason, used_today, warmup_today, limit_today, sending, max_connections, "
-        "gap::text AS gap, next_at, last_used_at, breaker_since, breaker_until, breaker_failures, host, port, tls, "
-        "username, "
-        "auth, has_password, token_state, token_expires_at, listen_state, listen_error, listening_since, "
-        "last_heard_at, "
-        "from_address, from_name, daily_limit, ramp_start, ramp_step, ramp_from, timezone, is_default, paused_at, "
-        "round(bounce_rate * 100, 1)::text AS bounce_percent, shield, state = 'paused' AS is_paused, "
-        "state = 'in trouble' OR shield LIKE 'shut%' AS is_to_resume "
-        "FROM mailer.mailbox_status WHERE mailbox_id = $1::bigint",
+        R"sql(
+            SELECT mailbox, mailbox_id, state, reason, used_today, warmup_today, limit_today, sending,
+                max_connections, gap::text AS gap, next_at, last_used_at, breaker_since, breaker_until,
+                breaker_failures, host, port, tls, username, auth, has_password, token_state,
+                token_expires_at, listen_state, listen_error, listening_since, last_heard_at, from_address,
+                from_name, daily_limit, ramp_start, ramp_step, ramp_from, timezone, is_default, paused_at,
+                round(bounce_rate * 100, 1)::text AS bounce_percent, shield, state = 'paused' AS is_paused,
+                state = 'in trouble'
+                OR shield LIKE 'shut%' AS is_to_resume
+            FROM mailer.mailbox_status
+            WHERE mailbox_id = $1::bigint)sql",
         {visit.id()});
 }
 
@@ -35,10 +37,12 @@ core::Value show(Visit& visit) {
     core::Value box = mailbox_row(visit);
     const std::string name(box.find("mailbox")->scalar_text());
     core::Value accounts = visit.rows(
-        "SELECT app, provider, grant_type, login, subject, has_refresh_token, is_exchanging, failure_code, "
-        "failure_words, "
-        "failure_hint, failed_at, failures, retry_at, refresh_at, secret_expires_at, grant_type = 'refresh_token' AS "
-        "is_by_consent FROM mailer.oauth_status WHERE mailbox = $1",
+        R"sql(
+            SELECT app, provider, grant_type, login, subject, has_refresh_token, is_exchanging, failure_code,
+                failure_words, failure_hint, failed_at, failures, retry_at, refresh_at, secret_expires_at,
+                grant_type = 'refresh_token' AS is_by_consent
+            FROM mailer.oauth_status
+            WHERE mailbox = $1)sql",
         {name});
     core::Value account = accounts.items().empty() ? core::Value() : accounts.items().front();
     return object(

@@ -57,11 +57,12 @@ std::string connect_mailbox(Visit& visit) {
     const Parameter secret = visit.form("client_secret"), tenant = visit.form("tenant"), login = visit.form("login");
     // An application that mailboxes share, by its name; or one of this mailbox alone.
     visit.rows(
-        "SELECT mailer.oauth_set($1, jsonb_strip_nulls(jsonb_build_object('app', $2::text, 'login', $3::text)) || "
-        "CASE WHEN $2::text IS NULL THEN jsonb_strip_nulls(jsonb_build_object('provider', $4::text, 'client_id', "
-        "$5::text, "
-        "'client_secret', $6::text, 'tenant', $7::text, 'redirect_uri', $8::text, 'grant', 'refresh_token')) ELSE '{}' "
-        "END)",
+        R"sql(
+            SELECT mailer.oauth_set($1, jsonb_strip_nulls(jsonb_build_object('app', $2::text, 'login',
+                $3::text)) || CASE WHEN $2::text IS NULL THEN
+                jsonb_strip_nulls(jsonb_build_object('provider', $4::text, 'client_id', $5::text,
+                'client_secret', $6::text, 'tenant', $7::text, 'redirect_uri', $8::text, 'grant',
+                'refresh_token')) ELSE '{}' END))sql",
         {name, app, login, provider, visit.form("client_id"), secret, tenant, visit.form("redirect_uri")});
     return "Stored. Now the owner of the account has to consent.";
 }
@@ -70,9 +71,10 @@ std::string connect_mailbox(Visit& visit) {
 std::string create_mailbox(Visit& visit) {
     const Parameter name = visit.form("name"), password = visit.form("password");
     const std::string id = visit.value(
-        "SELECT mailer.mailbox_create($1::text, $2::text, COALESCE($3::integer, 587), from_address => $4::text, "
-        "from_name => $5::text, username => $6::text, tls => $7::text, daily_limit => $8::integer, provider => "
-        "$9::text)",
+        R"sql(
+            SELECT mailer.mailbox_create($1::text, $2::text, COALESCE($3::integer, 587),
+                from_address => $4::text, from_name => $5::text, username => $6::text, tls => $7::text,
+                daily_limit => $8::integer, provider => $9::text))sql",
         {name, visit.form("host"), visit.form("port"), visit.form("from_address"), visit.form("from_name"),
          visit.form("username"), visit.form("tls"), visit.form("daily_limit"), visit.form("provider")});
     visit.leads_to = "/mailboxes/" + id;

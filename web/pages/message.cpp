@@ -11,10 +11,10 @@ constexpr const char* most_source = "1048576";  // octets that are looked at; th
 constexpr std::size_t most_shown = 65536;
 
 std::string source_of(Visit& visit, const Parameter& most) {
-    return octets_of_hex(
-        visit.value("SELECT encode(CASE WHEN $2::integer IS NULL THEN s ELSE substr(s, 1, $2::integer) END, "
-                    "'hex') FROM mailer.message_source($1::bigint) s",
-                    {visit.id(), most}));
+    return octets_of_hex(visit.value(R"sql(
+            SELECT encode(CASE WHEN $2::integer IS NULL THEN s ELSE substr(s, 1, $2::integer) END, 'hex')
+            FROM mailer.message_source($1::bigint) s)sql",
+                                     {visit.id(), most}));
 }
 
 core::Value text_within_limit(const std::string& octets) {
@@ -58,28 +58,34 @@ core::Value said(Visit& visit) {
 core::Value show(Visit& visit) {
     const std::string id = visit.id();
     core::Value message = visit.row(
-        "SELECT message_id, state, reason, result, recipient, subject, mailbox, campaign_id, batch_id, external_id, "
-        "due_at, "
-        "attempts, created_at, sent_at, reply_code, reply_text, enhanced_code, settled_at, settled_by, expires_at, "
-        "priority, "
-        "template, kind, queued_by, idempotency_key, thread_key, category, internet_message_id, purged_at, tenant, "
-        "bounced_at, replied_at, complained_at, confirmed_by FROM mailer.message_status WHERE message_id = $1::bigint",
+        R"sql(
+            SELECT message_id, state, reason, result, recipient, subject, mailbox, campaign_id, batch_id,
+                external_id, due_at, attempts, created_at, sent_at, reply_code, reply_text, enhanced_code,
+                settled_at, settled_by, expires_at, priority, template, kind, queued_by, idempotency_key,
+                thread_key, category, internet_message_id, purged_at, tenant, bounced_at, replied_at,
+                complained_at, confirmed_by
+            FROM mailer.message_status
+            WHERE message_id = $1::bigint)sql",
         {id});
     const std::string state(message.find("state")->scalar_text());
     const bool was_tried = message.find("attempts")->is_truthy();
     core::Value recipients = visit.rows(
-        "SELECT address, role, state, reply_code, enhanced_code, reply_text FROM mailer.recipient_status "
-        "WHERE message_id = $1::bigint LIMIT 100",
+        R"sql(
+            SELECT address, role, state, reply_code, enhanced_code, reply_text
+            FROM mailer.recipient_status
+            WHERE message_id = $1::bigint LIMIT 100)sql",
         {id});
     core::Value attempts = visit.rows(
-        "SELECT attempt, mailbox, started_at, finished_at, stage, code, enhanced_code, reply, outcome FROM "
-        "mailer.attempt_log "
-        "WHERE message_id = $1::bigint ORDER BY attempt DESC LIMIT 100",
+        R"sql(
+            SELECT attempt, mailbox, started_at, finished_at, stage, code, enhanced_code, reply, outcome
+            FROM mailer.attempt_log
+            WHERE message_id = $1::bigint ORDER BY attempt DESC LIMIT 100)sql",
         {id});
     core::Value feedback = visit.rows(
-        "SELECT at, kind, is_hard, address, code, enhanced_code, words, source, is_guess, evidence FROM "
-        "mailer.feedback_log "
-        "WHERE message_id = $1::bigint ORDER BY id DESC LIMIT 100",
+        R"sql(
+            SELECT at, kind, is_hard, address, code, enhanced_code, words, source, is_guess, evidence
+            FROM mailer.feedback_log
+            WHERE message_id = $1::bigint ORDER BY id DESC LIMIT 100)sql",
         {id});
     const bool has_attempts = !attempts.items().empty(), has_feedback = !feedback.items().empty();
     core::Value gates = core::Value::array();

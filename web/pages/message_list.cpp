@@ -51,9 +51,11 @@ std::string by_time() {
 
 // Where that stopped, when there is more. Parameters: first id, end of ids, how many to look at, :after.
 constexpr const char* stopped_at =
-    "SELECT d.bottom FROM (SELECT LEAST($4::bigint, $2::bigint, mailer.message_since('infinity')) - $3::integer AS "
-    "bottom) d "
-    "WHERE d.bottom > GREATEST($1::bigint, mailer.message_since('-infinity'))";
+    R"sql(
+        SELECT d.bottom
+        FROM (SELECT LEAST($4::bigint, $2::bigint,
+            mailer.message_since('infinity')) - $3::integer AS bottom) d
+        WHERE d.bottom > GREATEST($1::bigint, mailer.message_since('-infinity')))sql";
 
 Parameter id_of(const Parameter& text) {
     if (!text) return std::nullopt;

@@ -7,10 +7,11 @@ namespace {
 
 core::Value show(Visit& visit) {
     core::Value page = visit.list(
-        "SELECT t.name, t.subject, t.has_text, t.has_html, t.updated_at, t.updated_by, t.campaigns FROM "
-        "mailer.template_list t "
-        "WHERE ($1::text IS NULL OR t.name >= $1) AND (:after::text IS NULL OR t.name > :after::text) ORDER BY t.name "
-        "LIMIT :limit",
+        R"sql(
+            SELECT t.name, t.subject, t.has_text, t.has_html, t.updated_at, t.updated_by, t.campaigns
+            FROM mailer.template_list t
+            WHERE ($1::text IS NULL OR t.name >= $1) AND (:after::text IS NULL OR t.name > :after::text)
+            ORDER BY t.name LIMIT :limit)sql",
         {visit.query("from")}, "name");
     core::Value linked = core::Value::array();
     for (const core::Value& found : page.find("rows")->items()) {

@@ -61,9 +61,11 @@ Preview preview(Visit& visit) {
         const Parameter key = address_key_of(address);
         if (address && !key) throw HttpError(400, "That is no mail address.");
         const core::Value leads = visit.rows(
-            "SELECT l.address, l.campaign, l.state, l.step, l.variables FROM mailer.lead_status l WHERE l.campaign_id "
-            "= $1::bigint "
-            "AND ($2::text IS NULL OR l.address_key = $2) ORDER BY l.address_key LIMIT 1",
+            R"sql(
+                SELECT l.address, l.campaign, l.state, l.step, l.variables
+                FROM mailer.lead_status l
+                WHERE l.campaign_id = $1::bigint AND ($2::text IS NULL OR l.address_key = $2)
+                ORDER BY l.address_key LIMIT 1)sql",
             {campaign, key});
         if (!leads.items().empty()) {
             made.lead = leads.items().front();
@@ -96,10 +98,11 @@ std::string member_text(const core::Value& of, const char* name) {
 
 core::Value show(Visit& visit) {
     const Parameter name = visit.query("name"), campaign = visit.query("campaign");
-    core::Value page =
-        object({{"stored", visit.row("SELECT name, subject, has_text, has_html, updated_at, updated_by, campaigns "
-                                     "FROM mailer.template_list WHERE name = $1",
-                                     {name})}});
+    core::Value page = object({{"stored", visit.row(R"sql(
+            SELECT name, subject, has_text, has_html, updated_at, updated_by, campaigns
+            FROM mailer.template_list
+            WHERE name = $1)sql",
+                                                    {name})}});
     try {
         const Preview made = preview(visit);
         const std::string html = member_text(made.said, "body_html"), plain = member_text(made.said, "body_text");
@@ -136,10 +139,12 @@ core::Value show(Visit& visit) {
     (void)page.set("campaigns", std::move(choices));
     (void)page.set("has_campaigns", core::Value::boolean(has_campaigns));
     if (campaign && !page.find("problem"))
-        (void)page.set("leads",
-                       visit.rows("SELECT l.address FROM mailer.lead_status l WHERE l.campaign_id = $1::bigint "
-                                  "ORDER BY l.address_key LIMIT 20",
-                                  {campaign}));
+        (void)page.set("leads", visit.rows(R"sql(
+                           SELECT l.address
+                           FROM mailer.lead_status l
+                           WHERE l.campaign_id = $1::bigint ORDER BY l.address_key
+                           LIMIT 20)sql",
+                                           {campaign}));
     (void)page.set("asked", object({{"name", text(name.value_or(""))},
                                     {"address", text(visit.query("address").value_or(""))},
                                     {"variables", text(visit.query("variables").value_or(""))}}));

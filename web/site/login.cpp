@@ -15,11 +15,13 @@ std::string cookie(const std::string& name, const std::string& value, const Requ
 
 // A viewer may call health(), a role that only sends may not. Names of functions are what pages ask Visit::may().
 constexpr const char* rights =
-    "SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolsuper AND r.rolname IN (session_user, current_user)) AS "
-    "is_superuser, ARRAY("
-    "SELECT DISTINCT p.proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace "
-    "WHERE n.nspname = 'mailer' AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE') "
-    "AND p.proname !~ '^_') AS may";
+    R"sql(
+        SELECT EXISTS (SELECT FROM pg_roles r WHERE r.rolsuper
+                AND r.rolname IN (session_user, current_user)) AS is_superuser,
+            ARRAY(SELECT DISTINCT p.proname::text
+            FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'mailer'
+                AND has_schema_privilege(n.oid, 'USAGE') AND has_function_privilege(p.oid, 'EXECUTE')
+                AND p.proname !~ '^_') AS may)sql";
 
 }  // namespace
 

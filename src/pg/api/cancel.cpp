@@ -25,9 +25,11 @@ Call read_call(FunctionCallInfo fcinfo) {
 
 void log(const Call& call_, std::string_view kind, const Param& detail) {
     static Statement insert(
-        "INSERT INTO mailer.event (at, kind, message_id, batch_id, campaign_id, by_role, detail)"
-        " SELECT $1, $2, m.message_id, m.batch_id, m.campaign_id, $4, COALESCE($5, '{}')"
-        "   FROM mailer.message m WHERE m.message_id = $3",
+        R"sql(
+            INSERT INTO mailer.event (at, kind, message_id, batch_id, campaign_id, by_role, detail)
+            SELECT $1, $2, m.message_id, m.batch_id, m.campaign_id, $4, COALESCE($5, '{}')
+            FROM mailer.message m
+            WHERE m.message_id = $3)sql",
         {TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, JSONBOID});
     insert.run(
         {p_time(call_.now), p_text(kind), p_bigint(call_.message_id), p_text(std::string_view(call_.role)), detail});
@@ -48,8 +50,10 @@ bool is_theirs(std::int64_t message_id, bool also_queued = false) {
 // Why nothing was done, for people: a program looks at the result.
 bool notice_why(const Call& call_, const char* done) {
     static Statement find(
-        "SELECT state || coalesce(' (' || reason || ')', ''), purged_at IS NOT NULL FROM mailer.message_status WHERE "
-        "message_id = $1",
+        R"sql(
+            SELECT state || coalesce(' (' || reason || ')', ''), purged_at IS NOT NULL
+            FROM mailer.message_status
+            WHERE message_id = $1)sql",
         {INT8OID});
     std::string why = "there is no such message";
     const Rows rows = find.run({p_bigint(call_.message_id)});
@@ -80,8 +84,10 @@ bool cancel(FunctionCallInfo fcinfo) {
 // A message that waits for its next try after a failure: due now. One that waits for send_at isn't touched.
 bool hasten(const Call& call_) {
     static Statement run(
-        "UPDATE mailer.queue_entry q SET due_at = $2"
-        " WHERE q.message_id = $1 AND q.state = 'p' AND q.try_count > 0 AND q.due_at > $2 RETURNING q.lane_id",
+        R"sql(
+            UPDATE mailer.queue_entry q SET due_at = $2
+            WHERE q.message_id = $1 AND q.state = 'p' AND q.try_count > 0
+                AND q.due_at > $2 RETURNING q.lane_id)sql",
         {INT8OID, TIMESTAMPTZOID});
     const Rows rows = run.run({p_bigint(call_.message_id), p_time(call_.now)});
     if (rows.empty()) return false;
@@ -109,8 +115,12 @@ bool retry(FunctionCallInfo fcinfo) {
 
 [[noreturn]] void refuse_state(std::int64_t id) {
     static Statement find(
-        "SELECT o.state, q.state FROM mailer.message m LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
-        " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id WHERE m.message_id = $1",
+        R"sql(
+            SELECT o.state, q.state
+            FROM mailer.message m
+            LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+            LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+            WHERE m.message_id = $1)sql",
         {INT8OID});
     const std::string name = "message " + std::to_string(id);
     const Rows rows = find.run({p_bigint(id)});

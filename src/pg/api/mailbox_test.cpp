@@ -61,9 +61,10 @@ Tested account_of(const std::string& name) {
 // What the provider of this mailbox said last, as one sentence; empty while it has said nothing.
 std::string token_trouble(Transactions& transactions, const std::string& name) {
     static Statement statement(
-        "SELECT pg_catalog.concat_ws(': ', a.token_state, a.failure_code, a.failure_words, a.failure_hint)"
-        "  FROM mailer._oauth_accounts() a WHERE a.mailbox = $1 AND (a.failure_kind IS NOT NULL OR a.token_state = "
-        "'consent_needed')",
+        R"sql(
+            SELECT pg_catalog.concat_ws(': ', a.token_state, a.failure_code, a.failure_words, a.failure_hint)
+            FROM mailer._oauth_accounts() a
+            WHERE a.mailbox = $1 AND (a.failure_kind IS NOT NULL OR a.token_state = 'consent_needed'))sql",
         {TEXTOID});
     transactions.begin();
     Rows rows = statement.run({p_text(name)});

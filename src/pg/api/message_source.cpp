@@ -22,15 +22,17 @@ struct Sent {
 
 Sent read_sent(std::int64_t message_id) {
     static Statement read(
-        "SELECT o.state IN ('S', 'u'), last.fingerprint, last.started_at, first.started_at, q.claimed_at, q.due_at"
-        "  FROM mailer.message m"
-        "  LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
-        "  LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
-        "  LEFT JOIN LATERAL (SELECT a.fingerprint, a.started_at FROM mailer.attempt a WHERE a.message_id = "
-        "m.message_id"
-        "      ORDER BY a.attempt DESC LIMIT 1) last ON true"
-        "  LEFT JOIN mailer.attempt first ON first.message_id = m.message_id AND first.attempt = 1"
-        " WHERE m.message_id = $1",
+        R"sql(
+            SELECT o.state IN ('S', 'u'), last.fingerprint, last.started_at, first.started_at, q.claimed_at,
+                q.due_at
+            FROM mailer.message m
+            LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+            LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+            LEFT JOIN LATERAL (SELECT a.fingerprint, a.started_at FROM mailer.attempt a
+                WHERE a.message_id = m.message_id ORDER BY a.attempt DESC LIMIT 1) last ON true
+            LEFT JOIN mailer.attempt first ON first.message_id = m.message_id
+                AND first.attempt = 1
+            WHERE m.message_id = $1)sql",
         {INT8OID});
     const Rows rows = read.run({p_bigint(message_id)});
     Sent sent;

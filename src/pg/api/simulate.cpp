@@ -155,8 +155,9 @@ void Simulation::run(Time from, Time until, const Options& options) {
 
 void Simulation::store_delivered() {
     static Statement statement(
-        "INSERT INTO simulation.delivered (message_id, mailbox_id, recipients, claimed_at, at) VALUES ($1, $2, $3, $4, "
-        "$5)",
+        R"sql(
+            INSERT INTO simulation.delivered (message_id, mailbox_id, recipients, claimed_at, at)
+            VALUES ($1, $2, $3, $4, $5))sql",
         {INT8OID, INT8OID, TEXTARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID});
     transactions_.begin();
     for (const auto& d : courier_.take_delivered()) {
@@ -179,21 +180,20 @@ Time virtual_now() {
 
 Options read_options(Datum json) {
     static Statement statement(
-        "SELECT o.is_new, o.restart, coalesce(restart_one_in, 0), coalesce(lost_journal_one_in, 0), o.latency, "
-        "o.sweep_interval,"
-        "       coalesce(temporary, 0), coalesce(refused, 0), coalesce(trouble, 0), coalesce(lost_reply, 0), "
-        "o.least_transit, o.most_transit"
-        "  FROM (SELECT coalesce((j->>'new')::boolean, false) AS is_new, coalesce((j->>'restart')::boolean, false) AS "
-        "restart,"
-        "               (j->>'restart_one_in')::integer AS restart_one_in, (j->>'lost_journal_one_in')::integer AS "
-        "lost_journal_one_in,"
-        "               coalesce((j->>'latency_us')::bigint, 0) AS latency,"
-        "               coalesce((j->>'sweep_interval_s')::bigint, 21600) * 1000000 AS sweep_interval,"
-        "               (j->>'temporary')::integer AS temporary, (j->>'refused')::integer AS refused, "
-        "(j->>'trouble')::integer AS trouble,"
-        "               (j->>'lost_reply')::integer AS lost_reply, coalesce((j->>'least_transit_us')::bigint, 0) AS "
-        "least_transit,"
-        "               coalesce((j->>'most_transit_us')::bigint, 0) AS most_transit FROM (SELECT $1 AS j) x) o",
+        R"sql(
+            SELECT o.is_new, o.restart, coalesce(restart_one_in, 0), coalesce(lost_journal_one_in, 0),
+                o.latency, o.sweep_interval, coalesce(temporary, 0), coalesce(refused, 0), coalesce(trouble,
+                0), coalesce(lost_reply, 0), o.least_transit, o.most_transit
+            FROM (SELECT coalesce((j->>'new')::boolean, false) AS is_new, coalesce((j->>'restart')::boolean,
+                false) AS restart, (j->>'restart_one_in')::integer AS restart_one_in,
+                (j->>'lost_journal_one_in')::integer AS lost_journal_one_in,
+                coalesce((j->>'latency_us')::bigint, 0) AS latency,
+                coalesce((j->>'sweep_interval_s')::bigint, 21600) * 1000000 AS sweep_interval,
+                (j->>'temporary')::integer AS temporary, (j->>'refused')::integer AS refused,
+                (j->>'trouble')::integer AS trouble, (j->>'lost_reply')::integer AS lost_reply,
+                coalesce((j->>'least_transit_us')::bigint, 0) AS least_transit,
+                coalesce((j->>'most_transit_us')::bigint, 0) AS most_transit
+                FROM (SELECT $1 AS j) x) o)sql",
         {JSONBOID});
     Rows rows = statement.run({p_datum(JSONBOID, json)});
     Options o;

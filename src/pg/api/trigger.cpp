@@ -19,8 +19,9 @@ namespace mailer::pg {
 namespace {
 
 constexpr const char* usage =
-    "CREATE TRIGGER … AFTER INSERT … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('template', "
-    "'recipients_function')";
+    R"sql(
+        CREATE TRIGGER … AFTER INSERT … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('template',
+            'recipients_function'))sql";
 
 RawValue parse_gap(const std::string& text) {
     if (text.empty()) return {};
@@ -36,8 +37,10 @@ RawValue parse_gap(const std::string& text) {
 // A recipient that is NULL became a failed mail; the event says so once for each firing.
 void log_missing(const TriggerData& trigger, const Batch& batch, std::int64_t batch_id) {
     static Statement insert(
-        "INSERT INTO mailer.event (at, kind, batch_id, by_role, detail) SELECT $1, 'recipient_missing', $2, $3,"
-        " pg_catalog.jsonb_build_object('trigger', $4, 'recipients', $5)",
+        R"sql(
+            INSERT INTO mailer.event (at, kind, batch_id, by_role, detail)
+            SELECT $1, 'recipient_missing', $2, $3, pg_catalog.jsonb_build_object('trigger', $4,
+                'recipients', $5))sql",
         {TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTOID, INT8OID});
     const auto missing = std::count_if(batch.items.begin(), batch.items.end(),
                                        [](const BatchItem& item) { return item.recipient.data() == nullptr; });

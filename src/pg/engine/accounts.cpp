@@ -88,22 +88,24 @@ smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
 
 void Accounts::read() {
     static Statement statement(
-        "SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,"
-        "       CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,"
-        "       m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,"
-        "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0 AND NOT "
-        "mailer._may_read_files(m.files_by),"
-        "       a.mailbox_id IS NOT NULL, t.access_token, coalesce(a.login, m.from_address),"
-        "       m.allowed_from, m.signature_text, m.signature_html, m.max_recipients,"
-        "       m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls, m.source_address, m.proxy, "
-        "m.pipelining,"
-        "       (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn,"
-        "       m.connection, m.forward_mailbox"
-        "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id"
-        "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
-        "  LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id"
-        "  LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.expires_at > pg_catalog.clock_timestamp()"
-        "   AND t.mailbox_id = CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END",
+        R"sql(
+            SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,
+                CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,
+                m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,
+                num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0
+                AND NOT mailer._may_read_files(m.files_by), a.mailbox_id IS NOT NULL, t.access_token,
+                coalesce(a.login, m.from_address), m.allowed_from, m.signature_text, m.signature_html,
+                m.max_recipients, m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls,
+                m.source_address, m.proxy, m.pipelining,
+                (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn, m.connection,
+                m.forward_mailbox
+            FROM mailer.mailbox m
+            LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id
+            LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id
+            LEFT JOIN mailer.oauth_app p ON p.app_id = a.app_id
+            LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id
+                AND t.expires_at > pg_catalog.clock_timestamp()
+                AND t.mailbox_id = CASE p.grant_type WHEN 'client_credentials' THEN 0 ELSE a.mailbox_id END)sql",
         {});
     std::map<std::int64_t, Account> fresh;
     Rows rows = statement.run({});

@@ -94,8 +94,10 @@ StoredMessage message_at(const Rows& rows, std::uint64_t i) {
 
 std::vector<StoredAttachment> read_attachments(std::int64_t message_id, AttachmentsFor whom) {
     static Statement statement(
-        "SELECT filename, content_type, content_id, content, is_alternative FROM mailer.message_attachment"
-        " WHERE message_id = $1 AND (n < $2) = $3 ORDER BY n",
+        R"sql(
+            SELECT filename, content_type, content_id, content, is_alternative
+            FROM mailer.message_attachment
+            WHERE message_id = $1 AND (n < $2) = $3 ORDER BY n)sql",
         {INT8OID, INT4OID, BOOLOID});
     std::vector<StoredAttachment> found;
     Rows rows = statement.run({p_bigint(message_id), p_int(first_own_attachment), p_bool(whom == AttachmentsFor::all)});
@@ -182,14 +184,16 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids, Text
 
 Sender stored_sender(std::int64_t message_id) {
     static Statement find(
-        "SELECT b.from_address, b.from_name, b.allowed_from, b.signature_text, b.signature_html FROM mailer.message m"
-        " LEFT JOIN mailer.outcome o ON o.message_id = m.message_id"
-        " LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id"
-        " LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id"
-        " JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id, q.mailbox_id) IS NOT NULL"
-        "     THEN b.mailbox_id = coalesce(o.mailbox_id, q.mailbox_id)"
-        "     WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE b.is_default END"
-        " WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1",
+        R"sql(
+            SELECT b.from_address, b.from_name, b.allowed_from, b.signature_text, b.signature_html
+            FROM mailer.message m
+            LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
+            LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+            LEFT JOIN mailer.lane l ON l.lane_id = m.lane_id
+            JOIN mailer.mailbox b ON CASE WHEN coalesce(o.mailbox_id,
+                q.mailbox_id) IS NOT NULL THEN b.mailbox_id = coalesce(o.mailbox_id,
+                q.mailbox_id) WHEN l.pool IS NOT NULL THEN b.mailbox_id = ANY (l.pool) ELSE b.is_default END
+            WHERE m.message_id = $1 ORDER BY b.mailbox_id LIMIT 1)sql",
         {INT8OID});
     const Rows rows = find.run({p_bigint(message_id)});
     if (rows.empty())

@@ -53,11 +53,12 @@ std::optional<std::string> not_empty(const std::string& text) {
 // Only messages with several recipients have states of their own for them.
 void store_recipients(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
-        "INSERT INTO mailer.recipient (message_id, n, state, code, enhanced_code, reply)"
-        " SELECT message_id, n, state::\"char\", code, enhanced, reply FROM unnest($1, $2, $3, $4, $5, $6)"
-        "     AS r(message_id, n, state, code, enhanced, reply)"
-        " ON CONFLICT (message_id, n) DO UPDATE SET state = excluded.state, code = excluded.code,"
-        "     enhanced_code = excluded.enhanced_code, reply = excluded.reply",
+        R"sql(
+            INSERT INTO mailer.recipient (message_id, n, state, code, enhanced_code, reply)
+            SELECT message_id, n, state::"char", code, enhanced, reply
+            FROM unnest($1, $2, $3, $4, $5, $6) AS r(message_id, n, state, code, enhanced, reply)
+            ON CONFLICT (message_id, n) DO UPDATE SET state = excluded.state, code = excluded.code,
+                enhanced_code = excluded.enhanced_code, reply = excluded.reply)sql",
         {INT8ARRAYOID, INT4ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID});
     std::vector<std::int64_t> ids;
     std::vector<std::int32_t> numbers;
@@ -88,29 +89,31 @@ namespace {
 std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, Time now,
                                       const std::optional<std::string>& settled_by) {
     static Statement statement(
-        "WITH gone AS ("
-        "  DELETE FROM mailer.queue_entry q"
-        "   USING unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $20) AS "
-        "s(message_id, "
-        "token, state,"
-        "         reason, mailbox_id, consumed, code, enhanced, reply, started_at, dot_at, finished_at, stage, a_code, "
-        "a_enhanced,"
-        "         a_reply, outcome, fingerprint)"
-        "   WHERE q.message_id = s.message_id AND q.token IS NOT DISTINCT FROM s.token"
-        "  RETURNING s.*, q.attempt_count, q.try_count),"
-        " settled AS ("
-        "  INSERT INTO mailer.outcome (message_id, state, reason, settled_at, mailbox_id, attempt_count, try_count, "
-        "code, enhanced_code, reply, settled_by)"
-        "  SELECT message_id, state::\"char\", reason, $1, mailbox_id, attempt_count + consumed,"
-        "         try_count + (started_at IS NOT NULL)::integer, code, enhanced, reply, $19 FROM gone "
-        "  WHERE (SELECT true FROM mailer.outcome o WHERE o.message_id = gone.message_id) IS NULL),"
-        " logged AS ("
-        "  INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at, stage, code, "
-        "enhanced_code, reply, outcome, fingerprint)"
-        "  SELECT message_id, try_count + 1, mailbox_id, started_at, dot_at, finished_at, stage, a_code, a_enhanced, "
-        "a_reply, outcome, fingerprint"
-        "    FROM gone WHERE started_at IS NOT NULL)"
-        " SELECT message_id FROM gone",
+        R"sql(
+            WITH gone AS (
+                DELETE FROM mailer.queue_entry q
+                USING unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                $20) AS s(message_id, token, state, reason, mailbox_id, consumed, code, enhanced, reply,
+                started_at, dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome, fingerprint)
+                WHERE q.message_id = s.message_id
+                    AND q.token IS NOT DISTINCT FROM s.token
+                RETURNING s.*, q.attempt_count, q.try_count),
+            settled AS (
+                INSERT INTO mailer.outcome (message_id, state, reason, settled_at, mailbox_id, attempt_count,
+                try_count, code, enhanced_code, reply, settled_by)
+                SELECT message_id, state::"char", reason, $1, mailbox_id, attempt_count + consumed,
+                try_count + (started_at IS NOT NULL)::integer, code, enhanced, reply, $19
+                FROM gone
+                WHERE (SELECT true FROM mailer.outcome o WHERE o.message_id = gone.message_id) IS NULL),
+                logged AS (
+                INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at,
+                stage, code, enhanced_code, reply, outcome, fingerprint)
+                SELECT message_id, try_count + 1, mailbox_id, started_at, dot_at, finished_at, stage, a_code,
+                a_enhanced, a_reply, outcome, fingerprint
+                FROM gone
+                WHERE started_at IS NOT NULL)
+            SELECT message_id
+            FROM gone)sql",
         {TIMESTAMPTZOID,      INT8ARRAYOID,        INT8ARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
          INT8ARRAYOID,        INT4ARRAYOID,        INT4ARRAYOID,        TEXTARRAYOID, TEXTARRAYOID,
          TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID,
@@ -165,8 +168,10 @@ std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, T
 // E2: whoever still waits gets no other try.
 void stop_recipients(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
-        "UPDATE mailer.recipient r SET state = s.state::\"char\" FROM unnest($1, $2) AS s(message_id, state)"
-        " WHERE r.message_id = s.message_id AND r.state = 'p'",
+        R"sql(
+            UPDATE mailer.recipient r SET state = s.state::"char"
+            FROM unnest($1, $2) AS s(message_id, state)
+            WHERE r.message_id = s.message_id AND r.state = 'p')sql",
         {INT8ARRAYOID, TEXTARRAYOID});
     std::vector<std::int64_t> ids;
     std::vector<std::string> states;
@@ -180,10 +185,13 @@ void stop_recipients(std::span<const Settlement> settlements, const std::set<std
 
 void count_endings(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
-        "INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, sent, failed, cancelled, unconfirmed)"
-        " SELECT campaign_id, batch_id, -(sent + failed + cancelled + unconfirmed), sent, failed, cancelled, "
-        "unconfirmed"
-        "   FROM unnest($1, $2, $3, $4, $5, $6) AS d(campaign_id, batch_id, sent, failed, cancelled, unconfirmed)",
+        R"sql(
+            INSERT INTO mailer.tally_delta (campaign_id, batch_id, queued, sent, failed, cancelled,
+                unconfirmed)
+            SELECT campaign_id, batch_id, -(sent + failed + cancelled + unconfirmed), sent, failed,
+                cancelled, unconfirmed
+            FROM unnest($1, $2, $3, $4, $5, $6) AS d(campaign_id, batch_id, sent, failed, cancelled,
+                unconfirmed))sql",
         {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID});
     struct Counts {
         std::int64_t sent = 0, failed = 0, cancelled = 0, unconfirmed = 0;

@@ -117,9 +117,12 @@ void Fence::turn(Time now, bool is_busy, core::Duration slept) {
 
 void Fence::write(const core::PromiseBook::Change& change, Time now) {
     static Statement store(
-        "INSERT INTO mailer.promise AS p (name, until, is_joining)"
-        " SELECT * FROM unnest($1, $2, $3) ON CONFLICT (name) DO UPDATE"
-        "   SET until = greatest(p.until, excluded.until), is_joining = excluded.is_joining",
+        R"sql(
+            INSERT INTO mailer.promise AS p (name, until, is_joining)
+            SELECT *
+            FROM unnest($1, $2, $3)
+            ON CONFLICT (name) DO UPDATE SET until = greatest(p.until, excluded.until),
+                is_joining = excluded.is_joining)sql",
         {TEXTARRAYOID, TIMESTAMPTZARRAYOID, BOOLARRAYOID});
     static Statement forget("DELETE FROM mailer.promise WHERE name = ANY ($1)", {TEXTARRAYOID});
     std::vector<std::string> names;

@@ -19,8 +19,9 @@ namespace {
 constexpr core::Duration answer_timeout = std::chrono::seconds(60);
 constexpr const char* tcp_user_timeout_ms = "10000";
 constexpr const char* hand_over =
-    "SELECT mailer.enqueue_raw($1, $2, mailbox => nullif($3, ''), idempotency_key => $4), "
-    "pg_catalog.current_database()";
+    R"sql(
+        SELECT mailer.enqueue_raw($1, $2, mailbox => nullif($3, ''), idempotency_key => $4),
+            pg_catalog.current_database())sql";
 
 core::Report report_of(const ForwardedMail& mail, core::Time now) {
     core::Report r;

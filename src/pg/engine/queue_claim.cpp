@@ -249,10 +249,13 @@ std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) 
 
 std::optional<Time> PgQueue::next_due(std::int64_t lane_id, Time) {
     static Statement statement(
-        "SELECT due_at FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2 AND (due_at, "
-        "message_id) > ($3, $4)"
-        "   AND (epoch = ANY ($5) OR epoch = ANY ($6) AND due_at > $7) ORDER BY lane_id, priority, due_at, message_id "
-        "LIMIT 1",
+        R"sql(
+            SELECT due_at
+            FROM mailer.queue_entry
+            WHERE state = 'p' AND lane_id = $1 AND priority = $2
+                AND (due_at, message_id) > ($3, $4) AND (epoch = ANY ($5) OR epoch = ANY ($6)
+                    AND due_at > $7)
+            ORDER BY lane_id, priority, due_at, message_id LIMIT 1)sql",
         {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID});
     std::optional<Time> earliest;
     auto in_hand = new_marks_.find(lane_id);
@@ -291,13 +294,14 @@ std::vector<Candidate> PgQueue::pick_expired(int limit, Time now) {
 
 void PgQueue::claim(std::span<const worker::Ticket> tickets, Time now) {
     static Statement statement(
-        "UPDATE mailer.queue_entry q SET state = 's', token = t.token, mailbox_id = t.mailbox_id, claimed_at = $6,"
-        "       slot_at = t.slot_at, is_repeatable = nullif(t.is_repeatable, false), reserved_day = date '2000-01-01' "
-        "+ t.day, campaign_day = date '2000-01-01' + "
-        "t.campaign_day"
-        "  FROM unnest($1, $2, $3, $4, $5, $7, $8) AS t(message_id, token, mailbox_id, day, campaign_day, slot_at, "
-        "is_repeatable)"
-        " WHERE q.message_id = t.message_id AND q.state = 'p'",
+        R"sql(
+            UPDATE mailer.queue_entry q
+            SET state = 's', token = t.token, mailbox_id = t.mailbox_id, claimed_at = $6,
+                slot_at = t.slot_at, is_repeatable = nullif(t.is_repeatable, false),
+                reserved_day = date '2000-01-01' + t.day, campaign_day = date '2000-01-01' + t.campaign_day
+            FROM unnest($1, $2, $3, $4, $5, $7, $8) AS t(message_id, token, mailbox_id, day, campaign_day,
+                slot_at, is_repeatable)
+            WHERE q.message_id = t.message_id AND q.state = 'p')sql",
         {INT8ARRAYOID, INT8ARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZARRAYOID,
          BOOLARRAYOID});
     std::vector<bool> repeatable;

@@ -179,15 +179,22 @@ void PgQueue::store_days(std::span<const worker::DayDelta> mailbox_days,
 
 void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
     static HotTable table{
-        {"UPDATE mailer.lane_state s SET next_at = n.next_at, gap_from = n.gap_from, next_ordinal = n.next_ordinal,"
-         "     plan_key = n.plan_key"
-         "  FROM unnest($1, $2, $3, $4, $5, $6) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key, place)"
-         " WHERE s.ctid = n.place AND s.lane_id + 0 = n.lane_id RETURNING s.lane_id, 0, s.ctid",
+        {R"sql(
+            UPDATE mailer.lane_state s
+            SET next_at = n.next_at, gap_from = n.gap_from, next_ordinal = n.next_ordinal,
+                plan_key = n.plan_key
+            FROM unnest($1, $2, $3, $4, $5, $6) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key,
+                place)
+            WHERE s.ctid = n.place AND s.lane_id + 0 = n.lane_id
+            RETURNING s.lane_id, 0, s.ctid)sql",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIDARRAYOID}},
-        {"INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal, plan_key)"
-         " SELECT * FROM unnest($1, $2, $3, $4, $5) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key)"
-         " ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from,"
-         "     next_ordinal = excluded.next_ordinal, plan_key = excluded.plan_key RETURNING s.lane_id, 0, s.ctid",
+        {R"sql(
+            INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal, plan_key)
+            SELECT *
+            FROM unnest($1, $2, $3, $4, $5) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key)
+            ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from,
+                next_ordinal = excluded.next_ordinal, plan_key = excluded.plan_key
+            RETURNING s.lane_id, 0, s.ctid)sql",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID}}};
     table.write(
         std::vector(lanes.begin(), lanes.end()),
@@ -211,16 +218,21 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
 }
 
 void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) {
-    static HotTable table{
-        {"UPDATE mailer.mailbox_state s SET next_at = n.next_at, last_used_at = n.last_used_at"
-         "  FROM unnest($1, $2, $3, $4) AS n(mailbox_id, next_at, last_used_at, place)"
-         " WHERE s.ctid = n.place AND s.mailbox_id + 0 = n.mailbox_id RETURNING s.mailbox_id, 0, s.ctid",
-         {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID}},
-        {"INSERT INTO mailer.mailbox_state AS s (mailbox_id, next_at, last_used_at)"
-         " SELECT * FROM unnest($1, $2, $3) AS n(mailbox_id, next_at, last_used_at)"
-         " ON CONFLICT (mailbox_id) DO UPDATE SET next_at = excluded.next_at, last_used_at = excluded.last_used_at"
-         " RETURNING s.mailbox_id, 0, s.ctid",
-         {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}}};
+    static HotTable table{{R"sql(
+            UPDATE mailer.mailbox_state s
+            SET next_at = n.next_at, last_used_at = n.last_used_at
+            FROM unnest($1, $2, $3, $4) AS n(mailbox_id, next_at, last_used_at, place)
+            WHERE s.ctid = n.place AND s.mailbox_id + 0 = n.mailbox_id
+            RETURNING s.mailbox_id, 0, s.ctid)sql",
+                           {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID}},
+                          {R"sql(
+            INSERT INTO mailer.mailbox_state AS s (mailbox_id, next_at, last_used_at)
+            SELECT *
+            FROM unnest($1, $2, $3) AS n(mailbox_id, next_at, last_used_at)
+            ON CONFLICT (mailbox_id) DO UPDATE SET next_at = excluded.next_at,
+                last_used_at = excluded.last_used_at
+            RETURNING s.mailbox_id, 0, s.ctid)sql",
+                           {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}}};
     table.write(
         std::vector(mailboxes.begin(), mailboxes.end()),
         [](const core::MailboxFacts* m) {

@@ -31,26 +31,29 @@ std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time 
 
 void PgQueue::settle_returns(std::span<const Settlement> settlements, std::set<std::int64_t>& written) {
     static Statement statement(
-        "WITH back AS ("
-        "  UPDATE mailer.queue_entry q SET state = 'p', token = NULL, mailbox_id = NULL, claimed_at = NULL, "
-        "reserved_day = NULL,"
-        "         campaign_day = NULL, due_at = s.due_at, attempt_count = q.attempt_count + s.consumed,"
-        "         try_count = q.try_count + (s.started_at IS NOT NULL)::integer, crash_count = q.crash_count + "
-        "s.crashed,"
-        "         priority = CASE WHEN s.is_retry = 1 THEN greatest(q.priority, 3) ELSE q.priority END"
-        "    FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) AS s(message_id, "
-        "token, "
-        "due_at, mailbox_id, consumed, crashed,"
-        "         is_retry, started_at, dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome, fingerprint)"
-        "   WHERE q.message_id = s.message_id AND q.token IS NOT DISTINCT FROM s.token"
-        "  RETURNING s.*, q.try_count),"
-        " logged AS ("
-        "  INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at, stage, code, "
-        "enhanced_code, reply, outcome, fingerprint)"
-        "  SELECT message_id, try_count, mailbox_id, started_at, dot_at, finished_at, stage, a_code, a_enhanced, "
-        "a_reply, outcome, fingerprint"
-        "    FROM back WHERE started_at IS NOT NULL)"
-        " SELECT message_id FROM back",
+        R"sql(
+            WITH back AS (
+                UPDATE mailer.queue_entry q
+                SET state = 'p', token = NULL, mailbox_id = NULL, claimed_at = NULL, reserved_day = NULL,
+                campaign_day = NULL, due_at = s.due_at, attempt_count = q.attempt_count + s.consumed,
+                try_count = q.try_count + (s.started_at IS NOT NULL)::integer,
+                crash_count = q.crash_count + s.crashed,
+                priority = CASE WHEN s.is_retry = 1 THEN greatest(q.priority, 3) ELSE q.priority END
+                FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+                $16) AS s(message_id, token, due_at, mailbox_id, consumed, crashed, is_retry, started_at,
+                dot_at, finished_at, stage, a_code, a_enhanced, a_reply, outcome, fingerprint)
+                WHERE q.message_id = s.message_id
+                    AND q.token IS NOT DISTINCT FROM s.token
+                RETURNING s.*, q.try_count),
+            logged AS (
+                INSERT INTO mailer.attempt (message_id, attempt, mailbox_id, started_at, dot_at, finished_at,
+                stage, code, enhanced_code, reply, outcome, fingerprint)
+                SELECT message_id, try_count, mailbox_id, started_at, dot_at, finished_at, stage, a_code,
+                a_enhanced, a_reply, outcome, fingerprint
+                FROM back
+                WHERE started_at IS NOT NULL)
+            SELECT message_id
+            FROM back)sql",
         {INT8ARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID,
          TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID,
          TEXTARRAYOID, TEXTARRAYOID, INT8ARRAYOID});
@@ -84,9 +87,11 @@ void PgQueue::settle_returns(std::span<const Settlement> settlements, std::set<s
 
 void PgQueue::store_captured(std::span<const Settlement> settlements, Time now) {
     static Statement statement(
-        "INSERT INTO mailer.captured_mail (message_id, attempt, captured_at, mailbox_id, envelope_from, envelope_to, "
-        "source)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        R"sql(
+            INSERT INTO mailer.captured_mail (message_id, attempt, captured_at, mailbox_id, envelope_from,
+                envelope_to, source)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
+            ON CONFLICT DO NOTHING)sql",
         {INT8OID, INT4OID, TIMESTAMPTZOID, INT8OID, TEXTOID, TEXTARRAYOID, BYTEAOID});
     for (const Settlement& s : settlements) {
         if (!s.captured) continue;
@@ -99,9 +104,10 @@ void PgQueue::store_captured(std::span<const Settlement> settlements, Time now) 
 // What a loader gave, so that message_source() can show the mail as it was sent.
 void PgQueue::store_loaded(std::span<const Settlement> settlements) {
     static Statement statement(
-        "UPDATE mailer.message m SET loaded_variables = l.variables::jsonb FROM unnest($1, $2) AS l(message_id, "
-        "variables)"
-        " WHERE m.message_id = l.message_id",
+        R"sql(
+            UPDATE mailer.message m SET loaded_variables = l.variables::jsonb
+            FROM unnest($1, $2) AS l(message_id, variables)
+            WHERE m.message_id = l.message_id)sql",
         {INT8ARRAYOID, TEXTARRAYOID});
     std::vector<std::int64_t> ids;
     std::vector<std::string> variables;

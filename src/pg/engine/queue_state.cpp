@@ -18,11 +18,13 @@ int PgQueue::breaker_failures(std::int64_t mailbox_id) {
 void PgQueue::store_breaker(std::int64_t mailbox_id, int failures, std::optional<Time> until, const std::string& reason,
                             Time now) {
     static Statement statement(
-        "INSERT INTO mailer.mailbox_state AS s (mailbox_id, breaker_failures, breaker_until, breaker_since, "
-        "breaker_reason)"
-        " VALUES ($1, $2, $3, CASE WHEN $3 IS NULL THEN NULL ELSE $5 END, $4)"
-        " ON CONFLICT (mailbox_id) DO UPDATE SET breaker_failures = $2, breaker_until = $3, breaker_reason = $4,"
-        "     breaker_since = CASE WHEN $3 IS NULL THEN NULL ELSE coalesce(s.breaker_since, $5) END",
+        R"sql(
+            INSERT INTO mailer.mailbox_state AS s (mailbox_id, breaker_failures, breaker_until,
+                breaker_since, breaker_reason)
+            VALUES ($1, $2, $3, CASE WHEN $3 IS NULL THEN NULL ELSE $5 END, $4)
+            ON CONFLICT (mailbox_id) DO UPDATE SET breaker_failures = $2, breaker_until = $3,
+                breaker_reason = $4,
+                breaker_since = CASE WHEN $3 IS NULL THEN NULL ELSE coalesce(s.breaker_since, $5) END)sql",
         {INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TIMESTAMPTZOID});
     statement.run(
         {p_bigint(mailbox_id), p_int(failures), p_at(until), until ? p_text(reason) : p_null(TEXTOID), p_at(now)});
@@ -34,18 +36,23 @@ void PgQueue::store_breaker(std::int64_t mailbox_id, int failures, std::optional
 // server took may be otherwise.
 void PgQueue::forget_what_was_mended() {
     static Statement statement(
-        "WITH mended AS (UPDATE mailer.mailbox_state s"
-        "     SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL"
-        "    FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.breaker_since < m.mended_at RETURNING "
-        "s.mailbox_id)"
-        " INSERT INTO mailer.event (kind, mailbox_id, by_role, detail)"
-        "  SELECT 'breaker_closed', mailbox_id, 'mailer', jsonb_build_object('text', 'its settings were changed') FROM "
-        "mended",
+        R"sql(
+            WITH mended AS (UPDATE mailer.mailbox_state s
+                SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL
+                FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.breaker_since < m.mended_at
+                RETURNING s.mailbox_id)
+            INSERT INTO mailer.event (kind, mailbox_id, by_role, detail)
+            SELECT 'breaker_closed', mailbox_id, 'mailer', jsonb_build_object('text',
+                'its settings were changed')
+            FROM mended)sql",
         {});
     static Statement lowered(
-        "UPDATE mailer.mailbox_state s SET connections = NULL, connections_since = NULL, connections_next_at = NULL,"
-        "     connections_pause = NULL, connections_all_at = NULL, connections_reason = NULL"
-        "  FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.connections_since < m.mended_at",
+        R"sql(
+            UPDATE mailer.mailbox_state s
+            SET connections = NULL, connections_since = NULL, connections_next_at = NULL,
+                connections_pause = NULL, connections_all_at = NULL, connections_reason = NULL
+            FROM mailer.mailbox m
+            WHERE m.mailbox_id = s.mailbox_id AND s.connections_since < m.mended_at)sql",
         {});
     statement.run({});
     lowered.run({});
@@ -53,13 +60,16 @@ void PgQueue::forget_what_was_mended() {
 
 void PgQueue::store_lowered(const core::MailboxFacts& mailbox) {
     static Statement statement(
-        "INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since, connections_next_at,"
-        "     connections_pause, connections_all_at, connections_reason)"
-        " VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6, $7)"
-        " ON CONFLICT (mailbox_id) DO UPDATE SET connections = excluded.connections,"
-        "     connections_since = excluded.connections_since, connections_next_at = excluded.connections_next_at,"
-        "     connections_pause = excluded.connections_pause, connections_all_at = excluded.connections_all_at,"
-        "     connections_reason = excluded.connections_reason",
+        R"sql(
+            INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since,
+                connections_next_at, connections_pause, connections_all_at, connections_reason)
+            VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6, $7)
+            ON CONFLICT (mailbox_id) DO UPDATE SET connections = excluded.connections,
+                connections_since = excluded.connections_since,
+                connections_next_at = excluded.connections_next_at,
+                connections_pause = excluded.connections_pause,
+                connections_all_at = excluded.connections_all_at,
+                connections_reason = excluded.connections_reason)sql",
         {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID});
     const core::LoweredConnections& lowered = *mailbox.lowered;
     statement.run({p_bigint(mailbox.id), p_int(lowered.connections), p_at(lowered.since), p_at(lowered.next_at),
@@ -69,10 +79,11 @@ void PgQueue::store_lowered(const core::MailboxFacts& mailbox) {
 
 void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) {
     static Statement statement(
-        "INSERT INTO mailer.missed_slot_log (campaign_id, from_at, to_at, slot_count, reason) VALUES ($1, $2, $3, $4, "
-        "$5)"
-        " ON CONFLICT (campaign_id, from_at) DO UPDATE SET to_at = excluded.to_at, slot_count = excluded.slot_count, "
-        "reason = excluded.reason",
+        R"sql(
+            INSERT INTO mailer.missed_slot_log (campaign_id, from_at, to_at, slot_count, reason)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (campaign_id, from_at) DO UPDATE SET to_at = excluded.to_at,
+                slot_count = excluded.slot_count, reason = excluded.reason)sql",
         {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID});
     if (missed.count <= 0) return;
     statement.run({p_bigint(campaign_id), p_at(missed.from), p_at(missed.to), p_bigint(missed.count),
@@ -127,26 +138,30 @@ void PgQueue::end_campaigns(Time now) {
 void PgQueue::fold_tally(Time now) {
     static Statement is_counted("SELECT 1 FROM mailer.tally WHERE scope = 'a' AND id = 0", {});
     static Statement statement(
-        "WITH gone AS (DELETE FROM mailer.tally_delta RETURNING *),"
-        " sums AS (SELECT 'a'::\"char\" AS scope, 0::bigint AS id, sum(queued) AS queued, sum(sent) AS sent, "
-        "sum(failed) AS failed,"
-        "       sum(cancelled) AS cancelled, sum(unconfirmed) AS unconfirmed FROM gone HAVING count(*) > 0"
-        "  UNION ALL SELECT 'c', campaign_id, sum(queued), sum(sent), sum(failed), sum(cancelled), sum(unconfirmed)"
-        "       FROM gone WHERE campaign_id IS NOT NULL GROUP BY campaign_id"
-        "  UNION ALL SELECT 'b', batch_id, sum(queued), sum(sent), sum(failed), sum(cancelled), sum(unconfirmed)"
-        "       FROM gone WHERE batch_id IS NOT NULL GROUP BY batch_id),"
-        " folded AS (INSERT INTO mailer.tally AS t (scope, id, queued, sent, failed, cancelled, unconfirmed) SELECT * "
-        "FROM sums"
-        "  ON CONFLICT (scope, id) DO UPDATE SET queued = t.queued + excluded.queued, sent = t.sent + excluded.sent,"
-        "     failed = t.failed + excluded.failed, cancelled = t.cancelled + excluded.cancelled,"
-        "     unconfirmed = t.unconfirmed + excluded.unconfirmed"
-        "  RETURNING *)"
-        " INSERT INTO mailer.event (at, kind, batch_id, by_role, detail)"
-        "  SELECT $1, 'batch_finished', f.id, 'mailer', jsonb_build_object('summary',"
-        "         format('sent %s of %s', f.sent, f.sent + f.failed + f.cancelled + f.unconfirmed), 'sent', f.sent, "
-        "'failed', f.failed,"
-        "         'cancelled', f.cancelled, 'unconfirmed', f.unconfirmed)"
-        "    FROM folded f WHERE f.scope = 'b' AND f.queued = 0",
+        R"sql(
+            WITH gone AS (DELETE FROM mailer.tally_delta
+                RETURNING *), sums AS (SELECT 'a'::"char" AS scope, 0::bigint AS id, sum(queued) AS queued,
+                sum(sent) AS sent, sum(failed) AS failed, sum(cancelled) AS cancelled,
+                sum(unconfirmed) AS unconfirmed
+                FROM gone HAVING count(*) > 0 UNION ALL
+                SELECT 'c', campaign_id, sum(queued), sum(sent), sum(failed), sum(cancelled), sum(unconfirmed)
+                FROM gone WHERE campaign_id IS NOT NULL GROUP BY campaign_id UNION ALL
+                SELECT 'b', batch_id, sum(queued), sum(sent), sum(failed), sum(cancelled), sum(unconfirmed)
+                FROM gone WHERE batch_id IS NOT NULL
+                GROUP BY batch_id), folded AS (INSERT INTO mailer.tally AS t (scope, id, queued, sent,
+                failed, cancelled, unconfirmed)
+                SELECT * FROM sums
+                ON CONFLICT (scope, id) DO UPDATE SET queued = t.queued + excluded.queued,
+                sent = t.sent + excluded.sent, failed = t.failed + excluded.failed,
+                cancelled = t.cancelled + excluded.cancelled,
+                unconfirmed = t.unconfirmed + excluded.unconfirmed
+                RETURNING *)
+            INSERT INTO mailer.event (at, kind, batch_id, by_role, detail)
+            SELECT $1, 'batch_finished', f.id, 'mailer', jsonb_build_object('summary',
+                format('sent %s of %s', f.sent, f.sent + f.failed + f.cancelled + f.unconfirmed), 'sent',
+                f.sent, 'failed', f.failed, 'cancelled', f.cancelled, 'unconfirmed', f.unconfirmed)
+            FROM folded f
+            WHERE f.scope = 'b' AND f.queued = 0)sql",
         {TIMESTAMPTZOID});
     if (is_counted.run({}).empty()) recount_tally();
     statement.run({p_at(now)});
@@ -171,9 +186,10 @@ void PgQueue::log_event(const std::string& kind, std::optional<std::int64_t> mes
                         std::optional<std::int64_t> campaign_id, std::optional<std::int64_t> mailbox_id,
                         const std::string& detail) {
     static Statement statement(
-        "INSERT INTO mailer.event (at, kind, message_id, campaign_id, mailbox_id, by_role, detail)"
-        " VALUES ($6, $1, $2, $3, $4, 'mailer', CASE WHEN $5 = '' THEN '{}'::jsonb ELSE jsonb_build_object('text', $5) "
-        "END)",
+        R"sql(
+            INSERT INTO mailer.event (at, kind, message_id, campaign_id, mailbox_id, by_role, detail)
+            VALUES ($6, $1, $2, $3, $4, 'mailer',
+                CASE WHEN $5 = '' THEN '{}'::jsonb ELSE jsonb_build_object('text', $5) END))sql",
         {TEXTOID, INT8OID, INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID});
     statement.run(
         {p_text(kind), p_bigint(message_id), p_bigint(campaign_id), p_bigint(mailbox_id), p_text(detail), p_at(now_)});

@@ -7,8 +7,11 @@ namespace mailer::pg {
 
 void TemplateCaches::refresh() {
     static Statement statement(
-        "SELECT max(t.updated_at), count(*), bool_and(t.is_shared), (SELECT sum(hashtext(g.template || g.tenant_id))"
-        "         FROM mailer.template_grant g) FROM mailer.template t",
+        R"sql(
+            SELECT max(t.updated_at), count(*), bool_and(t.is_shared),
+                (SELECT sum(hashtext(g.template || g.tenant_id))
+                FROM mailer.template_grant g)
+            FROM mailer.template t)sql",
         {});
     Rows rows = statement.run({});
     const std::int64_t newest = rows.bigint(0, 1), count = rows.bigint(0, 2), grants = rows.bigint(0, 4);
@@ -29,8 +32,10 @@ namespace {
 
 std::vector<StoredAttachment> attachments_of_template(const std::string& name) {
     static Statement statement(
-        "SELECT filename, content_type, content_id, content, is_alternative FROM mailer.template_attachment"
-        " WHERE template = $1 ORDER BY n",
+        R"sql(
+            SELECT filename, content_type, content_id, content, is_alternative
+            FROM mailer.template_attachment
+            WHERE template = $1 ORDER BY n)sql",
         {TEXTOID});
     std::vector<StoredAttachment> found;
     Rows rows = statement.run({p_text(name)});

@@ -236,9 +236,12 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
 
 std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
     static Statement statement(
-        "SELECT m.mailbox_id, m.connection IS NOT NULL FROM mailer.mailbox m WHERE m.is_default AND (m.is_shared OR $1 "
-        "= 1 OR EXISTS ("
-        "  SELECT FROM mailer.mailbox_grant g WHERE g.mailbox_id = m.mailbox_id AND g.tenant_id = $1)) ORDER BY 1",
+        R"sql(
+            SELECT m.mailbox_id, m.connection IS NOT NULL
+            FROM mailer.mailbox m
+            WHERE m.is_default AND (m.is_shared OR $1 = 1 OR EXISTS ( SELECT FROM mailer.mailbox_grant g
+                    WHERE g.mailbox_id = m.mailbox_id AND g.tenant_id = $1))
+            ORDER BY 1)sql",
         {INT8OID});
     std::vector<std::int64_t> ids;
     Rows rows = statement.run({p_bigint(tenant_id)});
@@ -325,8 +328,10 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "     JOIN mailer.campaign k ON k.campaign_id = o.campaign_id WHERE o.lane_id = ANY ($1))",
         {INT8ARRAYOID});
     static Statement days(
-        "SELECT campaign_id, day, used, new_used FROM mailer.campaign_day WHERE campaign_id = ANY ($1) AND day >= date "
-        "'2000-01-01' + $2",
+        R"sql(
+            SELECT campaign_id, day, used, new_used
+            FROM mailer.campaign_day
+            WHERE campaign_id = ANY ($1) AND day >= date '2000-01-01' + $2)sql",
         {INT8ARRAYOID, INT4OID});
     std::map<std::int64_t, std::vector<std::int64_t>> defaults;  // pools by tenant
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->lanes : claimed_by(true);
@@ -357,20 +362,21 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
 
 std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* expiry) {
     static Statement statement(
-        "WITH RECURSIVE lanes AS ("
-        "  (SELECT lane_id, priority, due_at FROM mailer.queue_entry WHERE state = 'p' ORDER BY lane_id, priority, "
-        "due_at LIMIT 1)"
-        "  UNION ALL"
-        "  SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL ("
-        "    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q"
-        "     WHERE q.state = 'p' AND (q.lane_id, q.priority) > (l.lane_id, l.priority)"
-        "     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)"
-        " SELECT lane_id, min(due_at), least((SELECT min(expires_at) FROM mailer.queue_entry WHERE state = 'p' AND "
-        "expires_at IS NOT NULL), (SELECT min(c.ends_at) FROM mailer.campaign c"
-        "    WHERE c.state IN ('r', 'p') AND c.ends_at IS NOT NULL AND EXISTS (SELECT FROM mailer.lane l JOIN "
-        "mailer.queue_entry q"
-        "      ON q.lane_id = l.lane_id AND q.state = 'p' WHERE l.campaign_id = c.campaign_id)))"
-        "   FROM lanes GROUP BY lane_id",
+        R"sql(
+            WITH RECURSIVE lanes AS ( (SELECT lane_id, priority, due_at FROM mailer.queue_entry
+                    WHERE state = 'p' ORDER BY lane_id, priority, due_at LIMIT 1) UNION ALL
+                SELECT n.lane_id, n.priority, n.due_at FROM lanes l CROSS JOIN LATERAL (
+                    SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q WHERE q.state = 'p'
+                        AND (q.lane_id, q.priority) > (l.lane_id, l.priority)
+                    ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)
+            SELECT lane_id, min(due_at), least((SELECT min(expires_at) FROM mailer.queue_entry
+                    WHERE state = 'p' AND expires_at IS NOT NULL), (SELECT min(c.ends_at)
+                    FROM mailer.campaign c WHERE c.state IN ('r', 'p') AND c.ends_at IS NOT NULL
+                        AND EXISTS (SELECT FROM mailer.lane l
+                        JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 'p'
+                        WHERE l.campaign_id = c.campaign_id)))
+            FROM lanes
+            GROUP BY lane_id)sql",
         {});
     std::vector<worker::Signals::Hint> lanes;
     Rows rows = statement.run({});

@@ -158,9 +158,10 @@ std::vector<AttachmentRow> read_json_attachments(const RawValue& jsonb, const st
 
 void store_attachments(std::int64_t message_id, const std::vector<AttachmentRow>& rows, std::int32_t first) {
     static Statement insert(
-        "INSERT INTO mailer.message_attachment (message_id, n, filename, "
-        "content_type, content_id, content, is_alternative)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        R"sql(
+            INSERT INTO mailer.message_attachment (message_id, n, filename, content_type, content_id,
+                content, is_alternative)
+            VALUES ($1, $2, $3, $4, $5, $6, $7))sql",
         {INT8OID, INT4OID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, BOOLOID});
     std::int32_t n = first;
     for (const AttachmentRow& row : rows) {

@@ -173,13 +173,15 @@ std::optional<std::int64_t> BatchStore::add_mail(MailWriter& writer, const ReadR
 
 void BatchStore::finish() {
     static Statement add_lane(
-        "INSERT INTO mailer.lane (lane_id, kind, batch_id, pool, gap, tenant_id) OVERRIDING SYSTEM VALUE VALUES ($1, "
-        "'b', "
-        "$2, $3, $4, $5)",
+        R"sql(
+            INSERT INTO mailer.lane (lane_id, kind, batch_id, pool, gap, tenant_id) OVERRIDING SYSTEM VALUE
+            VALUES ($1, 'b', $2, $3, $4, $5))sql",
         {INT8OID, INT8OID, INT8ARRAYOID, INTERVALOID, INT8OID});
     static Statement add_batch(
-        "INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_at, tenant_id, principal_id)"
-        " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, COALESCE($4, '0'), $5, $6, $7)",
+        R"sql(
+            INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, created_at, tenant_id,
+                principal_id) OVERRIDING SYSTEM VALUE
+            VALUES ($1, $2, $3, COALESCE($4, '0'), $5, $6, $7))sql",
         {INT8OID, INT8OID, TEXTOID, INTERVALOID, TIMESTAMPTZOID, INT8OID, INT8OID});
     const Param p_gap = p_datum(INTERVALOID, batch_.gap.datum, batch_.gap.is_null);
     if (batch_.gap)

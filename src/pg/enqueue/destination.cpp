@@ -43,10 +43,13 @@ void read_default(const TextValue& template_name, const Actor& by, Destination& 
 
 void read_pool(const Request& request, Destination& destination) {
     static Statement read(
-        "SELECT m.name, m.mailbox_id, m.from_address, m.is_shared OR $2 OPERATOR(pg_catalog.=) 1 OR EXISTS ("
-        "  SELECT FROM mailer.mailbox_grant g WHERE g.mailbox_id OPERATOR(pg_catalog.=) m.mailbox_id"
-        "  AND g.tenant_id OPERATOR(pg_catalog.=) $2) FROM mailer.mailbox m"
-        " WHERE m.name OPERATOR(pg_catalog.=) ANY ($1) ORDER BY m.mailbox_id",
+        R"sql(
+            SELECT m.name, m.mailbox_id, m.from_address, m.is_shared
+                OR $2 OPERATOR(pg_catalog.=) 1 OR EXISTS ( SELECT FROM mailer.mailbox_grant g
+                WHERE g.mailbox_id OPERATOR(pg_catalog.=) m.mailbox_id
+                    AND g.tenant_id OPERATOR(pg_catalog.=) $2)
+            FROM mailer.mailbox m
+            WHERE m.name OPERATOR(pg_catalog.=) ANY ($1) ORDER BY m.mailbox_id)sql",
         {TEXTARRAYOID, INT8OID});
     const std::int64_t tenant = request.by.is_operator ? operator_tenant : request.by.tenant_id;
     const Rows rows = read.run({p_texts(std::span<const std::string>(request.mailboxes)), p_bigint(tenant)});
@@ -68,13 +71,17 @@ void read_pool(const Request& request, Destination& destination) {
 
 std::int64_t find_stream(const std::vector<std::int64_t>& pool, std::int64_t tenant_id) {
     static Statement find(
-        "SELECT l.lane_id FROM mailer.lane l WHERE l.pool_key OPERATOR(pg_catalog.=) $1"
-        " AND l.tenant_id OPERATOR(pg_catalog.=) $2",
+        R"sql(
+            SELECT l.lane_id
+            FROM mailer.lane l
+            WHERE l.pool_key OPERATOR(pg_catalog.=) $1
+                AND l.tenant_id OPERATOR(pg_catalog.=) $2)sql",
         {TEXTOID, INT8OID});
     static Statement add(
-        "INSERT INTO mailer.lane (kind, pool, pool_key, tenant_id) VALUES "
-        "('s', $1, $2, $3) ON CONFLICT (tenant_id, pool_key) DO NOTHING"
-        " RETURNING lane_id",
+        R"sql(
+            INSERT INTO mailer.lane (kind, pool, pool_key, tenant_id)
+            VALUES ('s', $1, $2, $3)
+            ON CONFLICT (tenant_id, pool_key) DO NOTHING RETURNING lane_id)sql",
         {INT8ARRAYOID, TEXTOID, INT8OID});
     std::string key;
     for (const std::int64_t id : pool)
@@ -97,8 +104,11 @@ std::int64_t default_stream(std::int64_t tenant_id) {
 // Another pool than the default one: the domain is that of its first mailbox.
 void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destination) {
     static Statement read(
-        "SELECT l.pool, b.from_address FROM mailer.lane l LEFT JOIN mailer.mailbox b"
-        " ON b.mailbox_id OPERATOR(pg_catalog.=) l.pool[1] WHERE l.lane_id OPERATOR(pg_catalog.=) $1",
+        R"sql(
+            SELECT l.pool, b.from_address
+            FROM mailer.lane l
+            LEFT JOIN mailer.mailbox b ON b.mailbox_id OPERATOR(pg_catalog.=) l.pool[1]
+            WHERE l.lane_id OPERATOR(pg_catalog.=) $1)sql",
         {INT8OID});
     const Rows rows = read.run({p_bigint(lane_id)});
     if (rows.empty() || rows.is_null(0, 1)) {
@@ -113,8 +123,10 @@ void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destin
 // Whoever queues may name another From and Sender, within what every mailbox that may send the mail allows.
 void check_senders(const Request& request, const Destination& destination) {
     static Statement read(
-        "SELECT m.name, m.from_address, m.allowed_from FROM mailer.mailbox m"
-        " WHERE CASE WHEN $1 IS NULL THEN m.is_default ELSE m.mailbox_id OPERATOR(pg_catalog.=) ANY ($1) END",
+        R"sql(
+            SELECT m.name, m.from_address, m.allowed_from
+            FROM mailer.mailbox m
+            WHERE CASE WHEN $1 IS NULL THEN m.is_default ELSE m.mailbox_id OPERATOR(pg_catalog.=) ANY ($1) END)sql",
         {INT8ARRAYOID});
     if (request.senders.empty()) return;
     const Rows rows = read.run(

@@ -22,9 +22,11 @@ std::string name_of(const TriggerData& trigger) {
 
 void log_failure(FunctionCallInfo fcinfo, const TriggerData& trigger, const Caught& caught) {
     static Statement insert(
-        "INSERT INTO mailer.event (at, kind, by_role, detail) SELECT $1, 'notification_failed', $2,"
-        " pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('trigger', $3, 'table', $4, 'sqlstate', $5,"
-        " 'message', $6, 'detail', NULLIF($7, ''), 'hint', NULLIF($8, '')))",
+        R"sql(
+            INSERT INTO mailer.event (at, kind, by_role, detail)
+            SELECT $1, 'notification_failed', $2,
+                pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('trigger', $3, 'table', $4,
+                'sqlstate', $5, 'message', $6, 'detail', NULLIF($7, ''), 'hint', NULLIF($8, ''))))sql",
         {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID});
     const std::string role = current_role();
     const std::string table = name_of(trigger);

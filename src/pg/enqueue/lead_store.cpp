@@ -94,8 +94,11 @@ private:
 
     void find_existing(const std::vector<ReadLead>& leads) {
         static Statement find(
-            "SELECT m.address_key FROM mailer.message m"
-            " WHERE m.campaign_id = $1 AND m.address_key OPERATOR(pg_catalog.=) ANY ($2)",
+            R"sql(
+                SELECT m.address_key
+                FROM mailer.message m
+                WHERE m.campaign_id = $1
+                    AND m.address_key OPERATOR(pg_catalog.=) ANY ($2))sql",
             {INT8OID, TEXTARRAYOID});
         std::vector<std::string> keys;
         keys.reserve(leads.size());
@@ -138,8 +141,10 @@ private:
 
     void add_lead_row(const Lead& item, const std::string& key) {
         static Statement insert(
-            "INSERT INTO mailer.lead (campaign_id, address_key, timezone, mailbox_id, not_before, priority)"
-            " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            R"sql(
+                INSERT INTO mailer.lead (campaign_id, address_key, timezone, mailbox_id, not_before, priority)
+                VALUES ($1, $2, $3, $4, $5, $6)
+                ON CONFLICT DO NOTHING)sql",
             {INT8OID, TEXTOID, TEXTOID, INT8OID, TIMESTAMPTZOID, INT2OID});
         const std::array<Param, 6> values = {p_bigint(leads_.campaign_id), p_text(std::string_view(key)),
                                              item.timezone.param(),        p_bigint(item.mailbox_id),

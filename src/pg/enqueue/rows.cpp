@@ -94,8 +94,10 @@ TableShape& queue_shape() {
 
 void insert_queue_entry(std::span<const Param> values) {
     static Statement insert(
-        "INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, expires_at, epoch, state,"
-        " attempt_count, try_count, crash_count) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        R"sql(
+            INSERT INTO mailer.queue_entry (message_id, lane_id, priority, due_at, expires_at, epoch, state,
+                attempt_count, try_count, crash_count)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10))sql",
         {INT8OID, INT8OID, INT2OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, CHAROID, INT2OID, INT4OID, INT2OID});
     insert.run(values);
 }
@@ -172,8 +174,9 @@ void MailWriter::add_to_queue(std::int64_t message_id, std::int64_t lane_id, std
 
 void MailWriter::add_failure(std::int64_t message_id, const std::string& error) {
     static Statement insert(
-        "INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)"
-        " VALUES ($1, 'f', 'invalid_address', $2, $3)",
+        R"sql(
+            INSERT INTO mailer.outcome (message_id, state, reason, settled_at, reply)
+            VALUES ($1, 'f', 'invalid_address', $2, $3))sql",
         {INT8OID, TIMESTAMPTZOID, TEXTOID});
     const Scratch scratch(row_memory_);
     insert.run({p_bigint(message_id), p_time(request_.now), p_text(std::string_view(error))});

@@ -82,9 +82,12 @@ void tell_cancelled(const Keyed& found) {
 
 std::optional<Keyed> find_by_key(const Request& request, std::string_view content_hash) {
     static Statement find(
-        "SELECT m.message_id, m.batch_id, m.content_hash FROM mailer.message m"
-        " WHERE m.idempotency_key OPERATOR(pg_catalog.=) $1 AND "
-        "m.idempotency_key IS NOT NULL AND m.tenant_id OPERATOR(pg_catalog.=) $2",
+        R"sql(
+            SELECT m.message_id, m.batch_id, m.content_hash
+            FROM mailer.message m
+            WHERE m.idempotency_key OPERATOR(pg_catalog.=) $1
+                AND m.idempotency_key IS NOT NULL
+                AND m.tenant_id OPERATOR(pg_catalog.=) $2)sql",
         {TEXTOID, INT8OID});
     const TextValue& key = request.idempotency_key;
     const Rows rows = find.run({key.param(), p_bigint(request.by.tenant_id)});
@@ -106,8 +109,9 @@ namespace {
 
 void store_raw(std::int64_t message_id, const RawSource& raw) {
     static Statement insert(
-        "INSERT INTO mailer.message_attachment (message_id, n, filename, content_type, content)"
-        " VALUES ($1, 0, '', 'message/rfc822', $2)",
+        R"sql(
+            INSERT INTO mailer.message_attachment (message_id, n, filename, content_type, content)
+            VALUES ($1, 0, '', 'message/rfc822', $2))sql",
         {INT8OID, BYTEAOID});
     insert.run({p_bigint(message_id), p_datum(BYTEAOID, raw.octets.datum)});
 }

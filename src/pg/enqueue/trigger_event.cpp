@@ -174,9 +174,10 @@ std::vector<BatchItem> call_recipients_function(const TriggerData& trigger, cons
 
 RawValue row_variables(const ChangedRow& row) {
     static Statement build(
-        "SELECT CASE WHEN $1 IS NULL THEN '{}'::pg_catalog.jsonb ELSE pg_catalog.jsonb_build_object('new', $1) END"
-        " OPERATOR(pg_catalog.||)"
-        " CASE WHEN $2 IS NULL THEN '{}'::pg_catalog.jsonb ELSE pg_catalog.jsonb_build_object('old', $2) END",
+        R"sql(
+            SELECT CASE WHEN $1 IS NULL THEN '{}'::pg_catalog.jsonb ELSE pg_catalog.jsonb_build_object('new',
+                $1) END OPERATOR(pg_catalog.||) CASE WHEN $2 IS NULL THEN '{}'::pg_catalog.jsonb ELSE
+                pg_catalog.jsonb_build_object('old', $2) END)sql",
         {JSONBOID, JSONBOID});
     const Rows rows = build.run({p_datum(JSONBOID, row.new_row.datum, row.new_row.is_null),
                                  p_datum(JSONBOID, row.old_row.datum, row.old_row.is_null)});

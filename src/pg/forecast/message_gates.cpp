@@ -23,8 +23,10 @@ bool is_shut(const NamedGate& gate) { return !gate.is_open && gate.name.find(':'
 // Epochs whose mail came with a dump wait for arm(); those that a promoted server holds wait by their due times.
 std::vector<std::int64_t> epochs_without_arm() {
     static Statement statement(
-        "SELECT ARRAY(SELECT unnest(a.adopted) UNION SELECT unnest(p.held_epochs) FROM mailer.promotion p) FROM "
-        "mailer.arming a",
+        R"sql(
+            SELECT ARRAY(SELECT unnest(a.adopted) UNION SELECT unnest(p.held_epochs)
+                FROM mailer.promotion p)
+            FROM mailer.arming a)sql",
         {});
     const Rows rows = statement.run({});
     return rows.empty() ? std::vector<std::int64_t>{} : rows.bigints(0, 1);
@@ -108,12 +110,15 @@ const std::string& MessageGates::waits_for(const WaitingRow& row) {
 
 std::optional<std::string> sending_words(std::int64_t message_id) {
     static Statement statement(
-        "SELECT p.pid, CASE WHEN b.connection IS NOT NULL THEN b.name END, m.loader IS NOT NULL OR m.send_if IS NOT "
-        "NULL"
-        "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id"
-        "  LEFT JOIN mailer.mailbox b ON b.mailbox_id = q.mailbox_id"
-        "  LEFT JOIN mailer._preparers() p ON p.message_id = q.message_id AND p.database_oid = $2"
-        " WHERE q.message_id = $1 AND q.state = 's'",
+        R"sql(
+            SELECT p.pid, CASE WHEN b.connection IS NOT NULL THEN b.name END, m.loader IS NOT NULL
+                OR m.send_if IS NOT NULL
+            FROM mailer.queue_entry q
+            JOIN mailer.message m ON m.message_id = q.message_id
+            LEFT JOIN mailer.mailbox b ON b.mailbox_id = q.mailbox_id
+            LEFT JOIN mailer._preparers() p ON p.message_id = q.message_id
+                AND p.database_oid = $2
+            WHERE q.message_id = $1 AND q.state = 's')sql",
         {INT8OID, INT8OID});
     const Rows rows = statement.run({p_bigint(message_id), p_bigint(static_cast<std::int64_t>(MyDatabaseId))});
     if (rows.empty()) return std::nullopt;

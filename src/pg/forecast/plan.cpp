@@ -33,10 +33,12 @@ std::vector<std::int64_t> lanes_with_pending() {
 // it is part of the plan. The median, so that one slow server doesn't count.
 core::Duration usual_transit() {
     static Statement statement(
-        "SELECT (coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at - started_at)), "
-        "0) * 1000000)::bigint"
-        "  FROM (SELECT started_at, finished_at, outcome FROM mailer.attempt ORDER BY message_id DESC LIMIT 100) a "
-        "WHERE outcome = 'sent'",
+        R"sql(
+            SELECT (coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM finished_at -
+                started_at)), 0) * 1000000)::bigint
+            FROM (SELECT started_at, finished_at, outcome FROM mailer.attempt ORDER BY message_id DESC
+                LIMIT 100) a
+            WHERE outcome = 'sent')sql",
         {});
     Rows rows = statement.run({}, true);
     return std::clamp(core::Duration(rows.bigint(0, 1)), core::Duration(0), longest_usual_transit);
@@ -85,11 +87,13 @@ void apply(core::LaneFacts& lane, Datum overrides) {
 
 void check_overrides(Datum overrides) {
     static Statement statement(
-        "SELECT k FROM jsonb_object_keys(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{\"(no object)\": 1}' "
-        "END) k"
-        " WHERE k NOT IN ('window_start', 'window_end', 'allowed_days', 'gap', 'jitter', 'max_per_day', 'timezone', "
-        "'starts_at', 'mailboxes', 'reply_rate', 'ends_at', 'max_new_per_day', 'prefer')"
-        " ORDER BY k LIMIT 1",
+        R"sql(
+            SELECT k
+            FROM jsonb_object_keys(CASE WHEN jsonb_typeof($1) = 'object' THEN $1 ELSE '{"(no object)": 1}'
+                END) k
+            WHERE k NOT IN ('window_start', 'window_end', 'allowed_days', 'gap', 'jitter', 'max_per_day',
+                'timezone', 'starts_at', 'mailboxes', 'reply_rate', 'ends_at', 'max_new_per_day', 'prefer')
+            ORDER BY k LIMIT 1)sql",
         {JSONBOID});
     Rows rows = statement.run({p_datum(JSONBOID, overrides)}, true);
     if (rows.empty()) return;
@@ -115,10 +119,13 @@ struct Competition {
 // In virtual time whoever asks drives the sender.
 core::SenderFence read_sender(const Settings& settings) {
     static Statement statement(
-        "SELECT w.is_ready OR COALESCE(pg_catalog.current_setting('mailer.virtual_now', true), '') <> '',"
-        "       CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,"
-        "       CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' || w.hint, '')"
-        "  FROM mailer.worker_status w",
+        R"sql(
+            SELECT w.is_ready
+                OR COALESCE(pg_catalog.current_setting('mailer.virtual_now', true), '') <> '',
+                CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,
+                CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' ||
+                w.hint, '')
+            FROM mailer.worker_status w)sql",
         {});
     const Rows rows = statement.run({});
     core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1), .words = rows.text(0, 3)};

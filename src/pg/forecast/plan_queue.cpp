@@ -20,9 +20,9 @@ Rows suppressed_of(const PlannedLane& lane, const core::LaneQueue& queue, core::
     "'*@%'"
     static Statement of_campaign(
         "SELECT m.message_id FROM mailer.suppression s JOIN mailer.message m ON m.address_key = s.address_key"
-        " AND m.campaign_id = $1 WHERE " MAILER_SUPPRESSION_APPLIES("$2")
-        " UNION ALL SELECT m.message_id FROM mailer.suppression s JOIN mailer.message m ON m.campaign_id = $1 AND "
-        MAILER_OF_DOMAIN " WHERE " MAILER_SUPPRESSION_APPLIES("$2"),
+        " AND m.campaign_id = $1 WHERE " MAILER_SUPPRESSION_APPLIES(
+            "$2") " UNION ALL SELECT m.message_id FROM mailer.suppression s JOIN mailer.message m ON m.campaign_id = $1 AND " MAILER_OF_DOMAIN
+                  " WHERE " MAILER_SUPPRESSION_APPLIES("$2"),
         {INT8OID, TIMESTAMPTZOID});
     static Statement of_others(
         "SELECT m.message_id FROM mailer.message m JOIN mailer.suppression s ON m.address_key = s.address_key"
@@ -51,8 +51,11 @@ void mark_suppressed(const PlannedLane& lane, core::LaneQueue& queue, core::Time
 
 void tell_steps(core::LaneQueue& queue) {
     static Statement statement(
-        "SELECT m.message_id, t.place FROM mailer.message m JOIN mailer.campaign_step t ON t.step_id = m.step_id"
-        " WHERE m.message_id = ANY ($1)",
+        R"sql(
+            SELECT m.message_id, t.place
+            FROM mailer.message m
+            JOIN mailer.campaign_step t ON t.step_id = m.step_id
+            WHERE m.message_id = ANY ($1))sql",
         {INT8ARRAYOID});
     std::vector<std::int64_t> ids;
     ids.reserve(queue.waiting.size());
@@ -99,8 +102,10 @@ core::LaneQueue read_queue(const PlannedLane& lane, std::int64_t depth, core::Ti
 
 std::int64_t count_before(std::int64_t lane_id, const core::MessageFacts& message, std::int64_t most) {
     static Statement statement(
-        "SELECT count(*) FROM (SELECT FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2"
-        " AND (due_at, message_id) < ($3, $4) LIMIT $5) x",
+        R"sql(
+            SELECT count(*)
+            FROM (SELECT FROM mailer.queue_entry WHERE state = 'p' AND lane_id = $1 AND priority = $2
+                    AND (due_at, message_id) < ($3, $4) LIMIT $5) x)sql",
         {INT8OID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8OID});
     return statement
         .run({p_bigint(lane_id), p_small(message.priority), p_at(message.due_at), p_bigint(message.id), p_bigint(most)},

@@ -64,10 +64,10 @@ std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
 
 std::int64_t reply_rate_of(Datum overrides) {
     static Statement statement(
-        "SELECT CASE WHEN NOT $1 ? 'reply_rate' THEN 0"
-        "            WHEN jsonb_typeof($1 -> 'reply_rate') = 'number' AND ($1 ->> 'reply_rate')::numeric BETWEEN 0 AND "
-        "1"
-        "            THEN round(($1 ->> 'reply_rate')::numeric * 1000000)::bigint ELSE -1 END",
+        R"sql(
+            SELECT CASE WHEN NOT $1 ? 'reply_rate' THEN 0 WHEN jsonb_typeof($1 -> 'reply_rate') = 'number'
+                AND ($1 ->> 'reply_rate')::numeric BETWEEN 0 AND 1 THEN round(($1 ->> 'reply_rate')::numeric
+                * 1000000)::bigint ELSE -1 END)sql",
         {JSONBOID});
     const Rows rows = statement.run({p_datum(JSONBOID, overrides)}, true);
     if (rows.bigint(0, 1) < 0)

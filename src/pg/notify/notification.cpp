@@ -62,8 +62,10 @@ std::int64_t insert_single(const TextValue& user, const TextValue& category, std
     static TableShape shape("notification", {"notification_id", "user_id", "category", "is_open", "created_at",
                                              "collapse_key", "read_at", "read_count"});
     static Statement insert(
-        "INSERT INTO mailer.notification (notification_id, user_id, category, is_open, created_at)"
-        " OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3, $4, $5)",
+        R"sql(
+            INSERT INTO mailer.notification (notification_id, user_id, category, is_open,
+                created_at) OVERRIDING SYSTEM VALUE
+            VALUES ($1, $2, $3, $4, $5))sql",
         {INT8OID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID});
     const std::int64_t id = next_value("notification_notification_id_seq");
     const std::array<Param, 5> values = {p_bigint(id), user.param(), category.param(), p_bool(false), p_time(at)};
@@ -81,9 +83,12 @@ std::int64_t insert_single(const TextValue& user, const TextValue& category, std
 std::optional<std::int64_t> find_open(const TextValue& user, const CategoryRules& category, const TextValue& key,
                                       std::int64_t at) {
     static Statement find(
-        "SELECT n.notification_id, n.created_at + $4 > $5 FROM mailer.notification n"
-        " WHERE n.user_id OPERATOR(pg_catalog.=) $1 AND n.category OPERATOR(pg_catalog.=) $2"
-        " AND n.collapse_key OPERATOR(pg_catalog.=) $3 AND n.is_open",
+        R"sql(
+            SELECT n.notification_id, n.created_at + $4 > $5
+            FROM mailer.notification n
+            WHERE n.user_id OPERATOR(pg_catalog.=) $1
+                AND n.category OPERATOR(pg_catalog.=) $2
+                AND n.collapse_key OPERATOR(pg_catalog.=) $3 AND n.is_open)sql",
         {TEXTOID, TEXTOID, TEXTOID, INTERVALOID, TIMESTAMPTZOID});
     static Statement close(
         "UPDATE mailer.notification n SET is_open = false WHERE n.notification_id OPERATOR(pg_catalog.=) $1",
@@ -102,9 +107,11 @@ std::optional<std::int64_t> find_open(const TextValue& user, const CategoryRules
 std::optional<std::int64_t> insert_keyed(const TextValue& user, const TextValue& category, const TextValue& key,
                                          std::int64_t at) {
     static Statement insert(
-        "INSERT INTO mailer.notification (user_id, category, collapse_key, is_open, created_at)"
-        " VALUES ($1, $2, $3, true, $4) ON CONFLICT (user_id, category, collapse_key) WHERE is_open DO NOTHING"
-        " RETURNING notification_id",
+        R"sql(
+            INSERT INTO mailer.notification (user_id, category, collapse_key, is_open, created_at)
+            VALUES ($1, $2, $3, true, $4)
+            ON CONFLICT (user_id, category, collapse_key)
+            WHERE is_open DO NOTHING RETURNING notification_id)sql",
         {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID});
     const Rows rows = insert.run({user.param(), category.param(), key.param(), p_time(at)});
     if (rows.empty()) return std::nullopt;
@@ -132,9 +139,10 @@ void insert_item(const std::optional<std::int64_t>& inbox_id, const Notification
                             {"item_id", "notification_id", "user_id", "category", "template", "variables", "actor_id",
                              "collapse_key", "created_at", "mail_group", "message_id"});
     static Statement insert(
-        "INSERT INTO mailer.notification_item (item_id, notification_id, user_id, category, template, variables,"
-        " actor_id, collapse_key, created_at, mail_group, message_id) OVERRIDING SYSTEM VALUE"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        R"sql(
+            INSERT INTO mailer.notification_item (item_id, notification_id, user_id, category, template,
+                variables, actor_id, collapse_key, created_at, mail_group, message_id) OVERRIDING SYSTEM VALUE
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11))sql",
         {INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID});
     const bool is_own = mail.group == core::MailGroup::none;
     const std::array<Param, 11> values = {p_bigint(next_value("notification_item_item_id_seq")),
@@ -162,8 +170,10 @@ void insert_item(const std::optional<std::int64_t>& inbox_id, const Notification
 // A mail of one's own that is looked at again when it is sent.
 void insert_waiting_mail(std::int64_t message_id, const Notification& notification, std::int64_t at) {
     static Statement insert(
-        "INSERT INTO mailer.notification_mail (message_id, user_id, category, is_open, unread_only, created_at)"
-        " VALUES ($1, $2, $3, false, true, $4)",
+        R"sql(
+            INSERT INTO mailer.notification_mail (message_id, user_id, category, is_open, unread_only,
+                created_at)
+            VALUES ($1, $2, $3, false, true, $4))sql",
         {INT8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID});
     insert.run({p_bigint(message_id), notification.user.param(), notification.category.param(), p_time(at)});
 }

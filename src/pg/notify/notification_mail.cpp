@@ -36,9 +36,13 @@ void close_mail(std::int64_t message_id) {
 // Whether a mail gathers for the group; from now on it can't close before this transaction ends (N2).
 bool join_mail(const TextValue& user, const TextValue& category, const TextValue& group) {
     static Statement join(
-        "SELECT n.message_id FROM mailer.notification_mail n WHERE n.user_id OPERATOR(pg_catalog.=) $1"
-        " AND n.category OPERATOR(pg_catalog.=) $2 AND n.mail_group OPERATOR(pg_catalog.=) $3 AND n.is_open"
-        " FOR KEY SHARE",
+        R"sql(
+            SELECT n.message_id
+            FROM mailer.notification_mail n
+            WHERE n.user_id OPERATOR(pg_catalog.=) $1
+                AND n.category OPERATOR(pg_catalog.=) $2
+                AND n.mail_group OPERATOR(pg_catalog.=) $3 AND n.is_open
+            FOR KEY SHARE)sql",
         {TEXTOID, TEXTOID, TEXTOID});
     static Statement waits("SELECT FROM mailer.queue_entry q WHERE q.message_id OPERATOR(pg_catalog.=) $1", {INT8OID});
     const Rows rows = join.run({user.param(), category.param(), group.param()});
@@ -54,9 +58,12 @@ bool join_mail(const TextValue& user, const TextValue& category, const TextValue
 std::optional<std::int64_t> gather(const TextValue& user, const TextValue& category, const TextValue& group,
                                    bool is_unread_only) {
     static Statement insert(
-        "INSERT INTO mailer.notification_mail (message_id, user_id, category, mail_group, is_open, unread_only,"
-        " created_at) VALUES ($1, $2, $3, $4, true, $5, $6)"
-        " ON CONFLICT (user_id, category, mail_group) WHERE is_open DO NOTHING",
+        R"sql(
+            INSERT INTO mailer.notification_mail (message_id, user_id, category, mail_group, is_open,
+                unread_only, created_at)
+            VALUES ($1, $2, $3, $4, true, $5, $6)
+            ON CONFLICT (user_id, category, mail_group)
+            WHERE is_open DO NOTHING)sql",
         {INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, TIMESTAMPTZOID});
     for (;;) {
         if (join_mail(user, category, group)) return std::nullopt;
@@ -79,13 +86,15 @@ void forget_mail(std::int64_t message_id) {
 // the first of the next. The operators are pg_catalog's, for whoever comes here has pinned the search_path.
 std::optional<std::int64_t> count_mail(const TextValue& user, const CategoryRules& category) {
     static Statement count(
-        "INSERT INTO mailer.notification_pace AS p (user_id, category, period_at, mail_count) VALUES ($1, $2, $3, 1)"
-        " ON CONFLICT (user_id, category) DO UPDATE SET (period_at, mail_count) = (SELECT"
-        " CASE WHEN $3 < p.period_at + $5 THEN p.period_at"
-        "      WHEN p.mail_count > $4 AND $3 < p.period_at + 2 * $5 THEN p.period_at + $5 ELSE $3 END,"
-        " CASE WHEN $3 < p.period_at + $5 THEN LEAST(p.mail_count, $4) + 1"
-        "      WHEN p.mail_count > $4 AND $3 < p.period_at + 2 * $5 THEN 2 ELSE 1 END)"
-        " RETURNING CASE WHEN p.mail_count > $4 THEN p.period_at + $5 END",
+        R"sql(
+            INSERT INTO mailer.notification_pace AS p (user_id, category, period_at, mail_count)
+            VALUES ($1, $2, $3, 1)
+            ON CONFLICT (user_id, category) DO UPDATE SET (period_at,
+                mail_count) = (SELECT CASE WHEN $3 < p.period_at + $5 THEN p.period_at WHEN p.mail_count > $4
+                    AND $3 < p.period_at + 2 * $5 THEN p.period_at + $5 ELSE $3 END,
+                CASE WHEN $3 < p.period_at + $5 THEN LEAST(p.mail_count, $4) + 1 WHEN p.mail_count > $4
+                    AND $3 < p.period_at + 2 * $5 THEN 2 ELSE 1 END)
+            RETURNING CASE WHEN p.mail_count > $4 THEN p.period_at + $5 END)sql",
         {TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, INTERVALOID});
     Interval period = category.rate_period;
     const Rows rows = count.run({user.param(), category.name.param(), p_time(transaction_now()),
@@ -223,10 +232,12 @@ TextValue text_at(const Rows& rows, int column) {
 
 std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     static Statement find(
-        "SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1], m.address_key, m.template,"
-        " m.body_html IS NOT NULL, m.thread_key, m.tenant_id FROM mailer.notification_mail n"
-        " JOIN mailer.message m ON m.message_id OPERATOR(pg_catalog.=) n.message_id"
-        " WHERE n.message_id OPERATOR(pg_catalog.=) $1",
+        R"sql(
+            SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1], m.address_key,
+                m.template, m.body_html IS NOT NULL, m.thread_key, m.tenant_id
+            FROM mailer.notification_mail n
+            JOIN mailer.message m ON m.message_id OPERATOR(pg_catalog.=) n.message_id
+            WHERE n.message_id OPERATOR(pg_catalog.=) $1)sql",
         {INT8OID});
     const Rows rows = find.run({p_bigint(message_id)});
     if (rows.empty()) return std::nullopt;

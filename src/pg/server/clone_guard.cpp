@@ -86,8 +86,10 @@ void inherit_promises(const std::vector<core::Promise>& others) {
 
 std::int64_t count_due(const ArmingState& state, core::Time until) {
     static Statement statement(
-        "SELECT count(*) FROM mailer.queue_entry WHERE state = 'p' AND due_at <= $1"
-        "   AND (epoch = ANY ($2) OR epoch = ANY ($3))",
+        R"sql(
+            SELECT count(*)
+            FROM mailer.queue_entry
+            WHERE state = 'p' AND due_at <= $1 AND (epoch = ANY ($2) OR epoch = ANY ($3)))sql",
         {TIMESTAMPTZOID, INT8ARRAYOID, INT8ARRAYOID});
     return statement.run({p_at(until), p_bigints(state.adopted), p_bigints(state.held_epochs)}).bigint(0, 1);
 }
@@ -95,10 +97,12 @@ std::int64_t count_due(const ArmingState& state, core::Time until) {
 void store_promotion(const PromotionRecord& record, const std::vector<std::int64_t>& held_epochs,
                      const std::vector<core::Promise>& promises) {
     static Statement statement(
-        "INSERT INTO mailer.promotion (promoted_at, timeline, is_held, held_epochs, promised_until, names)"
-        " VALUES ($1, $2, $3 <> '{}', $3, $4, $5) ON CONFLICT (is_only_row) DO UPDATE"
-        "   SET promoted_at = excluded.promoted_at, timeline = excluded.timeline, is_held = excluded.is_held,"
-        "       held_epochs = excluded.held_epochs, promised_until = excluded.promised_until, names = excluded.names",
+        R"sql(
+            INSERT INTO mailer.promotion (promoted_at, timeline, is_held, held_epochs, promised_until, names)
+            VALUES ($1, $2, $3 <> '{}', $3, $4, $5)
+            ON CONFLICT (is_only_row) DO UPDATE SET promoted_at = excluded.promoted_at,
+                timeline = excluded.timeline, is_held = excluded.is_held, held_epochs = excluded.held_epochs,
+                promised_until = excluded.promised_until, names = excluded.names)sql",
         {TIMESTAMPTZOID, INT8OID, INT8ARRAYOID, TIMESTAMPTZOID, TEXTARRAYOID});
     std::optional<core::Time> until;
     std::vector<std::string> names;
@@ -112,8 +116,9 @@ void store_promotion(const PromotionRecord& record, const std::vector<std::int64
 
 void log_promotion(bool is_held, std::int64_t held, const PromotionRecord& record) {
     static Statement statement(
-        "INSERT INTO mailer.event (kind, by_role, detail)"
-        " VALUES ($1, NULL, jsonb_build_object('name', $2, 'timeline', $3, 'held', $4))",
+        R"sql(
+            INSERT INTO mailer.event (kind, by_role, detail)
+            VALUES ($1, NULL, jsonb_build_object('name', $2, 'timeline', $3, 'held', $4)))sql",
         {TEXTOID, TEXTOID, INT8OID, INT8OID});
     statement.run({p_text(is_held ? "held_after_promotion" : "resumed_after_promotion"), p_text(record.name),
                    p_bigint(record.timeline), p_bigint(held)});
@@ -121,8 +126,10 @@ void log_promotion(bool is_held, std::int64_t held, const PromotionRecord& recor
 
 void bind_to(const Binding& current, const ArmingState& state) {
     static Statement statement(
-        "UPDATE mailer.arming SET system_identifier = $1, database_oid = $2, machine = $3, timeline = $4, epoch = $5,"
-        "       adopted = $6",
+        R"sql(
+            UPDATE mailer.arming
+            SET system_identifier = $1, database_oid = $2, machine = $3, timeline = $4, epoch = $5,
+                adopted = $6)sql",
         {INT8OID, OIDOID, TEXTOID, INT8OID, INT8OID, INT8ARRAYOID});
     statement.run({p_bigint(current.system_identifier), p_datum(OIDOID, ObjectIdGetDatum(current.database_oid)),
                    p_text(current.machine), p_bigint(current.timeline), p_bigint(state.epoch),
@@ -168,8 +175,11 @@ struct Look {
 
 Look look() {
     static Statement select(
-        "SELECT a.epoch, a.adopted, a.system_identifier, a.database_oid::bigint, a.machine, a.timeline, p.held_epochs,"
-        "       p.promoted_at FROM mailer.arming a LEFT JOIN mailer.promotion p ON p.is_held",
+        R"sql(
+            SELECT a.epoch, a.adopted, a.system_identifier, a.database_oid::bigint, a.machine, a.timeline,
+                p.held_epochs, p.promoted_at
+            FROM mailer.arming a
+            LEFT JOIN mailer.promotion p ON p.is_held)sql",
         {});
     Look look;
     ArmingState& state = look.state;

@@ -100,10 +100,12 @@ SyncStandbys Standbys::look_at_sync() {
 
 void Standbys::read_names() {
     static Statement statement(
-        "SELECT a.pid, coalesce(s.slot_name::text, a.application_name), a.application_name, coalesce(s.slot_type, "
-        "'physical')"
-        "  FROM pg_catalog.pg_stat_activity a LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = a.pid"
-        " WHERE a.backend_type = 'walsender'",
+        R"sql(
+            SELECT a.pid, coalesce(s.slot_name::text, a.application_name), a.application_name,
+                coalesce(s.slot_type, 'physical')
+            FROM pg_catalog.pg_stat_activity a
+            LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = a.pid
+            WHERE a.backend_type = 'walsender')sql",
         {});
     known_.clear();
     Rows rows = statement.run({}, true);

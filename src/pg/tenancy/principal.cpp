@@ -71,8 +71,10 @@ std::string name_of(Oid role) {
 
 Rows resolve(Oid role) {
     static Statement statement(
-        "SELECT r.tenant_id, r.lane_id, r.principal_ids, r.is_operator, r.sees_all, r.choices, r.max_pending"
-        " FROM mailer._resolve_role($1) r",
+        R"sql(
+            SELECT r.tenant_id, r.lane_id, r.principal_ids, r.is_operator, r.sees_all, r.choices,
+                r.max_pending
+            FROM mailer._resolve_role($1) r)sql",
         {OIDOID});
     return statement.run({p_oid(role)});
 }
@@ -118,8 +120,11 @@ Actor sender() {
 
 bool is_template_granted(std::int64_t tenant_id, std::string_view name) {
     static Statement find(
-        "SELECT FROM mailer.template_grant g WHERE g.template OPERATOR(pg_catalog.=) $1"
-        " AND g.tenant_id OPERATOR(pg_catalog.=) $2",
+        R"sql(
+            SELECT
+            FROM mailer.template_grant g
+            WHERE g.template OPERATOR(pg_catalog.=) $1
+                AND g.tenant_id OPERATOR(pg_catalog.=) $2)sql",
         {TEXTOID, INT8OID});
     return tenant_id == operator_tenant || !find.run({p_text(name), p_bigint(tenant_id)}).empty();
 }

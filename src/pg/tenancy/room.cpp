@@ -169,8 +169,12 @@ std::int64_t now_us() noexcept {
 // As of now, also in a transaction that sees an old state, and with what this transaction has queued.
 std::int64_t count_pending(std::int64_t tenant, std::int64_t most) {
     static Statement statement(
-        "SELECT count(*) FROM (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id OPERATOR(pg_catalog.=) "
-        "l.lane_id AND q.state OPERATOR(pg_catalog.=) 'p' WHERE l.tenant_id OPERATOR(pg_catalog.=) $1 LIMIT $2) w",
+        R"sql(
+            SELECT count(*)
+            FROM (SELECT FROM mailer.lane l
+                JOIN mailer.queue_entry q ON q.lane_id OPERATOR(pg_catalog.=) l.lane_id
+                    AND q.state OPERATOR(pg_catalog.=) 'p' WHERE l.tenant_id OPERATOR(pg_catalog.=) $1
+                LIMIT $2) w)sql",
         {INT8OID, INT8OID});
     call([] {
         CommandCounterIncrement();
