@@ -21,8 +21,9 @@ core::Value mailbox_row(Visit& visit) {
     return visit.row(
         R"sql(
             SELECT mailbox, mailbox_id, state, reason, used_today, warmup_today, limit_today, sending,
-                max_connections, rate, lowered_connections, lowered_since, lowered_until, lowered_reason, gap::text AS gap, next_at, last_used_at, breaker_since, breaker_until,
-                breaker_failures, host, port, tls, username, auth, has_password, token_state,
+                max_connections, rate, lowered_connections, lowered_since, lowered_until,
+                lowered_reason, gap::text AS gap, next_at, last_used_at, breaker_since, breaker_until, breaker_failures,
+                host, port, tls, username, auth, has_password, token_state,
                 token_expires_at, listen_state, listen_error, listening_since, last_heard_at, from_address,
                 from_name, daily_limit, ramp_start, ramp_step, ramp_from, timezone, is_default, paused_at,
                 round(bounce_rate * 100, 1)::text AS bounce_percent, shield, state = 'paused' AS is_paused,
