@@ -186,11 +186,27 @@ CREATE FUNCTION _is_same_house(one text, other text) RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT
 AS $$
     SELECT lower(one) = lower(other)
-        OR (one ~ '^(127\.|::1$|localhost$)' AND other ~ '^(127\.|::1$|localhost$)')
-        OR (one ~ '[a-z]$' AND COALESCE(lower(substring(one FROM '[^.]+\.[^.]{3,}$')) = lower(substring(other FROM '[^.]+\.[^.]{3,}$')), false))
-        OR (one ~ '[a-z]$' AND COALESCE(lower(substring(one FROM '[^.]+\.[^.]+\.[^.]{2}$')) = lower(substring(other FROM '[^.]+\.[^.]+\.[^.]{2}$')), false))
+        OR (mailer._is_loopback(one) AND mailer._is_loopback(other))
+        OR (one ~ '[a-z]$' AND COALESCE(lower(substring(one FROM '[^.]+\.[^.]{3,}$')) = lower(substring(other FROM '[^.]+\.[^.]{3,}$'))
+                OR lower(substring(one FROM '[^.]+\.[^.]+\.[^.]{2}$')) = lower(substring(other FROM '[^.]+\.[^.]+\.[^.]{2}$')), false)
+            -- Beside each other, or one in the other: below the domain of a hosting company everybody's machines have names.
+            AND (substring(lower(one) FROM '\.(.*)') = substring(lower(other) FROM '\.(.*)')
+                OR lower(one) = substring(lower(other) FROM '\.(.*)') OR lower(other) = substring(lower(one) FROM '\.(.*)')))
 $$;
 COMMENT ON FUNCTION _is_same_house(text, text) IS 'Whether two servers are one, or of one domain: smtp.example.com and imap.example.com';
+
+-- Of the inbox: another server than the mailbox's (its ports of IMAP are the system's own, others anybody's), or less protected.
+CREATE FUNCTION _is_inbox_exposed(old mailer.mailbox, new_box mailer.mailbox) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT new_box.imap_host IS NOT NULL AND (
+        (lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host) AND NOT mailer._is_same_house(new_box.imap_host, new_box.host))
+        OR ((lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host) OR new_box.imap_port IS DISTINCT FROM old.imap_port)
+            AND new_box.imap_port NOT IN (143, 993))
+        OR (new_box.imap_tls = 'none' AND NOT mailer._is_loopback(new_box.imap_host)
+            AND (old.imap_tls IS DISTINCT FROM 'none' OR lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host))))
+$$;
+COMMENT ON FUNCTION _is_inbox_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another IMAP server, or less protected';
 
 CREATE FUNCTION _is_exposed(old mailer.mailbox, new_box mailer.mailbox) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -198,10 +214,11 @@ AS $$
     SELECT old.connection IS DISTINCT FROM new_box.connection OR lower(old.host) <> lower(new_box.host) OR old.port <> new_box.port
         OR COALESCE(array_position(ARRAY['none', 'opportunistic'], new_box.tls), 3)
            < COALESCE(array_position(ARRAY['none', 'opportunistic'], old.tls), 3)
-        OR (new_box.imap_host IS NOT NULL AND lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host)
-            AND NOT mailer._is_same_house(new_box.imap_host, new_box.host))
+        OR COALESCE(mailer._is_inbox_exposed(old, new_box), false)
+        -- Where TLS isn't required, a proxy reads what passes.
+        OR (new_box.proxy IS NOT NULL AND new_box.proxy IS DISTINCT FROM old.proxy AND new_box.tls IN ('none', 'opportunistic'))
 $$;
-COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server or database (also an IMAP server of another domain), or less protected';
+COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server or database (also an IMAP server of another domain or port, or a proxy that could read it), or less protected';
 
 -- What was handed over, and whose answer was lost, must be handed over again to the same database: another way would send it twice.
 CREATE FUNCTION _check_forwarder_change(old mailer.mailbox, new_box mailer.mailbox) RETURNS void
@@ -262,7 +279,8 @@ $$;
 COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
 mail that is still connecting to the previous server goes to the new one at once; only mail on the wire stays.
-Another host or port, a weaker tls, or an imap_host of another domain deletes password and tokens (with a NOTICE), because they were for the previous server.
+Another host or port, a weaker tls or imap_tls, an imap_host of another domain, an imap_port other than 143 and 993, or a proxy where tls is none or
+opportunistic deletes password and tokens (with a NOTICE), because they were for the previous server.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from,

@@ -40,6 +40,7 @@ AS $$
 DECLARE
     one text;
     fault text;
+    address text[];
 BEGIN
     app := jsonb_populate_record(app, settings - ARRAY['app_id', 'name', 'mailbox_id', 'grant', 'grant_type']);
     IF settings ? 'grant' THEN
@@ -64,6 +65,11 @@ BEGIN
         fault := mailer._oauth_endpoint_fault(to_jsonb(app) ->> one);
         IF fault IS NOT NULL THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s can''t be an endpoint', one), DETAIL = fault || '.';
+        END IF;
+        -- The page of consent is opened by a person; what the server itself asks is for mailer.allowed_hosts.
+        IF one <> 'auth_url' AND settings ->> one IS NOT NULL THEN
+            address := regexp_match(settings ->> one, '^(https?)://(\[[^]]*\]|[^/:?#]*)(?::([0-9]+))?', 'i');
+            PERFORM mailer._check_host(address[2], COALESCE(address[3]::integer, CASE lower(address[1]) WHEN 'https' THEN 443 ELSE 80 END));
         END IF;
     END LOOP;
     RETURN app;
@@ -106,15 +112,65 @@ AS $$ SELECT ARRAY['provider', 'cloud', 'tenant', 'client_id', 'client_secret', 
     'redirect_uri', 'grant', 'secret_expires_at'] $$;
 COMMENT ON FUNCTION _oauth_app_keys() IS 'Settings of an OAuth2 application';
 
+-- Who gets the secrets of an application, and for what: another one, or another use, must not get them by a change of settings.
+CREATE FUNCTION _oauth_trust(app mailer.oauth_app) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT ARRAY[lower(substring(COALESCE(app.token_url, v.token_url) FROM '^[^/]*//[^/?#]*')),
+                 lower(substring(COALESCE(app.device_url, v.device_url) FROM '^[^/]*//[^/?#]*')),
+                 COALESCE(app.grant_type, 'refresh_token')]
+    FROM mailer._mail_provider(COALESCE(app.provider, (SELECT b.provider FROM mailer.mailbox b WHERE b.mailbox_id = app.mailbox_id)), app.cloud, app.tenant) v
+$$;
+COMMENT ON FUNCTION _oauth_trust(oauth_app) IS 'The servers that an application''s secrets are sent to, and its grant';
+
+CREATE FUNCTION _oauth_drop_app_secrets(app_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    box_id bigint;
+    had_any boolean := false;
+BEGIN
+    DELETE FROM mailer.oauth_app_secret s WHERE s.app_id = _oauth_drop_app_secrets.app_id;
+    had_any := FOUND;
+    FOR box_id IN SELECT a.mailbox_id FROM mailer.oauth_account a WHERE a.app_id = _oauth_drop_app_secrets.app_id ORDER BY 1 LOOP
+        had_any := mailer._oauth_drop_consent(box_id) OR had_any;
+    END LOOP;
+    RETURN had_any;
+END;
+$$;
+COMMENT ON FUNCTION _oauth_drop_app_secrets(bigint) IS 'Deletes the secrets of an application and what its mailboxes'' owners consented to; whether there was any';
+
+CREATE FUNCTION _oauth_drop_consent(mailbox_id bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    had_any boolean;
+BEGIN
+    DELETE FROM mailer.oauth_account_secret s WHERE s.mailbox_id = _oauth_drop_consent.mailbox_id;
+    had_any := FOUND;
+    DELETE FROM mailer.oauth_consent c WHERE c.mailbox_id = _oauth_drop_consent.mailbox_id;
+    DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = _oauth_drop_consent.mailbox_id;
+    RETURN had_any;
+END;
+$$;
+COMMENT ON FUNCTION _oauth_drop_consent(bigint) IS 'Deletes the refresh token of a mailbox, and pages and codes of consent that are under way; whether there was a token';
+
 CREATE FUNCTION _oauth_store_app(app mailer.oauth_app, settings jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     stored_id bigint := app.app_id;
+    trusted CONSTANT text[] := mailer._oauth_trust(app);
     secret mailer.oauth_app_secret;
 BEGIN
     app := mailer._oauth_app_with(app, settings);
+    IF mailer._oauth_trust(app) IS DISTINCT FROM trusted AND mailer._oauth_drop_app_secrets(stored_id) THEN
+        RAISE NOTICE USING MESSAGE = 'the secrets of this OAuth2 application were for another server or grant, and are dropped',
+            HINT = 'Pass them again, with the address they are for; its mailboxes need consent again.';
+    END IF;
     IF stored_id IS NULL THEN
         INSERT INTO mailer.oauth_app (name, mailbox_id) VALUES (app.name, app.mailbox_id) RETURNING app_id INTO stored_id;
     END IF;
@@ -177,8 +233,42 @@ COMMENT ON FUNCTION oauth_app_set(text, jsonb) IS
 'Stores an OAuth2 application that mailboxes can share, or changes it: settings are merged, null removes one.
 Settings: provider (microsoft365, google), cloud (global, usgov, china), tenant, client_id, client_secret, or certificate and private_key (PEM), scope,
 token_url, auth_url, device_url (https, or http on loopback), redirect_uri, grant (client_credentials, refresh_token, jwt_bearer), secret_expires_at.
-With token_url no provider is needed. For jwt_bearer, client_id is the service account and private_key its key. Secrets are stored apart, never shown, never dumped.
-Errors: 22023 an unknown setting or a bad value.';
+With token_url no provider is needed. Another server in token_url or device_url, or another grant, deletes the secrets and its mailboxes'' refresh tokens
+(with a NOTICE) unless they are passed again. For jwt_bearer, client_id is the service account and private_key its key. Secrets are stored apart, never shown, never dumped.
+Errors: 22023 an unknown setting or a bad value, 42501 mailer.allowed_hosts doesn''t have the server of token_url or device_url.';
+
+-- A token that an application gets for itself opens every mailbox that it may serve, so it goes to no server that an operator has just named.
+CREATE FUNCTION _oauth_check_first_use(app_id bigint, mailbox_id bigint) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    app mailer.oauth_app;
+    strange text;
+BEGIN
+    SELECT p.* INTO app FROM mailer.oauth_app p WHERE p.app_id = _oauth_check_first_use.app_id;
+    IF app.name IS NULL OR COALESCE(app.grant_type, 'refresh_token') = 'refresh_token'
+        OR (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = mailer._caller()) THEN
+        RETURN;
+    END IF;
+    SELECT h.host INTO strange
+    FROM mailer.mailbox b CROSS JOIN LATERAL (VALUES (b.host), (b.imap_host)) h(host)
+    WHERE b.mailbox_id = _oauth_check_first_use.mailbox_id AND h.host IS NOT NULL AND NOT EXISTS (
+        SELECT FROM mailer._mail_provider(app.provider, app.cloud, app.tenant) v
+        WHERE mailer._is_same_house(h.host, v.host) OR mailer._is_same_house(h.host, v.imap_host)
+        UNION ALL
+        SELECT FROM mailer.oauth_account a JOIN mailer.mailbox o ON o.mailbox_id = a.mailbox_id
+        WHERE a.app_id = app.app_id AND lower(h.host) IN (lower(o.host), lower(o.imap_host)))
+    LIMIT 1;
+    IF strange IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+            MESSAGE = format('OAuth2 application "%s" isn''t used with server %s', app.name, strange),
+            DETAIL = 'Its tokens open every mailbox that it serves, so only a superuser sends them to a server that isn''t the provider''s or one of its mailboxes''.',
+            HINT = 'A superuser can connect the first mailbox, or give the mailbox an application of its own.';
+    END IF;
+END;
+$$;
+COMMENT ON FUNCTION _oauth_check_first_use(bigint, bigint) IS 'Error 42501 when an operator would have an application''s own token sent to a server that is neither its provider''s nor one that its mailboxes use';
 
 CREATE FUNCTION oauth_set(mailbox text, settings jsonb) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -189,11 +279,13 @@ DECLARE
     account mailer.oauth_account;
     app mailer.oauth_app;
     in_place jsonb;
+    trusted text[];
 BEGIN
     PERFORM mailer._oauth_check_keys(settings, ARRAY['app', 'refresh_token', 'subject', 'login'] || mailer._oauth_app_keys());
     PERFORM FROM mailer.mailbox b WHERE b.mailbox_id = box_id FOR UPDATE;
     in_place := settings - ARRAY['app', 'refresh_token', 'subject', 'login'];
     SELECT a.* INTO account FROM mailer.oauth_account a WHERE a.mailbox_id = box_id;
+    SELECT mailer._oauth_trust(p) INTO trusted FROM mailer.oauth_app p WHERE p.app_id = account.app_id;
     IF settings ->> 'app' IS NOT NULL THEN
         IF in_place <> '{}' THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a mailbox has an application by name, or settings of its own',
@@ -224,6 +316,15 @@ BEGIN
         END IF;
     END IF;
 
+    IF account.app_id IS DISTINCT FROM app.app_id THEN
+        PERFORM mailer._oauth_check_first_use(app.app_id, box_id);
+        -- A refresh token is for the server that gave it.
+        IF (SELECT mailer._oauth_trust(p) FROM mailer.oauth_app p WHERE p.app_id = app.app_id) IS DISTINCT FROM trusted
+            AND mailer._oauth_drop_consent(box_id) THEN
+            RAISE NOTICE USING MESSAGE = format('the refresh token of mailbox "%s" was for another server, and is dropped', oauth_set.mailbox),
+                HINT = 'Pass the one for the new server, or ask for consent with mailer.oauth_url().';
+        END IF;
+    END IF;
     account := jsonb_populate_record(account, settings - ARRAY['app_id', 'mailbox_id']);
     INSERT INTO mailer.oauth_account AS a (mailbox_id, app_id, subject, login) VALUES (box_id, app.app_id, account.subject, account.login)
     ON CONFLICT (mailbox_id) DO UPDATE SET app_id = excluded.app_id, subject = excluded.subject, login = excluded.login;
@@ -245,7 +346,9 @@ COMMENT ON FUNCTION oauth_set(text, jsonb) IS
 app: name of an application of mailer.oauth_app_set(), or all of its settings in place, for this mailbox alone; {"app": null} disconnects.
 refresh_token: may be missing until mailer.oauth_code(). subject: the mailbox that a service account acts for. login: account proposed on the page of consent.
 The login''s user is the mailbox''s username. Login breakers close at once. Secrets are stored apart, never shown, never dumped.
-Errors: 42704 no such mailbox or application, 22023 an unknown setting or a bad value.';
+Another server in token_url deletes what was stored for the old one, as in mailer.oauth_app_set().
+Errors: 42704 no such mailbox or application, 22023 an unknown setting or a bad value, 42501 the application''s own tokens (client_credentials, jwt_bearer)
+would go to a server that neither its provider nor another of its mailboxes has, and you are not a superuser.';
 
 CREATE FUNCTION _oauth_drop_own_app(mailbox_id bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -263,10 +366,7 @@ AS $$
 DECLARE
     had_any boolean;
 BEGIN
-    DELETE FROM mailer.oauth_account_secret s WHERE s.mailbox_id = _oauth_drop_secrets.mailbox_id;
-    had_any := FOUND;
-    DELETE FROM mailer.oauth_consent c WHERE c.mailbox_id = _oauth_drop_secrets.mailbox_id;
-    DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = _oauth_drop_secrets.mailbox_id;
+    had_any := mailer._oauth_drop_consent(_oauth_drop_secrets.mailbox_id);
     DELETE FROM mailer.oauth_token t WHERE t.mailbox_id = _oauth_drop_secrets.mailbox_id;
     had_any := had_any OR FOUND;
     DELETE FROM mailer.oauth_app_secret s USING mailer.oauth_app p WHERE p.mailbox_id = _oauth_drop_secrets.mailbox_id AND s.app_id = p.app_id;

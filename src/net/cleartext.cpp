@@ -13,7 +13,8 @@ bool is_loopback(const std::string& host) {
 }
 
 bool may_log_in_in_clear(const Endpoint& endpoint) {
-    return endpoint.allow_cleartext_login || is_loopback(endpoint.host);
+    // Through a proxy even "localhost" is somewhere else.
+    return endpoint.allow_cleartext_login || (is_loopback(endpoint.host) && !endpoint.proxy);
 }
 
 std::string cleartext_refusal(const std::string& setting) {

@@ -89,6 +89,13 @@ END $$;
 SELECT is(pg_temp.keeps(c.settings), c.keeps, 'the password is ' || CASE WHEN c.keeps THEN 'kept' ELSE 'dropped' END || ' with ' || c.settings)
 FROM (VALUES ('{"gap": "1 s"}'::jsonb, true), ('{"host": "SMTP.example.com"}', true), ('{"host": "smtp.example.org"}', false), ('{"port": 2525}', false),
     ('{"tls": "implicit"}', true), ('{"tls": "starttls"}', true), ('{"tls": "opportunistic"}', false), ('{"tls": "none"}', false), ('{"tls": "starttls"}', true)) c(settings, keeps);
+-- Nor for whoever stands between: the inbox is a server, too, and where TLS isn't required a proxy reads along.
+SELECT is(pg_temp.keeps(c.settings), c.keeps, 'the password is ' || CASE WHEN c.keeps THEN 'kept' ELSE 'dropped' END || ' with ' || c.settings)
+FROM (VALUES ('{"imap_host": "imap.example.org", "imap_tls": "starttls"}'::jsonb, true), ('{"imap_port": 143}', true), ('{"imap_port": 9999}', false),
+    ('{"imap_port": 993}', true), ('{"imap_tls": "none"}', false), ('{"imap_tls": "starttls"}', true), ('{"imap_host": "x.customers.example.org"}', false), ('{"imap_host": null}', true),
+    ('{"imap_host": "imap.example.org", "imap_port": 9999}', false), ('{"imap_host": null, "imap_port": null}', true),
+    ('{"proxy": "socks5h://proxy.example:1080"}', true), ('{"tls": "opportunistic", "proxy": null}', false), ('{"proxy": "http://proxy.example:8080"}', false),
+    ('{"proxy": null}', true), ('{"tls": "starttls"}', true)) c(settings, keeps);
 SELECT lives_ok($$SELECT mailer.mailbox_alter('kept', '{"password_file": "/tmp/secret"}')$$, 'a file is a secret, too');
 SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), '/tmp/secret', 'it is named …');
 SELECT mailer.mailbox_alter('kept', '{"host": "smtp.evil.example"}') \g /dev/null

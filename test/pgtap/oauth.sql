@@ -123,12 +123,48 @@ SELECT throws_ok($$SELECT mailer.mailbox_alter('ms', '{"imap_tls": "ssl"}')$$, '
 -- Another server gets no secret.
 SELECT ok(mailer._is_same_house('smtp.gmail.com', 'imap.gmail.com') AND mailer._is_same_house('127.0.0.1', 'localhost')
     AND NOT mailer._is_same_house('smtp.gmail.com', 'imap.evil.com') AND NOT mailer._is_same_house('smtp.a.co.uk', 'imap.b.co.uk')
-    AND NOT mailer._is_same_house('10.0.0.1', '10.0.0.2'), 'servers of one domain');
+    AND NOT mailer._is_same_house('10.0.0.1', '10.0.0.2') AND NOT mailer._is_same_house('email-smtp.eu-west-1.amazonaws.com', 'ec2-192-0-2-1.compute-1.amazonaws.com')
+    AND NOT mailer._is_same_house('127.0.0.1', '127.evil.com') AND mailer._is_same_house('example.com', 'imap.example.com'), 'servers of one domain');
 SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.com"}');
 SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 1::bigint, 'an IMAP server of the same domain gets the same login');
 SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.net"}');
 SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 0::bigint, 'one of another domain doesn''t');
 SELECT is((SELECT token_state FROM mailer.mailbox_status WHERE mailbox = 'desk'), 'consent_needed', 'and its owner must consent again');
+
+-- Nor does another token server, whoever names it.
+SELECT mailer.oauth_app_set('kept', '{"provider": "microsoft365", "client_id": "c", "client_secret": "hunter2"}');
+SELECT mailer.oauth_set('ms', '{"app": "kept", "refresh_token": "hunter2"}');
+CREATE FUNCTION pg_temp.secrets() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (SELECT count(*) FROM mailer.oauth_app_secret s JOIN mailer.oauth_app p USING (app_id) WHERE p.name = 'kept' AND s.client_secret IS NOT NULL)
+         + (SELECT count(*) FROM mailer.oauth_account_secret s JOIN mailer.mailbox b USING (mailbox_id) WHERE b.name = 'ms' AND s.refresh_token IS NOT NULL) $$;
+SELECT mailer.oauth_app_set('kept', '{"tenant": "t2", "scope": "mail"}');
+SELECT is(pg_temp.secrets(), 2::bigint, 'another tenant or scope leaves the secrets: they go to the same server');
+SELECT mailer.oauth_app_set('kept', '{"token_url": "https://login.evil.example/token"}');
+SELECT is(pg_temp.secrets(), 0::bigint, 'the secret and the refresh token of an application don''t go to another token_url');
+SELECT is((SELECT refresh_token FROM mailer._token_lease((SELECT app_id FROM mailer.oauth_app WHERE name = 'kept'), (SELECT mailbox_id FROM mailer.mailbox WHERE name = 'ms'))), NULL,
+    'nothing of them is sent');
+SELECT mailer.oauth_app_set('kept', '{"token_url": null, "client_secret": "hunter2"}');
+SELECT mailer.oauth_set('ms', '{"refresh_token": "hunter2"}');
+SELECT is(pg_temp.secrets(), 2::bigint, 'what is passed for it is stored');
+SELECT mailer.oauth_app_set('evil', '{"token_url": "https://login.evil.example/token", "client_id": "c"}');
+SELECT mailer.oauth_set('ms', '{"app": "evil"}');
+SELECT is(pg_temp.secrets(), 1::bigint, 'a refresh token doesn''t go to another application''s server');
+SELECT mailer.oauth_set('ms', '{"app": "kept", "refresh_token": "hunter2"}');
+SELECT mailer.oauth_app_set('kept', '{"device_url": "https://login.evil.example/device"}');
+SELECT is(pg_temp.secrets(), 0::bigint, 'nor to another device_url');
+SELECT mailer.oauth_app_set('kept', '{"device_url": null, "client_secret": "hunter2"}');
+SELECT mailer.oauth_app_set('kept', '{"grant": "client_credentials"}');
+SELECT is(pg_temp.secrets(), 0::bigint, 'another grant is another use');
+SELECT mailer.oauth_app_set('kept', '{"client_secret": "hunter2"}');
+CREATE ROLE tap_oauth;
+SELECT mailer.grant_operator('tap_oauth');
+SELECT mailer.mailbox_create('bait', 'smtp.evil.example', from_address => 'bait@example.com');
+SET ROLE tap_oauth;
+SELECT throws_ok($$SELECT mailer.oauth_set('bait', '{"app": "kept"}')$$, '42501', 'OAuth2 application "kept" isn''t used with server smtp.evil.example',
+    'an application''s own token goes to no server that an operator has named');
+SELECT lives_ok($$SELECT mailer.oauth_set('ms', '{"app": "kept"}')$$, 'but to the provider''s');
+RESET ROLE;
+SELECT lives_ok($$SELECT mailer.oauth_set('bait', '{"app": "kept"}')$$, 'a superuser may');
 
 -- What is shown and dumped.
 SELECT ok(NOT EXISTS (SELECT FROM mailer.oauth_status o, mailer.event_log e WHERE o::text || e::text ~ 'hunter2|"r[12]"'), 'no secret is shown');
