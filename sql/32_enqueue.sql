@@ -19,7 +19,8 @@ COMMENT ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], t
 duplicates count once); recipient may be NULL when another is given. Pass names that users chose through mailer.address().
 Subject and a body, or a template with variables. Literal subject and bodies are sent unchanged, unless variables or a loader are given:
 then they are templates themselves, and so are headers, file names and reply_to. The same idempotency_key and content return the same id
-again, also after a cancel (with a NOTICE). options: from_name, from_address and sender (within the mailbox''s allowed_from), dsn
+again, also after a cancel (with a NOTICE). Mails with the same thread_key are one thread: each refers to the one before in Message-ID,
+In-Reply-To and References. external_id is the application''s own id, shown in every view. options: from_name, from_address and sender (within the mailbox''s allowed_from), dsn
 (never, or failure, delay, success with commas), language (Content-Language).
 Errors: 22023 a bad address, header, attachment or combination; 22004 no recipient; 42704 no such template or mailbox; 42883 no such
 loader or send_if; 23505 the idempotency key belongs to other content; 54000 too large; 55000 the database isn''t armed.';
