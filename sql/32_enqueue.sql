@@ -60,7 +60,7 @@ REVOKE ALL ON FUNCTION render(text, jsonb, boolean) FROM PUBLIC;
 CREATE FUNCTION template_preview(name text, variables jsonb, OUT subject text, OUT body_text text, OUT body_html text, OUT missing text[])
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_template_preview';
 COMMENT ON FUNCTION template_preview(text, jsonb) IS
-'Renders a stored template with these variables, and lists the variables that are missing; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
+'Renders a stored template with these variables, and lists the variables that are missing, and as "> name" the templates that it includes and that don''t exist; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
 is no object, 54000 a limit.';
 REVOKE ALL ON FUNCTION template_preview(text, jsonb) FROM PUBLIC;
 
