@@ -95,6 +95,7 @@ struct Settlement {
     std::vector<RecipientRow> recipients;
     core::Trouble trouble = core::Trouble::none;
     bool is_trouble_lasting = false;
+    bool is_trouble_of_mail = false;  // told of this mail (MAIL FROM or later), not before the session had one
     bool proves_mailbox = false;
     std::string trouble_detail;
     std::string thread_subject = {};                  // see Ticket

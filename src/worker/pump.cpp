@@ -337,29 +337,45 @@ void Pump::apply(Settlement& s, Time now) {
     if (!fold_at_) fold_at_ = now + 1s;
 }
 
-void Pump::note_trouble(const Settlement& s, Time now) {
+void Pump::note_trouble(Settlement& s, Time now) {
     if (!s.reservation) return;
     const std::int64_t id = s.reservation->mailbox_id;
-    const core::MailboxFacts* known = planner_.mailbox(id);
-    if (known == nullptr) return;
+    const core::LaneFacts* const lane = planner_.lane(s.row.lane_id);
     if (s.trouble != core::Trouble::none) {
-        if (known->breaker_open_until && now < *known->breaker_open_until)
-            return;  // one opening for all that failed together
-        core::MailboxFacts mailbox = *known;
-        int failures = queue_.breaker_failures(id) + 1;
-        mailbox.breaker_open_until =
-            now + core::breaker_delay(s.is_trouble_lasting, failures, static_cast<std::uint64_t>(id));
-        mailbox.breaker_reason = s.trouble_detail;
-        planner_.upsert_mailbox(mailbox);
-        queue_.store_breaker(id, failures, mailbox.breaker_open_until, s.trouble_detail, now);
-        tick_.has_shut = true;
-    } else if (s.proves_mailbox && (known->breaker_open_until || queue_.breaker_failures(id) > 0)) {
+        using Blame = Doubts::Blame;
+        const Blame blame =
+            lane != nullptr && s.is_trouble_of_mail ? doubts_[id].refused(lane->tenant_id) : Blame::mailbox;
+        if (blame == Blame::mailbox) return rest(id, s.is_trouble_lasting, s.trouble_detail, now);
+        if (!s.is_final)
+            s.due_at =
+                std::max(s.due_at.value_or(now), now + core::breaker_delay(s.is_trouble_lasting, s.row.facts.tries + 1,
+                                                                           static_cast<std::uint64_t>(s.row.facts.id)));
+        if (blame == Blame::moment) rest(id, false, s.trouble_detail, now);
+    } else if (s.proves_mailbox) {
+        if (lane != nullptr) doubts_[id].proved(lane->tenant_id);
+        const core::MailboxFacts* known = planner_.mailbox(id);
+        if (known == nullptr || (!known->breaker_open_until && queue_.breaker_failures(id) == 0)) return;
         core::MailboxFacts mailbox = *known;
         mailbox.breaker_open_until.reset();
         mailbox.breaker_reason.clear();
         planner_.upsert_mailbox(mailbox);
         queue_.store_breaker(id, 0, std::nullopt, "", now);
     }
+}
+
+void Pump::rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why, Time now) {
+    const core::MailboxFacts* known = planner_.mailbox(mailbox_id);
+    if (known == nullptr) return;
+    if (known->breaker_open_until && now < *known->breaker_open_until)
+        return;  // one opening for all that failed together
+    core::MailboxFacts mailbox = *known;
+    const int failures = queue_.breaker_failures(mailbox_id) + 1;
+    mailbox.breaker_open_until =
+        now + core::breaker_delay(is_lasting, failures, static_cast<std::uint64_t>(mailbox_id));
+    mailbox.breaker_reason = why;
+    planner_.upsert_mailbox(mailbox);
+    queue_.store_breaker(mailbox_id, failures, mailbox.breaker_open_until, why, now);
+    tick_.has_shut = true;
 }
 
 // What has expired while it waited is failed, whichever gate holds its lane.

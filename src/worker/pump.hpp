@@ -15,6 +15,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "worker/doubts.hpp"
 #include "worker/ports.hpp"
 
 namespace mailer::worker {
@@ -84,7 +85,8 @@ private:
     void settle(Time now);
     void apply(Settlement& settlement, Time now);
     void shut_shields(Time now);
-    void note_trouble(const Settlement& settlement, Time now);
+    void note_trouble(Settlement& settlement, Time now);
+    void rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why, Time now);
     void expire(Time now);
     void claim(Time now);
     void admit(Candidate candidate, const core::Planner::Go& go, Time now);
@@ -126,6 +128,7 @@ private:
     bool is_claiming_ = true;
     bool is_swept_ = false;
     std::map<std::int64_t, core::Refusal> refusals_;            // the last of each mailbox, until somebody is accepted
+    std::map<std::int64_t, Doubts> doubts_;                     // by mailbox
     std::map<std::int64_t, core::LoweredConnections> lowered_;  // news of the courier, until they are stored
     std::uint64_t generation_ = 0;
     std::uint64_t next_token_;

@@ -155,6 +155,7 @@ Settlement settlement_of_verdict(const Ticket& ticket, const core::Report& repor
         s.recipients.push_back({n, 'p', {}, false});
     s.trouble = verdict.trouble;
     s.is_trouble_lasting = verdict.is_trouble_lasting;
+    s.is_trouble_of_mail = verdict.trouble != core::Trouble::none && report.stage >= core::Stage::mail;
     s.proves_mailbox = verdict.proves_mailbox;
     if (verdict.trouble != core::Trouble::none)
         s.trouble_detail = std::string(core::to_text(verdict.trouble)) + ": " + verdict.detail;

@@ -8,7 +8,7 @@ connects anywhere. In the folder given it writes
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
     log.jsonl        one line per accepted mail, per refused recipient and per connection turned away (--connections), with the time and the envelope
 
-A recipient is refused for good (550) when it is named by --refuse, for its quota (552) when named by --full, and put off once (450) when named by --later.
+A recipient is refused for good (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, and put off once (450) when named by --later.
 """
 import argparse
 import asyncio
@@ -43,6 +43,9 @@ class Mailroom:
         if key in self.options.full:
             self.note(event="refused", recipient=address, sender=envelope.mail_from, code=552)
             return f"552 5.2.2 <{address}>: mailbox is over its quota"
+        if key in self.options.deny:
+            self.note(event="denied", recipient=address, code=554)
+            return f"554 5.7.1 <{address}>: Relay access denied"
         if key in self.options.later and key not in self.put_off:
             self.put_off.add(key)
             self.note(event="put_off", recipient=address, code=450)
@@ -131,6 +134,7 @@ def main():
     parser.add_argument("--full", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--refuse", action="append", default=[], type=str.lower, metavar="ADDRESS")
+    parser.add_argument("--deny", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="answer the final dot this much later")
     parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="and by up to so much more, at random")

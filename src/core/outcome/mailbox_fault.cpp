@@ -91,6 +91,26 @@ constexpr auto words = std::to_array<WordRule>({
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
+// The server's own words, in lower case: without the addresses in them, whose words are whoever queued the mail's.
+std::string words_of(const Reply& reply) {
+    constexpr std::string_view blanks = " \t\r\n";
+    std::string text = lowered(reply.text);
+    for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at)) {
+        std::size_t from = at;
+        if (from > 0 && text[from - 1] == '"') {  // a quoted local part may have blanks in it
+            const std::size_t quote = from > 1 ? text.rfind('"', from - 2) : std::string::npos;
+            from = quote == std::string::npos ? from - 1 : quote;
+        }
+        while (from > 0 && blanks.find(text[from - 1]) == std::string_view::npos)
+            --from;
+        std::size_t end = text.find_first_of(blanks, at);
+        if (end == std::string::npos) end = text.size();
+        text.replace(from, end - from, "@");
+        at = from + 1;
+    }
+    return text;
+}
+
 // RFC 3463 3.2, 3.3: the recipient's address and mailbox. Their words may well speak of a quota, or of a rate.
 bool is_about_the_recipient(std::string_view enhanced) {
     constexpr std::array<std::string_view, 7> of_address{".1.0", ".1.1", ".1.2", ".1.3", ".1.4", ".1.6", ".1.10"};
@@ -112,7 +132,7 @@ std::optional<MailboxFault> mailbox_fault_of(const Reply& reply) {
     for (const CodeRule& rule : codes)
         if (reply.enhanced == rule.enhanced) return rule.fault;
     if (is_about_the_recipient(reply.enhanced)) return std::nullopt;
-    const std::string text = lowered(reply.text);
+    const std::string text = words_of(reply);
     for (const WordRule& rule : words)
         if (has(text, rule.words)) return rule.fault;
     // A quota that isn't said to be the recipient's, of a reply that passes.
@@ -124,7 +144,7 @@ bool is_envelope_full(const Reply& reply) {
     if (!reply.is_temporary() && !reply.is_permanent()) return false;
     if (reply.enhanced.size() == 5 && reply.enhanced.ends_with(".5.3")) return true;
     if (reply.code == 452 && reply.enhanced.empty()) return true;
-    const std::string text = lowered(reply.text);
+    const std::string text = words_of(reply);
     return has(text, "recipient count exceeds") ||  // 554 Transaction failed: Recipient count exceeds 50 (SES)
            (has(text, "too many recipients") && !has(text, "too many recipients from"));
 }
@@ -132,12 +152,12 @@ bool is_envelope_full(const Reply& reply) {
 bool is_about_connections(const Reply& reply) {
     if (reply.code == 421 || reply.code == 432) return true;
     if (!reply.is_temporary() && !reply.is_permanent()) return false;
-    const std::string text = lowered(reply.text);
+    const std::string text = words_of(reply);
     return has(text, "too many connections") || has(text, "concurrent connections") || has(text, "too many concurrent");
 }
 
 bool is_of_one_recipient(const Reply& reply) {
-    const std::string text = lowered(reply.text);
+    const std::string text = words_of(reply);
     return is_about_the_recipient(reply.enhanced) || has(text, "greylist") || has(text, "graylist") ||
            has(text, "grey-list") || has(text, "gray-list");
 }
