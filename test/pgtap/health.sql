@@ -6,8 +6,9 @@ DELETE FROM mailer.tally_delta;
 
 CREATE FUNCTION pg_temp.alarm(of_subject text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(h.severity || ' ' || h.problem, '; ' ORDER BY h.problem) FROM mailer.health() h WHERE h.subject = of_subject
+      AND h.problem NOT LIKE 'the volume has no serial number%'  -- where the tests run in a container, say
 $$;
-SELECT is_empty($$SELECT * FROM mailer.health() WHERE subject <> 'worker'$$, 'nothing to say about a sound database');
+SELECT is_empty($$SELECT * FROM mailer.health() WHERE subject <> 'worker' AND problem NOT LIKE 'the volume has no serial number%'$$, 'nothing to say about a sound database');
 SELECT is_empty($$SELECT * FROM mailer.health() WHERE COALESCE(severity, '') NOT IN ('critical', 'warning', 'info') OR problem IS NULL OR hint IS NULL$$, 'each says how bad and what to do');
 
 SELECT mailer.pause('maintenance') \g /dev/null
