@@ -3,6 +3,10 @@
 
 #include "pg/bridge/clock.hpp"
 
+extern "C" {
+#include "access/xlog.h"
+}
+
 namespace mailer::pg {
 
 using namespace std::chrono_literals;
