@@ -16,7 +16,7 @@ CREATE TABLE campaign_step (
     CONSTRAINT "a campaign has one step in a place" UNIQUE (campaign_id, place),
     CONSTRAINT "later steps are 2 to 100" CHECK (place BETWEEN 2 AND 100),
     CONSTRAINT "delay is whole days up to 3660, or less than a day" CHECK (extract(epoch FROM delay) > 0 AND extract(epoch FROM delay) <= 316224000
-        AND (extract(epoch FROM delay) < 86400 OR extract(epoch FROM delay) % 86400 = 0))
+        AND (extract(epoch FROM delay) < 86400 OR extract(epoch FROM delay)::numeric % 86400 = 0))
 );
 COMMENT ON TABLE campaign_step IS 'The steps of campaigns from the second one on, by place';
 COMMENT ON COLUMN campaign_step.subject IS 'In place of the template''s; a step without any subject answers in the thread of the lead''s first mail';
