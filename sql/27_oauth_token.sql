@@ -31,12 +31,16 @@ DECLARE
     device_at timestamptz;
 BEGIN
     DELETE FROM mailer.oauth_device d WHERE d.expires_at <= now_at;
-    SELECT a.device_poll_at INTO device_at FROM mailer._oauth_accounts() a
-    WHERE a.app_id = _token_lease.app_id AND a.mailbox_id = _token_lease.token_mailbox_id;
     INSERT INTO mailer.oauth_token (app_id, mailbox_id) VALUES (_token_lease.app_id, _token_lease.token_mailbox_id) ON CONFLICT DO NOTHING;
     SELECT o.* INTO t FROM mailer.oauth_token o
     WHERE o.app_id = _token_lease.app_id AND o.mailbox_id = _token_lease.token_mailbox_id FOR UPDATE SKIP LOCKED;
-    IF NOT FOUND OR COALESCE(device_at, GREATEST(t.refresh_at, t.retry_at)) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- Read under the lock: another process may have asked a moment ago, and the provider wants a pause between two questions.
+    SELECT a.device_poll_at INTO device_at FROM mailer._oauth_accounts() a
+    WHERE a.app_id = _token_lease.app_id AND a.mailbox_id = _token_lease.token_mailbox_id;
+    IF COALESCE(device_at, GREATEST(t.refresh_at, t.retry_at)) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
         AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid) b WHERE COALESCE(b.backend_start = t.lease_start, true)) THEN
         RETURN;
     END IF;
