@@ -12,7 +12,8 @@ constexpr const char* contacts =
     R"sql(
         SELECT c.user_id, c.user_key, c.address, c.name, c.timezone, c.locale, c.created_at, c.tenant,
             position(chr(31) in c.user_key) = 0 AS is_operators
-        FROM mailer.contact_list c)sql";
+        FROM mailer.contact_list c
+    )sql";
 // Where it was not asked for anybody.
 constexpr const char* all_contacts =
     "WHERE (:after::text IS NULL OR c.user_key > :after::text) ORDER BY c.user_key LIMIT :limit";
@@ -21,24 +22,20 @@ constexpr const char* suppressions =
     R"sql(
         SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant,
             s.expires_at < now() AS is_over
-        FROM mailer.suppression_list s)sql";
+        FROM mailer.suppression_list s
+    )sql";
 
 // By address, scope and tenant; the first condition is the one that reaches the index.
 constexpr const char* all_suppressions =
     R"sql(
         SELECT s.address, s.scope, s.reason, s.expires_at, s.created_at, s.created_by, s.tenant,
-            s.expires_at < now() AS is_over, concat_ws(E'\
-', s.address_key, s.scope, COALESCE(s.tenant,
+            s.expires_at < now() AS is_over, concat_ws(E'\n', s.address_key, s.scope, COALESCE(s.tenant,
             '')) AS place
         FROM mailer.suppression_list s
-        WHERE (:after::text IS NULL OR s.address_key >= split_part(:after::text, E'\
-', 1) COLLATE "C")
+        WHERE (:after::text IS NULL OR s.address_key >= split_part(:after::text, E'\n', 1) COLLATE "C")
             AND (:after::text IS NULL
-                OR (s.address_key, s.scope, COALESCE(s.tenant, '')) > (split_part(:after::text, E'\
-', 1),
-            split_part(:after::text, E'\
-', 2), split_part(:after::text, E'\
-', 3)))
+                OR (s.address_key, s.scope, COALESCE(s.tenant, '')) > (split_part(:after::text, E'\n', 1),
+            split_part(:after::text, E'\n', 2), split_part(:after::text, E'\n', 3)))
         ORDER BY s.address_key, s.scope, COALESCE(s.tenant, '') LIMIT :limit)sql";
 
 // Of the domain, too: *@example.com keeps mail from all of it.

@@ -30,7 +30,8 @@ const std::string with_lead =
         SELECT f.*, s.campaign, s.state AS lead_state, s.label
         FROM f
         LEFT JOIN LATERAL (SELECT l.campaign, l.state, l.label FROM mailer.lead_status l
-            WHERE l.campaign_id = f.campaign_id AND l.address_key = f.address_key) s ON true)sql";
+            WHERE l.campaign_id = f.campaign_id AND l.address_key = f.address_key) s ON true
+    )sql";
 
 core::Value kinds(const std::string& wanted) {
     constexpr struct {
