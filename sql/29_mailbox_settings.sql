@@ -15,7 +15,8 @@ BEGIN
         RAISE EXCEPTION USING
             ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('%s "%s" is not a mail address', what, value),
-            DETAIL = COALESCE(parsed.error, '');
+            DETAIL = COALESCE(parsed.error, ''),
+            HINT = 'Give one address, such as ada@example.com.';
     END IF;
     RETURN parsed.address;
 END;
@@ -326,7 +327,8 @@ BEGIN
             RAISE EXCEPTION USING
                 ERRCODE = 'null_value_not_allowed',
                 MESSAGE = format('mailbox "%s" needs a from_address', box.name),
-                DETAIL = 'Its username is not a mail address that could stand in.';
+                DETAIL = 'Its username is not a mail address that could stand in.',
+                HINT = 'Pass from_address => ''desk@example.com''.';
         END IF;
     END IF;
     box.timezone := mailer._zone_or_default(box.timezone);

@@ -19,7 +19,8 @@ COMMENT ON FUNCTION enqueue(text, text, text, text, text, jsonb, text, text[], t
 duplicates count once); recipient may be NULL when another is given. Pass names that users chose through mailer.address().
 Subject and a body, or a template with variables. Literal subject and bodies are sent unchanged, unless variables or a loader are given:
 then they are templates themselves, and so are headers, file names and reply_to. The same idempotency_key and content return the same id
-again, also after a cancel (with a NOTICE). options: from_name, from_address and sender (within the mailbox''s allowed_from), dsn
+again, also after a cancel (with a NOTICE). Mails with the same thread_key are one thread: each refers to the one before in Message-ID,
+In-Reply-To and References. external_id is the application''s own id, shown in every view. options: from_name, from_address and sender (within the mailbox''s allowed_from), dsn
 (never, or failure, delay, success with commas), language (Content-Language).
 Errors: 22023 a bad address, header, attachment or combination; 22004 no recipient; 42704 no such template or mailbox; 42883 no such
 loader or send_if; 23505 the idempotency key belongs to other content; 54000 too large; 55000 the database isn''t armed.';
@@ -59,7 +60,7 @@ REVOKE ALL ON FUNCTION render(text, jsonb, boolean) FROM PUBLIC;
 CREATE FUNCTION template_preview(name text, variables jsonb, OUT subject text, OUT body_text text, OUT body_html text, OUT missing text[])
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_template_preview';
 COMMENT ON FUNCTION template_preview(text, jsonb) IS
-'Renders a stored template with these variables, and lists the variables that are missing; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
+'Renders a stored template with these variables, and lists the variables that are missing, and as "> name" the templates that it includes and that don''t exist; sends nothing. Errors: 42704 no such template, 22004 name is NULL, 22023 variables
 is no object, 54000 a limit.';
 REVOKE ALL ON FUNCTION template_preview(text, jsonb) FROM PUBLIC;
 

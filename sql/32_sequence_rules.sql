@@ -75,35 +75,49 @@ COMMENT ON FUNCTION _check_sequence(timestamptz, timestamptz, date[], interval, 
 'Error 22023 unless these settings of a campaign are what they may be';
 
 -- Follow-ups stop when somebody answers: so somebody has to listen to the mailboxes that they go from.
-CREATE FUNCTION _check_follow_ups(campaign_id bigint) RETURNS void
+-- Asked at the start, and again when a step or a setting that matters to it is changed later.
+CREATE FUNCTION _check_replies_heard(campaign_id bigint) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     c mailer.campaign;
     deaf text;
-    step_count integer;
 BEGIN
-    SELECT x.* INTO c FROM mailer.campaign x WHERE x.campaign_id = _check_follow_ups.campaign_id;
-    SELECT count(*) INTO step_count FROM mailer.campaign_step s WHERE s.campaign_id = c.campaign_id;
-    IF step_count = 0 THEN
+    SELECT x.* INTO c FROM mailer.campaign x WHERE x.campaign_id = _check_replies_heard.campaign_id;
+    IF c.max_silence IS NULL OR NOT 'reply' = ANY (c.stop_on)
+       OR NOT EXISTS (SELECT FROM mailer.campaign_step s WHERE s.campaign_id = c.campaign_id) THEN
         RETURN;
     END IF;
-    IF c.max_silence IS NOT NULL AND 'reply' = ANY (c.stop_on) THEN
-        SELECT string_agg(b.name, ', ' ORDER BY b.name) INTO deaf
-        FROM mailer.lane l JOIN mailer.mailbox b ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = ANY (l.pool) END
-        CROSS JOIN LATERAL mailer._heard(b.mailbox_id) h
-        WHERE l.lane_id = c.lane_id AND NOT h.is_listened_to;
-        IF deaf IS NOT NULL THEN
-            RAISE EXCEPTION USING
-                ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = format('campaign %s has follow-ups, but no listener reads the replies to: %s', c.campaign_id, deaf),
-                DETAIL = 'A follow-up must not be sent to a person who has replied.',
-                HINT = 'Set imap_host with mailer.mailbox_alter(), or set the campaign''s max_silence to null if replies arrive by '
-                    'mailer.ingest() or a webhook, or leave reply out of its stop_on.';
-        END IF;
+    SELECT string_agg(b.name, ', ' ORDER BY b.name) INTO deaf
+    FROM mailer.lane l JOIN mailer.mailbox b ON CASE WHEN l.pool IS NULL THEN b.is_default ELSE b.mailbox_id = ANY (l.pool) END
+    CROSS JOIN LATERAL mailer._heard(b.mailbox_id) h
+    WHERE l.lane_id = c.lane_id AND NOT h.is_listened_to;
+    IF deaf IS NOT NULL THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('campaign %s has follow-ups, but no listener reads the replies to: %s', c.campaign_id, deaf),
+            DETAIL = 'A follow-up must not be sent to a person who has replied.',
+            HINT = 'Set imap_host with mailer.mailbox_alter(), or set the campaign''s max_silence to null if replies arrive by '
+                'mailer.ingest() or a webhook, or leave reply out of its stop_on.';
     END IF;
-    IF c.max_per_day IS NOT NULL THEN
+END;
+$$;
+COMMENT ON FUNCTION _check_replies_heard(bigint) IS
+'Error 55000 if a campaign has follow-ups that wait for its inboxes to be read, and no listener reads the replies to one of its mailboxes';
+
+CREATE FUNCTION _check_follow_ups(campaign_id bigint) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    c mailer.campaign;
+    step_count integer;
+BEGIN
+    PERFORM mailer._check_replies_heard(_check_follow_ups.campaign_id);
+    SELECT x.* INTO c FROM mailer.campaign x WHERE x.campaign_id = _check_follow_ups.campaign_id;
+    SELECT count(*) INTO step_count FROM mailer.campaign_step s WHERE s.campaign_id = c.campaign_id;
+    IF step_count > 0 AND c.max_per_day IS NOT NULL THEN
         RAISE NOTICE '% a day with % steps is about % new leads a day', c.max_per_day, step_count + 1,
             LEAST(GREATEST(1, round(c.max_per_day / (step_count + 1.0))), c.max_new_per_day);
     END IF;
@@ -114,7 +128,7 @@ COMMENT ON FUNCTION _check_follow_ups(bigint) IS
 
 REVOKE ALL ON FUNCTION _campaign_lane(bigint, bigint, text, boolean), _draw_variant(bigint, bigint, text, text),
     _check_sequence(timestamptz, timestamptz, date[], interval, integer, text, interval, interval, text[]),
-    _check_follow_ups(bigint) FROM PUBLIC;
+    _check_replies_heard(bigint), _check_follow_ups(bigint) FROM PUBLIC;
 
 CREATE FUNCTION _heard(mailbox_id bigint, OUT heard_at timestamptz, OUT error text, OUT is_listened_to boolean) RETURNS record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -219,6 +219,9 @@ BEGIN
         UPDATE mailer.lane l SET pool = mailer._pool(mailer._text_array(settings, 'mailboxes'))
         WHERE l.campaign_id = old.campaign_id AND l.mailbox_id IS NULL;
     END IF;
+    IF old.state <> 'd' AND settings ?| '{mailboxes,max_silence,stop_on}' THEN
+        PERFORM mailer._check_replies_heard(old.campaign_id);
+    END IF;
     IF new_row.starts_at IS DISTINCT FROM old.starts_at THEN
         -- What was never tried waits for the start; a retry keeps the time of its own.
         UPDATE mailer.queue_entry q SET due_at = GREATEST(mailer._now(), new_row.starts_at)
@@ -235,8 +238,10 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_alter(bigint, jsonb) IS
 'Changes settings of a campaign from its next slot on: a JSON object of parameter names of mailer.campaign_create() and values.
-Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list, shield.
-Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 55000 it is cancelled.';
+Settings: name, template, mailboxes, window_start, window_end, allowed_days, gap, jitter, max_per_day, timezone, starts_at, reply_to, headers, list,
+ends_at, skip_dates, cooldown, max_new_per_day, prefer, max_silence, auto_reply_delay, stop_on, shield.
+Errors: 42704 no such campaign, template or mailbox, 22023 an unknown setting or a bad value, 55000 it is cancelled, or no listener reads the
+replies to its follow-ups.';
 
 CREATE FUNCTION _text_array(settings jsonb, key text) RETURNS text[]
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -316,7 +321,7 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_start(bigint) IS
 'Sets a draft campaign running: it sends from the first slot that its window, days and caps allow. Without leads it stays running and waits for some.
-Errors: 42704 no such campaign, 55000 it is not a draft.';
+Errors: 42704 no such campaign, 55000 it is not a draft, or it has follow-ups and no listener reads the replies to its mailboxes.';
 
 CREATE FUNCTION campaign_pause(campaign_id bigint, reason text DEFAULT NULL) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

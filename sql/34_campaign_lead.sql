@@ -67,7 +67,8 @@ BEGIN
     SELECT what INTO wrong FROM (VALUES ('timezones', cardinality(timezones)), ('not_before', cardinality(not_before)),
         ('priorities', cardinality(priorities)), ('mailboxes', cardinality(mailboxes))) x(what, count) WHERE count <> lead_count LIMIT 1;
     IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = format('recipients and %s must be of one length', wrong);
+        RAISE EXCEPTION USING ERRCODE = 'array_subscript_error', MESSAGE = format('recipients and %s must be of one length', wrong),
+            HINT = 'Give one for every recipient, or leave the parameter out.';
     END IF;
     IF EXISTS (SELECT FROM unnest(priorities) p WHERE p NOT BETWEEN 0 AND 4) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'priority is 0 to 4';
@@ -159,7 +160,8 @@ BEGIN
             MESSAGE = 'recipients, variables and external_ids must be of one length',
             DETAIL = format('There are %s recipients, %s variables and %s external_ids.',
                 cardinality(campaign_add_many.recipients), COALESCE(cardinality(given)::text, 'no'),
-                COALESCE(cardinality(campaign_add_many.external_ids)::text, 'no'));
+                COALESCE(cardinality(campaign_add_many.external_ids)::text, 'no')),
+            HINT = 'Give one for every recipient, or leave the parameter out.';
     END IF;
     IF EXISTS (SELECT FROM unnest(given) v WHERE jsonb_typeof(v) <> 'object') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'each of variables must be a JSON object';

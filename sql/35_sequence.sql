@@ -97,6 +97,9 @@ BEGIN
     SET template = excluded.template, subject = excluded.subject, delay = excluded.delay,
         is_working_days = excluded.is_working_days
     RETURNING s.step_id INTO set_id;
+    IF c.state <> 'd' THEN
+        PERFORM mailer._check_replies_heard(c.campaign_id);
+    END IF;
     -- What waits of it gets the new text, but what a variant gave it stays.
     UPDATE mailer.message m SET template = campaign_step_set.template, subject = NULLIF(campaign_step_set.subject, '')
     FROM mailer.queue_entry q
@@ -128,8 +131,8 @@ are due when the window opens on that day, less than a day counts from that step
 variables as there; a step without any
 subject replies in the thread of the lead''s first mail. working_days: whole days count only days on which the window may start.
 for_finished: leads whose sequence is finished get it too, from the mailbox of the first mail, unless the lead has replied or ended before.
-Errors: 42704 no such campaign or template, 55000 it is cancelled, 22023 an invalid step or delay,
-42601 the subject doesn''t parse.';
+Errors: 42704 no such campaign or template, 55000 it is cancelled, or has started and no listener reads the replies to its mailboxes,
+22023 an invalid step or delay, 42601 the subject doesn''t parse.';
 
 CREATE FUNCTION campaign_step_delete(campaign_id bigint, step integer) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

@@ -343,6 +343,8 @@ AS $$
 $$;
 COMMENT ON FUNCTION campaign_status(bigint) IS
 'Counts of a campaign, when its next mail is sent and what blocks it; no row if there is no such campaign.
+It counts leads: one is pending as long as a mail waits for it, also a follow-up, and sent if it got a mail and no other waits. View campaign_step_status
+counts the mails of each step.
 next_at: the next slot; NULL if nothing waits or it is unknown (paused). sent_today: mails of the window''s day, including those being sent.
 missed_slots: view missed_slot has the intervals. replied, bounced, complained, unsubscribed: mails with that feedback; view feedback_log has them. blocked_by: the first shut gate in words; mailer.campaign_explain() has them all.';
 

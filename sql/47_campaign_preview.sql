@@ -89,7 +89,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION campaign_preview(bigint, text, integer) IS
-'Renders what a lead would get at a step of a campaign, with its own variant and variables and the sender of its mailbox, and lists variables that are
+'Renders what a lead would get at a step of a campaign, with its own variant and variables and the sender of its mailbox, and lists variables and included templates that are
 missing; sends nothing and stores nothing. address: of the lead. step: its place, 1 for the first mail.
 A step without a subject is shown with the subject of its thread. Until a mailbox is chosen, the sender is the first of the campaign''s mailboxes.
 Errors: 42704 no such campaign, lead or step, 22023 no address, 55000 the campaign has no mailbox.';

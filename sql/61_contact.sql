@@ -51,7 +51,8 @@ COMMENT ON FUNCTION contact_set(text, text, text, text, text) IS
 'Sets how to reach a user; call it again when something changes. Waiting mails and digests go to the new address.
 address: NULL notifies in the application only, and cancels waiting mails (contact_gone). name, timezone, locale: if left out or NULL, they stay
 as they are; an empty text removes them.
-timezone: the time zone of digests; without one mailer.timezone. locale: such as de or pt-BR, uses the template "NAME.de" if it exists.
+timezone: the time zone of digests; without one mailer.timezone. locale: such as pt-BR, also written pt_br, uses the template "NAME.pt-BR"
+or "NAME.pt" if it exists.
 Errors: 22004 no user_id, 22023 a bad address or time zone.';
 
 -- Notification mails that gather, or wait to see whether something is still unread, and aren't with the engine.

@@ -1,12 +1,17 @@
 // See notification.hpp.
 #include "core/notification.hpp"
 
+#include <algorithm>
+
 #include "core/mail/header_text.hpp"
+#include "core/octets.hpp"
 
 namespace mailer::core {
 namespace {
 
 constexpr std::size_t longest_name = 1000;  // characters; nobody's name is, and a header must end somewhere
+
+constexpr char raised(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 bool begins_character(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
 
@@ -56,6 +61,32 @@ MailGroup mail_group_of(std::string_view name) noexcept {
     if (name == "rest") return MailGroup::rest;
     if (name == "digest") return MailGroup::digest;
     return MailGroup::key;
+}
+
+std::vector<std::string> locale_suffixes(std::string_view locale) {
+    std::vector<std::string> suffixes{std::string(locale)};
+    std::vector<std::string> names;  // of the tag's beginnings: pt, pt-BR
+    std::string tag;
+    for (std::string_view rest = locale.substr(0, locale.find_first_of(".@")); !rest.empty();) {
+        const std::size_t end = std::min(rest.find_first_of("-_"), rest.size());
+        std::string part(rest.substr(0, end));
+        rest.remove_prefix(std::min(end + 1, rest.size()));
+        const bool is_region = !tag.empty() && part.size() == 2;
+        const bool is_script = !tag.empty() && part.size() == 4;
+        for (std::size_t i = 0; i < part.size(); ++i)
+            part[i] = is_region || (is_script && i == 0) ? raised(part[i]) : lowered(part[i]);
+        tag += tag.empty() ? part : "-" + part;
+        names.push_back(tag);
+    }
+    for (auto name = names.rbegin(); name != names.rend(); ++name) {
+        suffixes.push_back(*name);
+        std::replace(name->begin(), name->end(), '-', '_');
+        suffixes.push_back(*name);
+    }
+    std::vector<std::string> once;
+    for (std::string& suffix : suffixes)
+        if (std::find(once.begin(), once.end(), suffix) == once.end()) once.push_back(std::move(suffix));
+    return once;
 }
 
 std::string contact_mailbox(std::string_view address, std::string_view name) {

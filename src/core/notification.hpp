@@ -11,6 +11,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mailer::core {
 
@@ -58,6 +59,11 @@ constexpr bool is_unread_only(MailGroup group, bool is_delayed) noexcept {
 // What notification_item.mail_group says; empty for a mail of one's own.
 std::string mail_group_name(MailGroup group, std::string_view key);
 MailGroup mail_group_of(std::string_view name) noexcept;
+
+// What a template for this locale may be called after its name, the most particular first: for "pt_br.UTF-8" the locale
+// as it is, then pt-BR, pt_BR and pt. Tags are the same in any case (BCP 47, section 2.1.1), and frameworks write them in
+// their own.
+std::vector<std::string> locale_suffixes(std::string_view locale);
 
 // Name and address as one mailbox of RFC 5322, section 3.4, the name always quoted; controls in it are blanks. Without
 // a name that one can see it is the address alone.

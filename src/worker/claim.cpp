@@ -28,7 +28,8 @@ void Pump::claim(Time now) {
     std::int64_t budget = settings_.claims_per_tick;
     if (claims_left_) budget = std::min(budget, *claims_left_);
     // Rows that turn out to be expired or suppressed cost a look but no claim; a tick bounds both.
-    for (std::int64_t looks = 4 * budget; looks > 0 && static_cast<std::int64_t>(claimed_.size()) < budget; --looks) {
+    for (std::int64_t looks = 4 * budget; looks > 0 && static_cast<std::int64_t>(tick_.claimed.size()) < budget;
+         --looks) {
         auto go = planner_.next(now);
         if (!go) break;
         Line& line = lines[go->lane_id];
@@ -47,9 +48,9 @@ void Pump::claim(Time now) {
         // Known now, not only at the next slot: with its last message settled a campaign completes.
         if (planner_.lane(go->lane_id)->kind != core::LaneKind::stream) tell_waiting(go->lane_id, now);
     }
-    if (!claimed_.empty()) {
-        queue_.claim(claimed_, now);
-        mail_room_.fetch(claimed_);
+    if (!tick_.claimed.empty()) {
+        queue_.claim(tick_.claimed, now);
+        mail_room_.fetch(tick_.claimed);
     }
 }
 
@@ -58,7 +59,7 @@ void Pump::tell_waiting(std::int64_t lane_id, Time now, core::Duration pause) {
     auto due = queue_.next_due(lane_id, now);
     if (due && *due <= now && pause > core::Duration::zero()) due = now + pause;
     planner_.set_pending(lane_id, due);
-    if (!due) finished_lanes_.insert(lane_id);
+    if (!due) tick_.finished_lanes.insert(lane_id);
 }
 
 // As many as the mailbox has room for, when nothing paces it: one look at the queue for many claims.
@@ -72,7 +73,7 @@ int Pump::wanted(const core::Planner::Go& go, Time now) const {
 void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     core::MessageFate fate = core::judge(row.facts, now);
     if (fate != core::MessageFate::go) {
-        unclaimed_.push_back(settlement_of_fate(std::move(row), fate, now));
+        tick_.unclaimed.push_back(settlement_of_fate(std::move(row), fate, now));
         return;
     }
     Ticket ticket;
@@ -80,14 +81,14 @@ void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     ticket.reservation = planner_.reserve(go.lane_id, go.mailbox_id, row.facts, now);
     ticket.row = std::move(row);
     count_days(ticket.reservation, +1);
-    dirty_lanes_.insert(planner_.pace(go.lane_id)->id);
-    dirty_mailboxes_.insert(go.mailbox_id);
+    tick_.dirty_lanes.insert(planner_.pace(go.lane_id)->id);
+    tick_.dirty_mailboxes.insert(go.mailbox_id);
     if (ticket.reservation.missed) {
         queue_.store_missed(planner_.pace(go.lane_id)->campaign_id, *ticket.reservation.missed);
     }
     ticket.is_repeatable = queue_.is_repeatable(go.mailbox_id);
     journal_.open_slot(ticket.token);
-    claimed_.push_back(std::move(ticket));
+    tick_.claimed.push_back(std::move(ticket));
 }
 
 }  // namespace mailer::worker

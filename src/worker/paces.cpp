@@ -16,7 +16,7 @@ void Pump::hear_inboxes(Time now) {
     }
     if (lanes.empty()) return;
     for (const std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
-        dirty_lanes_.insert(id);
+        tick_.dirty_lanes.insert(id);
 }
 
 // Nothing of the campaign waits or is on its way, as far as is known.
@@ -38,13 +38,14 @@ void Pump::count_days(const core::Reservation& r, int sign) {
         if (sign > 0) delta.day_limit = limit;
     };
     const core::MailboxFacts* mailbox = planner_.mailbox(r.mailbox_id);
-    add(mailbox_days_, r.mailbox_id, r.mailbox_day, r.is_warmup,
+    add(tick_.mailbox_days, r.mailbox_id, r.mailbox_day, r.is_warmup,
         mailbox ? mailbox->daily_limit.on(r.mailbox_day, mailbox->use) : std::nullopt);
     if (!r.campaign_day) return;
     const core::LaneFacts* pace = planner_.pace(r.lane_id);
     if (pace == nullptr) return;
-    add(campaign_days_, pace->campaign_id, *r.campaign_day, false, pace->max_per_day);
-    if (r.is_new) campaign_days_[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
+    add(tick_.campaign_days, pace->campaign_id, *r.campaign_day, false, pace->max_per_day);
+    if (r.is_new)
+        tick_.campaign_days[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
 }
 
 // What the courier found out goes into gates and table, so that no more is claimed than can be carried.

@@ -202,9 +202,7 @@ void Pump::prepare(Ticket& ticket, Time now) {
 // ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
 
 void Pump::transact(Time now) {
-    claimed_.clear();
-    unclaimed_.clear();
-    closed_.clear();
+    tick_ = {};
     try {
         queue_.begin(now);
         refresh(now);
@@ -214,7 +212,7 @@ void Pump::transact(Time now) {
         if (is_claiming_ && !is_one_by_one_) claim(now);
         store(now);
         queue_.commit();
-        for (Ticket& ticket : claimed_)
+        for (Ticket& ticket : tick_.claimed)
             ticket.committed_at = queue_.last_commit();
     } catch (...) {
         lose();
@@ -227,61 +225,73 @@ void Pump::transact(Time now) {
 // The planner as of now: read anew after a change of settings or a lost transaction, with lanes that hints named.
 void Pump::refresh(Time now) {
     if (!has_world_) {
-        std::map<std::int64_t, Time> waiting = hinted_;
-        std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
-        for (std::int64_t id : planner_.lane_ids()) {
-            lanes.push_back(id);
-            if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
-        }
-        for (const auto& [token, ticket] : tickets_)
-            lanes.push_back(ticket.row.lane_id);
-        const core::Planner before = std::exchange(planner_, core::Planner());
-        for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now))
-            dirty_lanes_.insert(id);
-        for (const auto& [id, since] : waiting) {
-            if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
-        }
-        planner_.remember(before);
-        for (const std::int64_t id : planner_.mailbox_ids())
-            if (!lowered_.contains(id)) courier_.limit_connections(id, planner_.mailbox(id)->lowered);
-        apply_fences();
-        take_back_shut(now);
-        take_back_outdated(now);
-        take_back_stopped(now);
+        reload_world(now);
     } else if (!unknown_lanes_.empty()) {
-        std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
-        for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
-            dirty_lanes_.insert(id);
-        for (const auto& [id, due] : hinted_) {
-            if (planner_.lane(id) != nullptr) planner_.set_pending(id, due);
-        }
+        load_unknown_lanes(now);
     }
-    if (!is_swept_ || (sweep_at_ && *sweep_at_ <= now)) {
-        Queue::Swept swept = queue_.sweep();
-        std::vector<std::int64_t> missing;
-        for (const auto& hint : swept.lanes) {
-            if (planner_.lane(hint.lane_id) == nullptr) missing.push_back(hint.lane_id);
-        }
-        if (!missing.empty()) {
-            for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now))
-                dirty_lanes_.insert(id);
-        }
-        std::set<std::int64_t> waiting;
-        for (const auto& hint : swept.lanes) {
-            waiting.insert(hint.lane_id);
-            if (planner_.lane(hint.lane_id) != nullptr) planner_.set_pending(hint.lane_id, hint.due_at);
-        }
-        for (std::int64_t id : planner_.lane_ids()) {  // what was cancelled by statements waits no more
-            if (waiting.contains(id) || !planner_.lane(id)->waiting_since) continue;
-            planner_.set_pending(id, std::nullopt);
-            finished_lanes_.insert(id);
-        }
-        hear_inboxes(now);
-        expiry_at_ = swept.expiry;
-        sweep_at_ = now + settings_.sweep_interval;
-    }
+    if (!is_swept_ || (sweep_at_ && *sweep_at_ <= now)) sweep(now);
     has_world_ = true;
     is_swept_ = true;
+}
+
+// Everything anew, and what was known of waiting mail on top: hints, lanes, what is in hand.
+void Pump::reload_world(Time now) {
+    std::map<std::int64_t, Time> waiting = hinted_;
+    std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
+    for (std::int64_t id : planner_.lane_ids()) {
+        lanes.push_back(id);
+        if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
+    }
+    for (const auto& [token, ticket] : tickets_)
+        lanes.push_back(ticket.row.lane_id);
+    const core::Planner before = std::exchange(planner_, core::Planner());
+    for (std::int64_t id : queue_.load_world(planner_, lanes, in_flight(), now))
+        tick_.dirty_lanes.insert(id);
+    for (const auto& [id, since] : waiting) {
+        if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
+    }
+    planner_.remember(before);
+    for (const std::int64_t id : planner_.mailbox_ids())
+        if (!lowered_.contains(id)) courier_.limit_connections(id, planner_.mailbox(id)->lowered);
+    apply_fences();
+    take_back_shut(now);
+    take_back_outdated(now);
+    take_back_stopped(now);
+}
+
+void Pump::load_unknown_lanes(Time now) {
+    std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
+    for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
+        tick_.dirty_lanes.insert(id);
+    for (const auto& [id, due] : hinted_) {
+        if (planner_.lane(id) != nullptr) planner_.set_pending(id, due);
+    }
+}
+
+// What no hint told: rows that came back by statements, deadlines, lanes that are through.
+void Pump::sweep(Time now) {
+    Queue::Swept swept = queue_.sweep();
+    std::vector<std::int64_t> missing;
+    for (const auto& hint : swept.lanes) {
+        if (planner_.lane(hint.lane_id) == nullptr) missing.push_back(hint.lane_id);
+    }
+    if (!missing.empty()) {
+        for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now))
+            tick_.dirty_lanes.insert(id);
+    }
+    std::set<std::int64_t> waiting;
+    for (const auto& hint : swept.lanes) {
+        waiting.insert(hint.lane_id);
+        if (planner_.lane(hint.lane_id) != nullptr) planner_.set_pending(hint.lane_id, hint.due_at);
+    }
+    for (std::int64_t id : planner_.lane_ids()) {  // what was cancelled by statements waits no more
+        if (waiting.contains(id) || !planner_.lane(id)->waiting_since) continue;
+        planner_.set_pending(id, std::nullopt);
+        tick_.finished_lanes.insert(id);
+    }
+    hear_inboxes(now);
+    expiry_at_ = swept.expiry;
+    sweep_at_ = now + settings_.sweep_interval;
 }
 
 void Pump::settle(Time now) {
@@ -291,7 +301,7 @@ void Pump::settle(Time now) {
         apply(settlement, now);
     std::vector<bool> written = queue_.settle(batch, now);
     for (std::size_t i = 0; i < batch.size(); ++i) {
-        closed_.push_back(settlements_[i].token);
+        tick_.closed.push_back(settlements_[i].token);
         if (!written[i])
             queue_.log_event("stale_claim", settlements_[i].row.facts.id, {}, {}, "the claim was no longer ours");
     }
@@ -311,12 +321,12 @@ void Pump::apply(Settlement& s, Time now) {
             planner_.release(*s.reservation, now, s.replied_at);
             count_days(*s.reservation, -1);
         }
-        dirty_mailboxes_.insert(s.reservation->mailbox_id);
+        tick_.dirty_mailboxes.insert(s.reservation->mailbox_id);
     }
-    dirty_lanes_.insert(lane != nullptr ? lane->id : s.row.lane_id);
+    tick_.dirty_lanes.insert(lane != nullptr ? lane->id : s.row.lane_id);
     note_trouble(s, now);
     if (s.is_final) {
-        finished_lanes_.insert(s.row.lane_id);
+        tick_.finished_lanes.insert(s.row.lane_id);
     } else if (planner_.lane(s.row.lane_id) != nullptr) {
         queue_.lower_mark(s.row.lane_id, *s.due_at);
         auto since = planner_.lane(s.row.lane_id)->waiting_since;
@@ -365,7 +375,7 @@ void Pump::rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why
     mailbox.breaker_reason = why;
     planner_.upsert_mailbox(mailbox);
     queue_.store_breaker(mailbox_id, failures, mailbox.breaker_open_until, why, now);
-    has_shut_ = true;
+    tick_.has_shut = true;
 }
 
 // What has expired while it waited is failed, whichever gate holds its lane.
@@ -374,38 +384,38 @@ void Pump::expire(Time now) {
     queue_.end_campaigns(now);
     std::vector<Candidate> expired = queue_.pick_expired(settings_.claims_per_tick, now);
     for (Candidate& row : expired)
-        unclaimed_.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired, now));
+        tick_.unclaimed.push_back(settlement_of_fate(std::move(row), core::MessageFate::expired, now));
     expiry_at_.reset();
     is_swept_ = false;  // a sweep tells when the next one runs out
 }
 
 void Pump::store(Time now) {
-    if (!unclaimed_.empty()) {
-        for (Settlement& s : unclaimed_)
+    if (!tick_.unclaimed.empty()) {
+        for (Settlement& s : tick_.unclaimed)
             apply(s, now);
-        queue_.settle(unclaimed_, now);
+        queue_.settle(tick_.unclaimed, now);
     }
     std::vector<DayDelta> mailbox_days, campaign_days;
-    for (auto& [key, delta] : mailbox_days_)
+    for (auto& [key, delta] : tick_.mailbox_days)
         mailbox_days.push_back(delta);
-    for (auto& [key, delta] : campaign_days_)
+    for (auto& [key, delta] : tick_.campaign_days)
         campaign_days.push_back(delta);
     if (!mailbox_days.empty() || !campaign_days.empty()) queue_.store_days(mailbox_days, campaign_days);
 
     std::vector<const core::LaneFacts*> lanes;
-    for (std::int64_t id : dirty_lanes_) {
+    for (std::int64_t id : tick_.dirty_lanes) {
         const core::LaneFacts* lane = planner_.lane(id);
         if (lane != nullptr && lane->kind != core::LaneKind::stream) lanes.push_back(lane);
     }
     if (!lanes.empty()) queue_.store_lanes(lanes);
     std::vector<const core::MailboxFacts*> mailboxes;
-    for (std::int64_t id : dirty_mailboxes_) {
+    for (std::int64_t id : tick_.dirty_mailboxes) {
         if (const core::MailboxFacts* mailbox = planner_.mailbox(id)) mailboxes.push_back(mailbox);
     }
     if (!mailboxes.empty()) queue_.store_mailboxes(mailboxes);
 
     std::vector<std::int64_t> emptied;
-    for (std::int64_t id : finished_lanes_) {
+    for (std::int64_t id : tick_.finished_lanes) {
         const core::LaneFacts* pace = planner_.pace(id);
         if (pace != nullptr && pace->kind == core::LaneKind::campaign && is_pace_idle(pace->id)) {
             emptied.push_back(pace->id);
@@ -422,11 +432,11 @@ void Pump::store(Time now) {
 void Pump::finish_tick(Time now) {
     std::set<std::int64_t>
         claimed_again;  // given back and taken in the same transaction: what was fetched is of the new claim
-    if (!closed_.empty()) {
-        for (const Ticket& ticket : claimed_)
+    if (!tick_.closed.empty()) {
+        for (const Ticket& ticket : tick_.claimed)
             claimed_again.insert(ticket.row.facts.id);
     }
-    for (std::uint64_t token : closed_) {
+    for (std::uint64_t token : tick_.closed) {
         journal_.close_slot(token);
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
@@ -434,34 +444,27 @@ void Pump::finish_tick(Time now) {
         bytes_in_hand_ -= it->second.body_size;
         tickets_.erase(it);
     }
-    settled_count_ += static_cast<std::int64_t>(closed_.size());
-    settlements_.erase(settlements_.begin(), settlements_.begin() + static_cast<std::ptrdiff_t>(closed_.size()));
+    settled_count_ += static_cast<std::int64_t>(tick_.closed.size());
+    settlements_.erase(settlements_.begin(), settlements_.begin() + static_cast<std::ptrdiff_t>(tick_.closed.size()));
     if (settlements_.empty()) is_one_by_one_ = false;
-    for (const Ticket& ticket : claimed_) {
+    for (const Ticket& ticket : tick_.claimed) {
         tickets_.emplace(ticket.token, ticket);
         unprepared_.push_back(ticket.token);
     }
-    if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(claimed_.size());
-    claimed_.clear();
-    for (std::int64_t id : finished_lanes_) {  // a gapped batch that is through needs no more watching
+    if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(tick_.claimed.size());
+    for (std::int64_t id : tick_.finished_lanes) {  // a gapped batch that is through needs no more watching
         const core::LaneFacts* lane = planner_.lane(id);
         if (lane != nullptr && lane->kind == core::LaneKind::batch && !lane->waiting_since && lane->in_flight == 0) {
             planner_.remove_lane(id);
         }
     }
-    unclaimed_.clear();
-    closed_.clear();
-    dirty_lanes_.clear();
-    dirty_mailboxes_.clear();
-    finished_lanes_.clear();
-    mailbox_days_.clear();
-    campaign_days_.clear();
     unknown_lanes_.clear();
     hinted_.clear();
     lowered_.clear();
     retry_at_.reset();
-    if (has_shut_) take_back_shut(now);
-    has_shut_ = false;
+    const bool has_shut = tick_.has_shut;
+    tick_ = {};
+    if (has_shut) take_back_shut(now);
 }
 
 // Nothing of this transaction happened. Settlements stay to be written again, one by one, so that a row that can't be
@@ -471,16 +474,9 @@ void Pump::lose() noexcept {
     if (is_one_by_one_ && settlements_.size() > 1)
         std::rotate(settlements_.begin(), settlements_.begin() + 1, settlements_.end());
     is_one_by_one_ = !settlements_.empty();
-    for (const Ticket& ticket : claimed_)
+    for (const Ticket& ticket : tick_.claimed)
         journal_.close_slot(ticket.token);
-    claimed_.clear();
-    unclaimed_.clear();
-    closed_.clear();
-    dirty_lanes_.clear();
-    dirty_mailboxes_.clear();
-    finished_lanes_.clear();
-    mailbox_days_.clear();
-    campaign_days_.clear();
+    tick_ = {};
     has_world_ = false;
     is_swept_ = false;
 }

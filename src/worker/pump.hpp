@@ -77,6 +77,9 @@ private:
     std::optional<Time> settle_at() const;
     void transact(Time now);
     void refresh(Time now);
+    void reload_world(Time now);
+    void load_unknown_lanes(Time now);
+    void sweep(Time now);
     void hear_inboxes(Time now);
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
@@ -127,7 +130,6 @@ private:
     std::map<std::int64_t, core::Refusal> refusals_;            // the last of each mailbox, until somebody is accepted
     std::map<std::int64_t, Doubts> doubts_;                     // by mailbox
     std::map<std::int64_t, core::LoweredConnections> lowered_;  // news of the courier, until they are stored
-    bool has_shut_ = false;                                     // a breaker opened in this transaction
     std::uint64_t generation_ = 0;
     std::uint64_t next_token_;
     std::optional<std::int64_t> claims_left_;
@@ -143,11 +145,15 @@ private:
     std::vector<core::Report> reports_;
 
     // Of the transaction in hand; kept or dropped as a whole.
-    std::vector<Ticket> claimed_;
-    std::vector<Settlement> unclaimed_;  // expired, suppressed: settled without a claim
-    std::vector<std::uint64_t> closed_;
-    std::set<std::int64_t> dirty_lanes_, dirty_mailboxes_, finished_lanes_;
-    std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days_, campaign_days_;
+    struct Tick {
+        std::vector<Ticket> claimed;
+        std::vector<Settlement> unclaimed;  // expired, suppressed: settled without a claim
+        std::vector<std::uint64_t> closed;  // settled: their journal slots can be freed
+        std::set<std::int64_t> dirty_lanes, dirty_mailboxes, finished_lanes;
+        std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days, campaign_days;
+        bool has_shut = false;  // a breaker opened or a shield shut
+    };
+    Tick tick_;
 
     Time last_tick_ = Time::min();
     Time answered_at_{};  // of the first answer that waits to be settled

@@ -47,14 +47,14 @@ void Pump::shut_shields(Time now) {
         if (shield.lane_id && planner_.lane(*shield.lane_id) != nullptr) {
             core::LaneFacts lane = *planner_.lane(*shield.lane_id);
             lane.shield_reason = shield.reason;
-            if (planner_.upsert_lane(lane, now)) dirty_lanes_.insert(lane.id);
+            if (planner_.upsert_lane(lane, now)) tick_.dirty_lanes.insert(lane.id);
         }
         if (shield.mailbox_id && planner_.mailbox(*shield.mailbox_id) != nullptr) {
             core::MailboxFacts mailbox = *planner_.mailbox(*shield.mailbox_id);
             mailbox.shield_reason = shield.reason;
             planner_.upsert_mailbox(mailbox);
         }
-        has_shut_ = true;
+        tick_.has_shut = true;
     }
 }
 

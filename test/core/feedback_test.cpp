@@ -77,6 +77,43 @@ TEST(Feedback, AnAutomaticAnswerSaysThatSomebodyHasLeft) {
     EXPECT_FALSE(read_feedback(sample("out-of-office")).items.at(0).has_left);
 }
 
+TEST(Feedback, AnAutomaticAnswerIsToldByItsSubjectInTheLanguagesOfMailPrograms) {
+    for (const char* subject : {"Automatische Antwort",
+                                "Réponse automatique",
+                                "自動応答",
+                                "自動返信",
+                                "自动答复",
+                                "自动回复",
+                                "自動回覆",
+                                "자동 회신",
+                                "자동 응답",
+                                "Otomatik Yanıt",
+                                "Automatikus válasz",
+                                "Răspuns automat",
+                                "Αυτόματη απάντηση",
+                                "Автоматический ответ",
+                                "Автоматична відповідь",
+                                "Автоматичен отговор",
+                                "Automatski odgovor",
+                                "Samodejni odgovor",
+                                "תשובה אוטומטית",
+                                "رد تلقائي"}) {
+        const std::string mail = "From: ada@example.org\r\nIn-Reply-To: <1.a@example.com>\r\nSubject: ";
+        EXPECT_EQ(rows_of(mail + subject + ": Spring\r\n\r\nAway.\r\n")[0].substr(0, 10), "auto_reply") << subject;
+        EXPECT_EQ(rows_of(mail + "Re: " + subject + ": Spring\r\n\r\nThank you.\r\n")[0].substr(0, 6), "reply\t")
+            << "a person who answers one: " << subject;
+    }
+}
+
+TEST(Feedback, AWishForNoMoreMailIsToldInSeveralLanguages) {
+    for (const char* text : {"Please unsubscribe me.", "Bitte austragen", "Veuillez me désabonner",
+                             "Graag uitschrijven", "Disiscrivetemi", "Por favor, descadastrar"}) {
+        const std::string mail =
+            "From: ada@example.org\r\nIn-Reply-To: <1.a@example.com>\r\nSubject: Re: Spring\r\n\r\n";
+        EXPECT_EQ(rows_of(mail + text + "\r\n")[0].substr(0, 12), "unsubscribe\t") << text;
+    }
+}
+
 TEST(Feedback, AWishInAReplyIsAGuessAndAMailToTheUnsubscribeAddressIsNone) {
     EXPECT_TRUE(read_feedback(sample("reply-opt-out")).items.at(0).is_guess);
     EXPECT_FALSE(read_feedback(sample("unsubscribe-mail")).items.at(0).is_guess);

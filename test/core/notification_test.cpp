@@ -21,6 +21,19 @@ TEST(Notification, WithoutPreferencesItGoesBothWaysWithAMailOfItsOwn) {
     EXPECT_FALSE(plan.is_counted);
 }
 
+TEST(Notification, ALocaleFindsItsTemplateHoweverItIsWritten) {
+    using Names = std::vector<std::string>;
+    EXPECT_EQ(locale_suffixes("de"), (Names{"de"}));
+    EXPECT_EQ(locale_suffixes("DE"), (Names{"DE", "de"}));
+    EXPECT_EQ(locale_suffixes("pt-br"), (Names{"pt-br", "pt-BR", "pt_BR", "pt"}));  // Django
+    EXPECT_EQ(locale_suffixes("pt_BR"), (Names{"pt_BR", "pt-BR", "pt"}));           // Rails, gettext
+    EXPECT_EQ(locale_suffixes("de_AT.UTF-8"), (Names{"de_AT.UTF-8", "de-AT", "de_AT", "de"}));
+    EXPECT_EQ(locale_suffixes("ca_ES@valencia"), (Names{"ca_ES@valencia", "ca-ES", "ca_ES", "ca"}));
+    EXPECT_EQ(locale_suffixes("ZH-HANT-TW"),
+              (Names{"ZH-HANT-TW", "zh-Hant-TW", "zh_Hant_TW", "zh-Hant", "zh_Hant", "zh"}));
+    EXPECT_EQ(locale_suffixes("-"), (Names{"-", ""}));
+}
+
 TEST(Notification, NobodyIsMailedWithoutAnAddress) {
     const NotificationPlan plan = plan_notification(NotificationFacts{});
     EXPECT_TRUE(plan.is_in_app);

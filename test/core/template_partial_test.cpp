@@ -159,6 +159,15 @@ TEST(TemplatePartial, ThatIsMissingIsAnErrorInStrictMode) {
     EXPECT_EQ(error_of("{{>x}}", object({}), {.is_strict = true}).message, "partial \"x\" is missing");
 }
 
+TEST(TemplatePartial, ThatIsMissingIsNamedAmongWhatIsMissing) {
+    PartialTable partials;
+    ASSERT_FALSE(partials.add("outer", "{{>inner}}"));
+    std::vector<std::string> missing;
+    ASSERT_TRUE(render("{{>outer}} {{name}} {{#no}}{{>unseen}}{{/no}}", object({}),
+                       {.partials = &partials, .missing = &missing}));
+    EXPECT_EQ(missing, (std::vector<std::string>{"> inner", "name"}));
+}
+
 TEST(TemplatePartial, ThatTheSourceRefusesEndsTheRenderingWithItsError) {
     struct Refusing : PartialSource {
         Result<const Template*> find(std::string_view) override {

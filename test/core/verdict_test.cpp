@@ -489,19 +489,5 @@ TEST(Verdict, DetailNamesTheReplyOrWhatFailed) {
     EXPECT_EQ(judged(report).detail, "failed at connect: Could not resolve host");
 }
 
-TEST(Verdict, TheWordsInAnAddressThatTheServerRepeatsAreNotItsOwn) {
-    for (const char* text : {"<throttle@example.com>: Recipient address rejected: no such user here",
-                             "ratelimit@example.com... User unknown",
-                             "<\"relay access denied\"@example.com>: Recipient address rejected",
-                             "<\"must authenticate@once\"@example.com> unknown", "user <x@daily-ratelimit.example> unknown",
-                             "\"sending quota\"@example.com", "@throttle", "unknown: ada@throttle"}) {
-        const Verdict verdict = judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {{550, "", text}}));
-        EXPECT_EQ(verdict.trouble, Trouble::none) << text;
-        EXPECT_EQ(verdict.next, Next::settle_failed) << text;
-    }
-    const Reply own{554, "5.7.1", "<ada@example.com>: Relay access denied"};
-    EXPECT_EQ(judged(with_rcpt(tried(Stage::rcpt, Ending::answered), {own})).trouble, Trouble::sender_refused);
-}
-
 }  // namespace
 }  // namespace mailer::core

@@ -101,7 +101,7 @@ def campaign_calls():
         ("campaign_add_many with one JSON", more, [campaign, OTHERS[4:6], Json(NAMES)], 2, None),
         ("campaign_add_many with texts, by name", "SELECT mailer.campaign_add_many(%s, %s, variables => %s, external_ids => %s)", ["spring", OTHERS[6:8], [json_module.dumps(v) for v in NAMES], ["a", "b"]], 2, None),
         ("campaign_add_many of nothing new", "SELECT mailer.campaign_add_many(%s, %s)", ["spring", OTHERS[6:8]], 0, None),
-        ("campaign_alter", "SELECT mailer.campaign_alter(%s, %s)", [campaign, Json({"gap": "60 s", "max_per_day": None})], None, None),
+        ("campaign_alter", "SELECT mailer.campaign_alter(%s, %s)", [campaign, Json({"gap": "60 s", "max_per_day": None, "max_silence": None})], None, None),
         ("campaign_start", "SELECT mailer.campaign_start(%s)", [campaign], None, None),
         ("campaign_pause by name", "SELECT mailer.campaign_pause(%s, %s)", ["spring", "lunch"], None, None),
         ("campaign_resume", "SELECT mailer.campaign_resume(%s)", [campaign], None, None),

@@ -7,6 +7,7 @@ SELECT mailer.template_set('hello', 'Hello {{name}}', E'Dear {{name}} of {{compa
 SELECT mailer.template_set('reminder', '', 'did you see it, {{name}}?') \g /dev/null
 SELECT mailer.template_set('goodbye', 'Bye', '{{unsubscribe_url}}') \g /dev/null
 SELECT mailer.mailbox_alter('one', '{"from_name": "Anna"}') \g /dev/null
+SELECT mailer.campaign_alter(:spring, '{"max_silence": null}') \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 2, 'reminder', '3 days') \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 3, 'goodbye', '3 days', subject => 'Last mail, {{name}}') \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 4, 'reminder', '3 days') \g /dev/null

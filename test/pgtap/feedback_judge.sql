@@ -5,6 +5,7 @@ SELECT no_plan();
 \ir fixture.psql
 \ir feedback.psql
 
+SELECT mailer.campaign_alter(:spring, '{"max_silence": null}') \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 2, 'hello', '3 days') \g /dev/null
 SELECT mailer.campaign_add(:spring, 'eve@example.org') AS eve \gset
 SELECT mailer.campaign_add(:spring, 'fay@example.org') AS fay \gset

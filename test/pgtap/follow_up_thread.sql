@@ -5,6 +5,7 @@ SELECT no_plan();
 \ir feedback.psql
 
 SELECT mailer.template_set('reminder', '', 'did you see it?') \g /dev/null
+SELECT mailer.campaign_alter(:spring, '{"max_silence": null}') \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 2, 'reminder', '3 days') \g /dev/null
 SELECT pg_temp.send(:ada, '2024-06-03 10:00 Europe/Warsaw', :one), pg_temp.send(:bob, '2024-06-03 10:01 Europe/Warsaw', :one), pg_temp.send(:cy, '2024-06-03 10:02 Europe/Warsaw', :one) \g /dev/null
 UPDATE mailer.lead l SET subject = 'Hello', mailbox_id = :one, thread_message_id = m.message_id, last_slot_at = '2024-06-03 10:00 Europe/Warsaw'

@@ -5,6 +5,7 @@ SELECT no_plan();
 
 SELECT mailer.template_set('reminder', '', 'did you see it?') \g /dev/null
 SELECT mailer.mailbox_create('three', 'smtp.example.net', from_address => 'three@example.net', timezone => 'Europe/Warsaw') AS three \gset
+SELECT mailer.mailbox_alter(name, '{"imap_host": "imap.example.com"}') FROM unnest('{one,two}'::text[]) name \g /dev/null
 SELECT mailer.campaign_step_set(:spring, 2, 'reminder', '3 days') \g /dev/null
 SELECT mailer.campaign_add(:spring, 'dan@example.com', mailbox => 'one', timezone => 'America/New_York') AS dan \gset
 SELECT pg_temp.send(:ada, '2024-06-03 10:00 Europe/Warsaw', :one) \g /dev/null

@@ -34,6 +34,18 @@ SELECT throws_ok(format('SELECT mailer.mailbox_alter(''desk'', %L)', s), '22023'
     ('{"rate": "14/week"}', NULL, 'units are s, min, h and d'),
     ('{"allowed_from": ["nobody"]}', NULL, 'what is allowed is an address'),
     ('{"signature_text": 5, "nonsense": 1}', NULL, 'an unknown setting is an error')) AS v(s, m, w);
+CREATE FUNCTION pg_temp.hint_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RETURN hint;
+END $$;
+SELECT alike(pg_temp.hint_of($$SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.com:993"}')$$), '%imap_port%', 'the hint names the setting for the port of IMAP, too');
+SELECT alike(pg_temp.hint_of($$SELECT mailer.mailbox_create('new', 'smtp.example.com')$$), '%from_address%', 'a missing sender address has a hint');
 SELECT is((SELECT count(*) FROM mailer.event e WHERE e::text LIKE '%secret%'), 0::bigint, 'a secret in a refused setting is in no event');
 
 SELECT mailer.mailbox_alter('desk', '{"helo_name": "[192.0.2.1]", "login_mechanism": "cram-md5", "min_tls": "1.3", "source_address": "192.0.2.7", "proxy": "socks5h://proxy.example:1080",

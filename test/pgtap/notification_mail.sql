@@ -99,6 +99,9 @@ SELECT mailer.template_set('commented.pt', '{{actor}} comentou', 'Olá'), mailer
 SELECT mailer.notify('bia', 'comments', 'commented', '{"thread_key": "post 3"}', 'ada') \g /dev/null
 SELECT results_eq($$SELECT template, thread_key FROM mailer.message WHERE message_id = pg_temp.newest()$$, $$VALUES ('commented.pt', 'post 3')$$, 'a template in the user''s language is taken where there is one; thread_key threads');
 SELECT mailer.mailbox_create('other', 'smtp.example.org', from_address => 'notify@example.org') AS other \gset
+SELECT mailer.template_set('commented.de-AT', '{{actor}} hat kommentiert', 'Servus'), mailer.contact_set('bia', 'bia@example.com', locale => 'de_at.UTF-8') \g /dev/null
+SELECT mailer.notify('bia', 'comments', 'commented', '{}', 'ada') \g /dev/null
+SELECT is((SELECT template FROM mailer.message WHERE message_id = pg_temp.newest()), 'commented.de-AT', 'however the locale is written');
 SELECT mailer.category_set('elsewhere', mailbox => 'other'), mailer.notify('owner', 'elsewhere', 'liked') \g /dev/null
 SELECT results_eq($$SELECT l.pool, m.internet_message_id ~ '@example\.org>$' FROM mailer.message m JOIN mailer.lane l USING (lane_id) WHERE m.message_id = pg_temp.newest()$$,
     format($$VALUES (ARRAY[%s]::bigint[], true)$$, :other), 'a category may have a mailbox of its own');

@@ -133,7 +133,7 @@ Result<std::string> normalise_host(std::string_view host) {
     if (find_offence(host)) return refuse_host("is not a host name: it holds a control character", plain);
     if (const auto colon = host.rfind(':');
         colon != std::string_view::npos && is_digits(host.substr(colon + 1)) && host.find(':') == colon)
-        return refuse_host("holds a port", "Give the port as port.");
+        return refuse_host("holds a port", "Give the port by itself, as port or imap_port.");
     if (host.find_first_of(" /@:[]\"") != std::string_view::npos) return refuse_host("is not a host name", plain);
     if (host.size() > kMaxTyped) return refuse_host("is too long for a host name", {});
     std::string ascii(host);

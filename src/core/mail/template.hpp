@@ -94,7 +94,8 @@ struct RenderOptions {
     PartialSource* partials = nullptr;  // not owned; without it no partial exists
     // Asked every few milliseconds: an Error ends the rendering, and so does what it throws.
     std::function<Status()> interrupted = {};
-    std::vector<std::string>* missing = nullptr;  // not owned; gets the names of variables that are missing
+    std::vector<std::string>* missing =
+        nullptr;  // not owned; gets what is missing: names of variables, and `> name` of partials
 };
 
 // Errors: 22023 (missing in strict mode), 54000 (a limit), whatever `partials` gives.

@@ -205,6 +205,7 @@ bool Renderer::enter_partial(const Node& node) {
         partial = *found;
     }
     if (!partial) {
+        if (options_.missing && !name.empty()) options_.missing->push_back("> " + std::string(name));
         if (!options_.is_strict) return true;
         return fail("22023", "partial \"" + std::string(name) + "\" is missing", "Store a template of that name.");
     }

@@ -5,6 +5,8 @@
 #include "pg/bridge/result_set.hpp"
 #include "pg/forecast/message_gates.hpp"
 
+#include <set>
+
 namespace mailer::pg {
 
 namespace {
@@ -28,24 +30,39 @@ std::vector<std::int64_t> lanes_of_campaign(std::int64_t campaign_id) {
     return ids;
 }
 
-// The gate inbox_heard of the campaign: that of the first mailbox whose follow-ups it holds back, which blocks no first
-// mails; else the main lane's.
+std::set<std::int64_t> lanes_with_mail(std::int64_t campaign_id) {
+    static Statement statement(
+        "SELECT l.lane_id FROM mailer.lane l WHERE l.campaign_id = $1 "
+        "AND EXISTS (SELECT FROM mailer.queue_entry q WHERE q.lane_id = l.lane_id AND q.state = 'p')",
+        {INT8OID});
+    const Rows rows = statement.run({p_bigint(campaign_id)}, true);
+    std::set<std::int64_t> ids;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ids.insert(rows.bigint(i, 1));
+    return ids;
+}
+
+// The gate inbox_heard of the campaign: that of the first mailbox whose follow-ups it holds back, else the main lane's.
+// It is shut for the campaign as a whole if everything that waits is held back so; otherwise first mails, or follow-ups
+// of other mailboxes, still go.
 core::GateLine shut_inbox(const core::Planner& planner, const std::vector<std::int64_t>& lanes, std::int64_t main,
-                          core::Time now) {
-    core::GateLine found{.gate = core::Gate::inbox_heard};
+                          const std::set<std::int64_t>& with_mail, core::Time now) {
+    core::GateLine open{.gate = core::Gate::inbox_heard};
+    std::optional<core::GateLine> shut;
+    bool something_goes = with_mail.empty();
     for (const std::int64_t id : lanes) {
         for (const core::GateLine& line : planner.explain(id, nullptr, now)) {
-            if (line.gate != core::Gate::inbox_heard || (id != main && line.is_open)) continue;
-            if (id == main) {
-                found = line;
-                continue;
-            }
-            core::GateLine shut = line;
-            shut.is_open = true;  // of the campaign as a whole: first mails go
-            return shut;
+            if (line.gate != core::Gate::inbox_heard) continue;
+            if (id == main) open = line;
+            if (line.is_open)
+                something_goes = something_goes || with_mail.count(id) != 0;
+            else if (!shut)
+                shut = line;
         }
     }
-    return found;
+    if (!shut) return open;
+    shut->is_open = something_goes;
+    return *shut;
 }
 
 void campaign_explain(FunctionCallInfo fcinfo) {
@@ -58,7 +75,7 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     const std::int64_t lane_id = lane_of_campaign(campaign_id);
     const std::vector<std::int64_t> lanes = lanes_of_campaign(campaign_id);
     core::Planner planner = read_planner(lanes, now);
-    const core::GateLine deaf = shut_inbox(planner, lanes, lane_id, now);
+    const core::GateLine deaf = shut_inbox(planner, lanes, lane_id, lanes_with_mail(campaign_id), now);
     for (const core::GateLine& line : planner.explain(lane_id, nullptr, now))
         put(rows, named(line.gate == core::Gate::inbox_heard ? deaf : line));
 }

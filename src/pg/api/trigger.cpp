@@ -19,9 +19,8 @@ namespace mailer::pg {
 namespace {
 
 constexpr const char* usage =
-    R"sql(
-        CREATE TRIGGER … AFTER INSERT … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('template',
-            'recipients_function'))sql";
+    "CREATE TRIGGER … AFTER INSERT … FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('template', "
+    "'recipients_function')";
 
 RawValue parse_gap(const std::string& text) {
     if (text.empty()) return {};

@@ -65,6 +65,23 @@ void record(Failure& failure, int sqlstate, const char* message) noexcept;
 [[noreturn]] void raise(const Failure& failure);
 [[noreturn]] void throw_pg_error(ErrorData* data);
 
+// PG_TRY() puts PostgreSQL's stacks back on its own two ways out. An exception that passes it is a third one: without
+// this the next ereport would jump into a frame that is gone.
+class Stacks {
+public:
+    Stacks() noexcept : exception_(PG_exception_stack), context_(error_context_stack) {}
+    ~Stacks() {
+        PG_exception_stack = exception_;
+        error_context_stack = context_;
+    }
+    Stacks(const Stacks&) = delete;
+    Stacks& operator=(const Stacks&) = delete;
+
+private:
+    sigjmp_buf* exception_;
+    ErrorContextCallback* context_;
+};
+
 // Runs body and says whether it failed; in a function of its own, so that no C++ frame is left when raise() jumps.
 template <class F, class R>
 bool run(F& body, R* result, Failure& failure) noexcept {
@@ -114,6 +131,7 @@ auto call(F&& body) {
     using R = std::invoke_result_t<F&>;
     static_assert(std::is_void_v<R> || std::is_trivially_copyable_v<R>, "what passes the door has no destructor");
     MemoryContext const context = CurrentMemoryContext;
+    detail::Stacks const stacks;
     ErrorData* volatile failure = nullptr;
     if constexpr (std::is_void_v<R>) {
         PG_TRY();

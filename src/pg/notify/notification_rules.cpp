@@ -45,11 +45,8 @@ Template find_template(const TextValue& name) {
 
 // "NAME.pt-BR", else "NAME.pt", else NAME.
 TextValue localized_template(const TextValue& name, std::string_view locale) {
-    std::string language(locale);
-    std::replace(language.begin(), language.end(), '_', '-');
-    language.resize(std::min(language.size(), language.find('-')));
-    for (const std::string_view suffix : {locale, std::string_view(language)}) {
-        const TextValue candidate = text_value(std::string(name.view) + "." + std::string(suffix));
+    for (const std::string& suffix : core::locale_suffixes(locale)) {
+        const TextValue candidate = text_value(std::string(name.view) + "." + suffix);
         if (find_template(candidate).is_there) return candidate;
     }
     return name;
