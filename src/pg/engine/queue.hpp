@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 
 #include "pg/engine/accounts.hpp"
 #include "pg/engine/transaction.hpp"
@@ -94,9 +95,10 @@ private:
     core::Time now_{};  // of the open transaction
     Settings settings_;
     ArmingState arming_;
-    std::map<std::int64_t, Marks> marks_;      // of what is committed
-    std::map<std::int64_t, Marks> new_marks_;  // of this transaction
-    std::map<std::int64_t, int> failures_;     // breaker failures by mailbox, as last stored or read
+    std::map<std::int64_t, Marks> marks_;                                                 // of what is committed
+    std::map<std::int64_t, Marks> new_marks_;                                             // of this transaction
+    std::unordered_map<std::int64_t, std::chrono::steady_clock::time_point> slow_lanes_;  // until when; see pick()
+    std::map<std::int64_t, int> failures_;  // breaker failures by mailbox, as last stored or read
     std::uint64_t polls_ = 0;
     std::vector<ShutShield> shut_shields_;
 };
