@@ -70,11 +70,11 @@ BEGIN
             ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('campaign %s "%s" is %s: it cannot be %s', found_row.campaign_id, found_row.name,
                 mailer._campaign_state(found_row.state), doing),
-            HINT = CASE found_row.state
-                WHEN 'd' THEN 'Start it with mailer.campaign_start().'
-                WHEN 'r' THEN 'It is running already; mailer.campaign_pause() holds it.'
-                WHEN 'p' THEN 'Let it go on with mailer.campaign_resume().'
-                WHEN 'c' THEN 'Adding a lead or retrying failed ones sets it running again.'
+            HINT = CASE mailer._campaign_state(found_row.state)
+                WHEN 'draft' THEN 'Start it with mailer.campaign_start().'
+                WHEN 'running' THEN 'It is running already; mailer.campaign_pause() holds it.'
+                WHEN 'paused' THEN 'Let it go on with mailer.campaign_resume().'
+                WHEN 'completed' THEN 'Adding a lead or retrying failed ones sets it running again.'
                 ELSE 'A cancelled campaign stays cancelled: make a new one.' END;
     END IF;
     RETURN found_row;

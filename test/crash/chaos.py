@@ -21,7 +21,7 @@ import time
 import ledger
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from waiting import until
+from waiting import moment, until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SETUP = """
@@ -59,11 +59,6 @@ WORKER = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'mailer worker' 
 RUN = "CALL mailer.run(max_time => '1 h')"
 SESSION = f"SELECT pid FROM pg_stat_activity WHERE query = $${RUN}$$ AND state = 'active'"
 OTHERS = "SELECT pid FROM pg_stat_activity WHERE backend_type <> 'mailer worker' AND pid <> pg_backend_pid() AND query NOT LIKE 'CALL %'"
-
-
-def at_random(seconds):
-    """Lets a random time pass: nothing is waited for, the moment of a kill is what the dice say."""
-    time.sleep(seconds)  # nap: a random moment, not a wait
 
 
 def sql(text, limit=60):
@@ -199,19 +194,19 @@ class Chaos:
         if self.random.random() < 0.85:  # else the next kill may hit the recovery from the last
             enough = self.record.read() + self.random.randint(1, 40)
             until(120, lambda: self.record.read() >= enough, "mails go out again")
-        at_random(self.random.uniform(0, 0.4))
+        moment(self.random.uniform(0, 0.4))
         if not self.kills:  # each kind once, whatever the dice say
             self.first = self.random.sample(list(self.KINDS), len(self.KINDS))
         kind = self.first.pop() if self.first else self.random.choices(*zip(*self.KINDS.items()))[0]
         is_stopped = self.random.random() < 0.15
         if is_stopped:
             self.witness.send_signal(signal.SIGSTOP)
-            at_random(self.random.uniform(0, 0.4))
+            moment(self.random.uniform(0, 0.4))
         self.kills.append(ledger.Kill(kind, getattr(self, kind)(), kind in ("fast", "terminate", "cancel"), is_stopped))
         if self.options.verbose:
             print(f"{len(self.kills)}: {kind}{' with the witness stopped' if is_stopped else ''}, {self.record.accepted} accepted", flush=True)
         if is_stopped:
-            at_random(self.random.uniform(0, 0.4))
+            moment(self.random.uniform(0, 0.4))
             self.witness.send_signal(signal.SIGCONT)
         if kind in ("postmaster", "fast", "immediate"):
             until(60, lambda: self.control("start"), "the server starts again")

@@ -18,8 +18,10 @@ import signal
 import smtplib
 import subprocess
 import sys
-import time
 from email.message import EmailMessage
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from waiting import until  # noqa: E402
 
 
 def lines(path):
@@ -104,7 +106,7 @@ def play(folder, port, record):
         taken = len(events)
         if is_over:
             break
-        time.sleep(0.2)  # nap: the record is a file that another process appends to
+        until(3600, lambda: is_over or len(lines(os.path.join(folder, "log.jsonl"))) > taken, "another mail is accepted", interval=0.2)
     with open(record, "w", encoding="utf-8") as file:
         json.dump(said, file)
 

@@ -28,6 +28,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from failover.cluster import Cluster, Failure, wait_until
 from failover.network import Network
+from waiting import moment
 
 
 # ── Scenarios: what happens; each returns whether something is to be held ─────────────────────────────────────────
@@ -77,7 +78,7 @@ def frozen(cluster, rng):
     old.signal_all(signal.SIGSTOP)
     began, before = time.monotonic(), sum(cluster.accepted().values())
     measure(cluster, "frozen", began, before, another_leader(cluster, old))
-    time.sleep(rng.uniform(0, 3))  # nap: it thaws at a random moment
+    moment(rng.uniform(0, 3))  # it thaws
     old.signal_all(signal.SIGCONT)
 
 
@@ -173,7 +174,7 @@ def back_alone(cluster, rng):
 def second_failover(cluster, rng):
     machine_dead(cluster, rng)
     cluster.leader()
-    time.sleep(rng.uniform(0, 2))  # nap: the second one dies at a random moment
+    moment(rng.uniform(0, 2))  # the second one dies
     cluster.heal()
     cluster.send(20)
     cluster.leader().die()

@@ -1,5 +1,6 @@
 """What the tests of mailer-web need: the program, a browser without a screen, and the database."""
 import atexit
+import contextlib
 import html
 import http.client
 import os
@@ -7,6 +8,7 @@ import re
 import ssl
 import subprocess
 import sys
+import threading
 import urllib.parse
 
 sys.path.insert(0, os.path.join(os.environ["MAILER_TOP"], "test"))
@@ -25,6 +27,36 @@ def sql(statement):
 def statistics_are_in():
     """Waits until sessions of sql() that have ended counted what they read: they do so on their way out."""
     until(30, lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql'") == "1", "sessions of psql end")
+
+
+@contextlib.contextmanager
+def locked(table):
+    """Another session holds the table's lock."""
+    other = subprocess.Popen(["psql", "-XqAt"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        print(f"BEGIN; LOCK {table}; SELECT 'locked';", file=other.stdin, flush=True)
+        assert other.stdout.readline().strip() == "locked"
+        yield
+    finally:
+        other.stdin.close()
+        other.wait()
+
+
+def slow_person(role, ask, meanwhile):
+    """Six requests at once of a person whose queries wait for a lock: two of them wait in the database, as `role`, while others are
+    asked. All are answered once the lock is released."""
+    waiting = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock'"
+    answers = []
+    asks = [threading.Thread(target=lambda: answers.append(ask().status)) for _ in range(6)]
+    with locked("mailer.mailbox"):
+        for one in asks:
+            one.start()
+        until(20, lambda: sql(waiting) == "2", "two wait")
+        meanwhile()
+        assert sql(waiting) == "2"
+    for one in asks:
+        one.join()
+    assert len(answers) == 6 and set(answers) <= {200, 503}, answers
 
 
 class Web:

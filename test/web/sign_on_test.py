@@ -3,7 +3,6 @@ import http.client
 import os
 import re
 import subprocess
-import threading
 
 from client import Answer, Browser, Web, conninfo, run, sql, until, work
 
@@ -107,24 +106,12 @@ def no_way_back():
 def connections():
     "each person has two connections at most, and who is slow keeps nobody else waiting"
     slow, quick = as_person("viewer"), as_person("operator <b>")
-    hold = "SELECT pg_sleep(101)"  # nap: holds the lock until it is ended below
-    lock = subprocess.Popen(["psql", "-XqAt", "-c", "BEGIN; LOCK mailer.mailbox; SELECT 'locked';", "-c", hold], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert lock.stdout.readline().strip() == "locked"
-        answers = []
-        asks = [threading.Thread(target=lambda: answers.append(slow.get("/mailboxes").status)) for _ in range(6)]
-        for one in asks:
-            one.start()
-        until(20, lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'single_sign_on' AND wait_event_type = 'Lock'") == "2", "two wait")
+
+    def meanwhile():
         assert quick.get("/logout").status == 200
-        assert sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'single_sign_on' AND wait_event_type = 'Lock'") == "2"
         assert int(sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'single_sign_on'")) <= 4
-    finally:
-        sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{hold}'")
-        lock.wait()
-    for one in asks:
-        one.join()
-    assert set(answers) <= {200, 503}, answers
+
+    slow_person("single_sign_on", lambda: slow.get("/mailboxes"), meanwhile)
 
 
 def revoked():

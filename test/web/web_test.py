@@ -254,25 +254,13 @@ def slow_query():
     "a person whose queries are slow has two connections at most, and keeps nobody else waiting"
     slow, quick = logged_in(), logged_in("operator <b>", "do")
     assert slow.get("/").status == quick.get("/").status == 200
-    hold = "SELECT pg_sleep(100)"  # nap: holds the lock until it is ended below
-    lock = subprocess.Popen(["psql", "-XqAt", "-c", "BEGIN; LOCK mailer.mailbox; SELECT 'locked';", "-c", hold],
-                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        assert lock.stdout.readline().strip() == "locked"
-        answers = []
-        asks = [threading.Thread(target=lambda: answers.append(slow.get("/").status)) for _ in range(6)]
-        for one in asks:
-            one.start()
-        until(20, lambda: sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'viewer' AND wait_event_type = 'Lock'") == "2", "two wait")
+
+    def meanwhile():
         assert Browser(web).get("/healthz").status == 200 and Browser(web).get("/login").status == 200
         assert quick.get("/logout").status == 200
         assert sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'viewer' AND application_name = 'mailer-web'") == "2"
-    finally:
-        sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '{hold}'")
-        lock.wait()
-    for one in asks:
-        one.join()
-    assert set(answers) <= {200, 503}, answers
+
+    slow_person("viewer", lambda: slow.get("/"), meanwhile)
 
 
 def away():

@@ -15,7 +15,6 @@ const Time now = core::from_unix_us(1'800'000'000'000'000);
 // A lane with one mail that is due, claimed and prepared in one tick; the courier takes nothing.
 class HalfSent : public StubQueue {
 public:
-    Signals take_signals() override { return {{}, false, generation}; }
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time) override {
         core::MailboxFacts mailbox;
@@ -39,7 +38,6 @@ public:
     }
     void passed(const Candidate&) override { is_pending = false; }
 
-    std::uint64_t generation = 1;
     bool is_pending = true;
     core::LaneState state = core::LaneState::running;
     Candidate row;

@@ -15,7 +15,6 @@ const Time start = core::from_unix_us(1'800'000'000'000'000);
 
 class OneMailbox : public StubQueue {
 public:
-    Signals take_signals() override { return {{}, false, generation}; }
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time) override {
         core::MailboxFacts mailbox;
@@ -36,7 +35,6 @@ public:
     }
     void abort() noexcept override { written.reset(); }
 
-    std::uint64_t generation = 0;
     std::optional<core::LoweredConnections> table, written;
     std::vector<std::string> kinds;
     bool is_lost = false;

@@ -13,7 +13,6 @@ const Time start = core::from_unix_us(1'800'000'000'000'000);
 // One mailbox, one lane; its messages are pending or claimed.
 class OneLane : public StubQueue {
 public:
-    Signals take_signals() override { return {{}, false, generation}; }
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>,
                                          const InFlight& in_flight, Time) override {
         core::MailboxFacts mailbox;
@@ -60,7 +59,6 @@ public:
         return StubQueue::settle(settlements, now);
     }
 
-    std::uint64_t generation = 1;
     std::set<std::int64_t> pending;
 };
 

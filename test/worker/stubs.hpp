@@ -7,7 +7,7 @@ namespace mailer::worker {
 
 class StubQueue : public Queue {
 public:
-    Signals take_signals() override { return {}; }
+    Signals take_signals() override { return {{}, false, generation}; }
     void begin(Time) override {}
     void commit() override {}
     void abort() noexcept override {}
@@ -46,6 +46,8 @@ public:
 
     std::vector<Orphan> left;
     std::vector<Settlement> settled;
+
+    std::uint64_t generation = 0;  // another one: the settings changed
 };
 
 class StubRoom : public MailRoom {
