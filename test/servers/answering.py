@@ -22,7 +22,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from waiting import moment  # noqa: E402
+import waiting  # noqa: E402
 
 folder, count = sys.argv[1], int(sys.argv[2])
 END = b'\r\n.\r\n'
@@ -87,7 +87,7 @@ class Session:
         begun, sent = time.monotonic(), False
         if moment == 'race':
             database.begin(address, ids[address])
-            moment(random.uniform(0, longest))
+            waiting.moment(random.uniform(0, longest))
         if moment in ('committed', 'undone'):
             database.tell(b'BEGIN;\n')
             self.answer(address)

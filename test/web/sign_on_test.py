@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from client import Answer, Browser, Web, conninfo, run, sql, until, work
+from client import Answer, Browser, Web, conninfo, run, slow_person, sql, until, work
 
 said = os.path.join(work, "sign_on.log")
 os.environ["MAILER_WEB_LOG"] = said

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from client import Browser, Web, certificate, conninfo, run, sql, until, work
+from client import Browser, Web, certificate, conninfo, run, slow_person, sql, until, work
 
 web = Web("--database", conninfo, "--gateway", conninfo + " user=gateway")
 
