@@ -23,7 +23,7 @@ namespace {
 Oid attached_database = InvalidOid;
 Slot const* attached_slot = nullptr;
 
-// Requires the lock. A worker is told by signal, which also gets it out of a function that it runs for a message.
+// Requires the lock. A worker gets a signal, which also interrupts a function that it runs for a message.
 void tell_to_leave(const Slot* slot) noexcept {
     if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker)
         kill(slot->sender_pid, SIGTERM);
@@ -82,7 +82,7 @@ void detach_sender(Leave how) noexcept {
 }
 
 bool must_stay_away() noexcept {
-    // One word, read without the lock every turn of the engine: whoever sets it sets the latch afterwards.
+    // One word, read without the lock every turn of the engine: the process that sets it sets the latch afterwards.
     if (!OidIsValid(attached_database)) return false;
     return *static_cast<int const volatile*>(&attached_slot->stay_away_count) > 0 ||
            *static_cast<bool const volatile*>(&attached_slot->is_restart_asked);
