@@ -1,5 +1,5 @@
 -- notify(): one call for one thing that happened to one user. It writes the item, its row of the inbox, and sees to a mail.
--- In C, for the statement that somebody is told of pays for it: src/pg/notify/notification.hpp is the walk, src/core/notification.hpp
+-- In C, for the application's statement pays for it: src/pg/notify/notification.hpp is the walk, src/core/notification.hpp
 -- decides.
 --
 -- What makes it safe under concurrency, numbered because tests cite it:
