@@ -18,7 +18,7 @@ SELECT mailer.notify('owner', 'security', 'liked') \g /dev/null
 SELECT is((SELECT category FROM mailer.message WHERE message_id = pg_temp.newest()), NULL, 'a required category''s mail has none: no unsubscribing stops it');
 SELECT pg_temp.mails() AS before \gset
 SELECT isnt(mailer.notify('stranger', 'likes', 'liked'), NULL, 'who has no contact …');
-SELECT is(pg_temp.mails(), :before::bigint, '… is told in the application only');
+SELECT is(pg_temp.mails(), :before::bigint, '… is notified in the application only');
 SELECT mailer.contact_set('mute', NULL) \g /dev/null
 SELECT isnt(mailer.notify('mute', 'likes', 'liked'), NULL, 'as is a contact without an address');
 SELECT mailer.preference_set('owner', 'off', email_enabled => false) \g /dev/null
