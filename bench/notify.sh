@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What telling people costs the statement that they are told of: a like is inserted, and a trigger tells the author.
+# What a notification costs the statement that fires it: a like is inserted, and a trigger notifies the author.
 #
 #   bench/notify.sh [SECONDS]     in a private cluster with fsync on; 5 seconds a measurement
 #

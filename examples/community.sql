@@ -64,7 +64,7 @@ BEGIN
 END $$;
 CREATE TRIGGER contact AFTER INSERT OR UPDATE ON member FOR EACH ROW EXECUTE FUNCTION tell_mailer();
 
--- ── What can be told, and how much of it ───────────────────────────────────────────────────────────────────────────
+-- ── What users are notified of, and how often ──────────────────────────────────────────────────────────────────────
 
 SELECT mailer.template_set('digest', '{{count}} new in {{category}}',
     E'Hello {{name}},\n\n{{#items}}\n- {{title}}\n{{/items}}\n',

@@ -38,8 +38,8 @@ struct JournalBinding {
 
 std::string read_boot_id();  // of the running kernel; empty when it can't be read
 
-// The journal as somebody sees it who isn't its sender, and who may be beside one at work: which slots are in use. A
-// slot that is being written is seen with its token all the same.
+// The journal as a process that isn't its sender sees it, possibly while a sender is at work: which slots are in use.
+// A slot that is being written is seen with its token all the same.
 struct JournalView {
     bool is_trusted = false;  // the file is there, and bound to this
     core::Time made_at{};

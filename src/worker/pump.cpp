@@ -150,7 +150,7 @@ void Pump::hand_out(Time now) {
 
 bool Pump::has_memory() const { return bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand; }
 
-// What late-bound functions have answered is composed next; who waits for one that takes long stands aside meanwhile.
+// Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
 void Pump::hear(Time now) {
     MailRoom::Heard heard =
         mail_room_.turn(now, has_memory(), [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
@@ -268,7 +268,7 @@ void Pump::load_unknown_lanes(Time now) {
     }
 }
 
-// What no hint told: rows that came back by statements, deadlines, lanes that are through.
+// What no hint announced: rows that came back by statements, deadlines, lanes that are through.
 void Pump::sweep(Time now) {
     Queue::Swept swept = queue_.sweep();
     std::vector<std::int64_t> missing;

@@ -12,7 +12,7 @@ SELECT is((SELECT variables ->> 'post' FROM mailer.inbox('owner')), 'A day out',
 SELECT is((SELECT count(*) FROM mailer.inbox('ada')), 0::bigint, 'nobody else sees it');
 SELECT is(mailer.inbox_unread('owner'), 1::bigint, 'it counts as unread');
 
-SELECT is(mailer.notify('owner', 'likes', 'liked', actor_id => 'owner'), NULL, 'what somebody did himself he is not told');
+SELECT is(mailer.notify('owner', 'likes', 'liked', actor_id => 'owner'), NULL, 'nobody is notified of his own act');
 SELECT is(mailer.inbox_unread('owner'), 1::bigint, 'so nothing is there');
 SELECT isnt(mailer.notify(17, 'likes', 'liked', actor_id => 18), NULL, 'user ids may be integers');
 SELECT isnt(mailer.notify(17000000000, 'likes', 'liked', '{}', 18), NULL, 'or bigints');

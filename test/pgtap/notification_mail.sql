@@ -84,7 +84,7 @@ SELECT ok(NOT pg_temp.goes(:mail), 'read, it does not');
 SELECT mailer.notify('owner', 'quiet', 'liked', '{"post": "P"}', 'ada', 'post 1') \g /dev/null
 SELECT mailer.inbox_mark_read('owner') \g /dev/null
 SELECT mailer.notify('owner', 'quiet', 'liked', '{"post": "P"}', 'ben', 'post 1') \g /dev/null
-SELECT results_eq($$SELECT subject FROM pg_temp.says(pg_temp.newest())$$, $$VALUES ('ben liked P')$$, 'of several only the unread are told');
+SELECT results_eq($$SELECT subject FROM pg_temp.says(pg_temp.newest())$$, $$VALUES ('ben liked P')$$, 'of several the mail names only the unread');
 
 -- Switched off, or moved, while it waits.
 SELECT mailer.preference_set('owner', 'quiet', email_enabled => false) \g /dev/null

@@ -94,7 +94,7 @@ private:
     PromiseRules rules_;
     std::vector<Promise> promises_;
     Lsn written_ = 0;    // of the last change …
-    Time written_at_{};  // … and the instant before it was written: who acknowledges it does so later
+    Time written_at_{};  // … and the instant before it was written: a standby acknowledges it later
 };
 
 // Whether the server `name`, promoted at `now`, may go on by itself, by the rows that it holds.

@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int most_lines = 1000;
-constexpr core::Duration usual_look = 30s;  // at the settings, without being told
+constexpr core::Duration usual_look = 30s;  // at the settings, without a signal
 constexpr core::Duration first_pause = 1s;
 constexpr core::Duration longest_pause = 30min;
 constexpr core::Duration told_to_wait = 1min;

@@ -65,7 +65,7 @@ bool was_standby() noexcept;  // this server came up as a standby: what runs now
 
 // ── For the engine ─────────────────────────────────────────────────────────────────────────────────────────────
 Hints take_hints();  // what has come in since the last call, for this database; empties it
-// More databases have the extension than workers may run: who has nothing to do makes room. `is_awaited`: a database
+// More databases have the extension than workers may run: idle workers make room. `is_awaited`: a database
 // whose mail is due waits for that.
 struct Crowd {
     bool is_crowded = false;

@@ -1,9 +1,9 @@
 // Who sends in a database, and who wants it to leave: the second half of shared.hpp.
 //
 // A sender signs in before it connects and out after it has left the database (invariant 3), both under the slot's
-// lock; so who asks it to stay away either finds it there, and waits, or can be sure that it sees the request before it
-// connects. A pid in a slot is that of a living process: it signs out before it ends, and when one dies without, the
-// postmaster resets all of this.
+// lock; so a backend that asks it to stay away either finds it there, and waits, or is sure that it sees the request
+// before it connects. A pid in a slot is that of a living process: it signs out before it ends, and when one dies
+// without, the postmaster resets all of this.
 #include "pg/server/preparer_slots.hpp"
 #include "pg/server/shared_area.hpp"
 
