@@ -52,7 +52,7 @@ def fill_finished(count):
                 SELECT message_id, 1, now(), now(), 'done', 'sent' FROM gone""")
         psql("VACUUM mailer.queue_entry")
         rest -= chunk
-    # The engine counts anew what was written behind its back, once it is woken.
+    # Once woken, the engine counts what was written behind its back.
     psql("DELETE FROM mailer.tally; SELECT mailer.resume(); SELECT mailer._wake(1, now())")
     while psql("SELECT count(*) FROM mailer.tally WHERE scope = 'a'") == "0":
         time.sleep(0.5)

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What telling people costs the statement that they are told of: a like is inserted, and a trigger tells the author.
+# What a notification costs the statement that fires it: a like is inserted, and a trigger notifies the author.
 #
 #   bench/notify.sh [SECONDS]     in a private cluster with fsync on; 5 seconds a measurement
 #
 # Seven tables of likes: without a trigger; with a trigger as an application writes one by hand (one row into a table of
-# notifications); and with mailer.community_trigger for a user who is told in the inbox only (not announced to listeners;
-# the same where a function says who is told; announced), by mail too, and by mail with a collapse_key. Measured are
+# notifications); and with mailer.community_trigger for a user notified in the inbox only (not announced to listeners;
+# the same where a function names the users; announced), by mail too, and by mail with a collapse_key. Measured are
 # transactions a second at 1 and 8 clients (NOTIFY serialises commits: the inbox's price shows there), the time of the
 # statement with its commit, and the backend's CPU time for it, which is what repeats on a busy machine. Each like is of
 # another author, out of 10,000.

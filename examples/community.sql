@@ -64,7 +64,7 @@ BEGIN
 END $$;
 CREATE TRIGGER contact AFTER INSERT OR UPDATE ON member FOR EACH ROW EXECUTE FUNCTION tell_mailer();
 
--- ── What can be told, and how much of it ───────────────────────────────────────────────────────────────────────────
+-- ── What users are notified of, and how often ──────────────────────────────────────────────────────────────────────
 
 SELECT mailer.template_set('digest', '{{count}} new in {{category}}',
     E'Hello {{name}},\n\n{{#items}}\n- {{title}}\n{{/items}}\n',
@@ -90,14 +90,14 @@ SELECT mailer.template_set('bookmarked', '{{actor}} keeps “{{post}}”', E'Hel
 SELECT mailer.template_set('joined', '{{actor}} joined {{club}}', E'Say hello!\n');
 SELECT mailer.template_set('new address', 'Your address was changed', E'Hello {{name}}, your mail now goes to {{address}}.\n');
 
--- ── Who is told about a new row, and with which variables: one row for each ─────────────────────────────────────────
+-- ── Users to notify of a new row, and with which variables: one row for each ────────────────────────────────────────
 
 CREATE FUNCTION post_author(new_row jsonb) RETURNS TABLE (user_id text, variables jsonb) LANGUAGE sql STABLE AS $$
     SELECT p.member_id::text, jsonb_build_object('post', p.title)
     FROM community.post AS p WHERE p.post_id = (new_row->>'post_id')::bigint
 $$;
 
--- A comment concerns the author and everybody who has commented before; whom it answers is told by the next function.
+-- A comment concerns the author and everybody who has commented before; the next function names the user it answers.
 -- thread_key lets the mails about a post be one conversation.
 CREATE FUNCTION post_followers(new_row jsonb) RETURNS TABLE (user_id text, variables jsonb) LANGUAGE sql STABLE AS $$
     SELECT f.member_id::text, jsonb_build_object('post', p.title, 'comment', new_row->>'body', 'thread_key', 'post ' || p.post_id)

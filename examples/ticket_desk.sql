@@ -46,7 +46,7 @@ INSERT INTO agent (agent_id, name, address) VALUES
     (7, 'Grażyna', 'grazyna@example.com'),
     (8, 'Hiroko', 'hiroko@example.com');
 
--- Who is told about a ticket, and with which variables: one row per recipient.
+-- The recipients of mail about a ticket, and their variables: one row per recipient.
 CREATE FUNCTION ticket_stakeholders(new_row jsonb) RETURNS TABLE (recipient text, variables jsonb)
 LANGUAGE sql STABLE AS $$
     SELECT a.address,

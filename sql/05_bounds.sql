@@ -1,7 +1,7 @@
 -- How large what people store may be, and the sentences with which more is refused.
 --
 -- The numbers are those of src/core/bounds.hpp and doc/limits.md. The tables' constraints say them again, as expressions that
--- are parsed once, here and now: a function in a constraint would be looked up by the search_path of whoever writes a row.
+-- are parsed once, here and now: a function in a constraint would be looked up by the search_path of the session that writes.
 -- The engine and the views clamp what they read to the same bounds, so that one bad row holds up its own lane alone.
 
 CREATE FUNCTION _refuse(what text, hint text DEFAULT NULL, detail text DEFAULT NULL, sqlstate text DEFAULT '22023') RETURNS void

@@ -68,7 +68,7 @@ CREATE TABLE oauth_device (
     CONSTRAINT "a code is there wholly, or was not got yet" CHECK (num_nonnulls(device_code, user_code, verification_uri, expires_at) IN (0, 4))
 );
 COMMENT ON TABLE oauth_device IS 'Consents by device code (RFC 8628) that mailer.oauth_device() started and that have not been given yet; never dumped';
-COMMENT ON COLUMN oauth_device.device_code IS 'A secret: who has it gets the token. NULL: the provider has not been asked yet';
+COMMENT ON COLUMN oauth_device.device_code IS 'A secret: a client that has it gets the token. NULL: the provider has not been asked yet';
 COMMENT ON COLUMN oauth_device.poll_us IS 'Time between two questions whether it was done, in microseconds, as the provider asks for';
 COMMENT ON COLUMN oauth_device.user_code IS 'What a person is to enter at verification_uri';
 

@@ -1,6 +1,6 @@
 -- Who called, and for whom: the questions that functions with the owner's rights ask.
 --
--- Inside a SECURITY DEFINER function nobody can tell who called it: current_user is the owner, session_user is whoever logged in,
+-- A SECURITY DEFINER function can't tell who called it: current_user is the owner, session_user is the role that logged in,
 -- which is the superuser where VACUUM or a sender runs a user's function. So functions of the API that ask are written in the
 -- language mailer_plpgsql: PL/pgSQL behind a door in C that remembers the calling role and then takes the owner's rights
 -- (src/pg/api/door.cpp). Functions in C remember it the same way (AsOwner).
@@ -86,7 +86,7 @@ END;
 $$;
 COMMENT ON FUNCTION _resolve_role(oid) IS 'What a role acts for and sees, and its principals, the first of which new mail names; tenant_id NULL: for no tenant, or for several (choices names their roles)';
 
--- The principal that new mail of a role names. It must wait for nobody: whoever holds a transaction open in which a role was used for the
+-- The principal that new mail of a role names. It must wait for nobody: an open transaction in which a role was used for the
 -- first time would hold up everybody else who uses it. So it takes no unique key and no lock on a row, and two first uses
 -- that don't see each other make a row each. Both stand for the role.
 CREATE FUNCTION _principal_of(role oid) RETURNS bigint

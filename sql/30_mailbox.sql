@@ -1,7 +1,7 @@
 -- Accounts that send: create, alter, pause, resume, password.
 --
 -- A mailbox is its settings. What the engine remembers of it (gap, breaker, counts a day) is in mailbox_state and
--- mailbox_day, which only the engine writes. Everything here ends in _changed(): the engine reads the settings anew
+-- mailbox_day, which only the engine writes. Everything here ends in _changed(): the engine reads the settings again
 -- when the transaction commits. The password goes into a table that nothing but the engine reads; it is in no
 -- event, no view and no dump. What a setting may be is in 29_mailbox_settings.sql.
 
@@ -163,7 +163,7 @@ default pool. max_connections: at once (1). is_default: serves what names no mai
 mailer.mailbox_alter() changes connection and forward_mailbox, and turns a mailbox into a forwarder: its waiting mail is then forwarded.
 Errors: 42501 you are not a superuser, 42710 the name is taken, 22023 a bad value, 22004 a connection of NULL.';
 
--- Whoever may name another server must not get the password of the old one by it.
+-- A role that may name another server must not get the password of the old one by it.
 CREATE FUNCTION _drop_secrets(mailbox_id bigint) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$

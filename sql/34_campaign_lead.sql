@@ -1,7 +1,7 @@
 -- The leads of a campaign: add one, add many, send failed ones again.
 --
 -- A lead is a message; that it gets in once is the unique index on (campaign_id, address_key) alone, so adding is safe
--- whoever else adds, sends, pauses or restarts meanwhile. A bad address is a message too, settled at once as failed, and
+-- while others add, send, pause or restart. A bad address is a message too, settled at once as failed, and
 -- never an error. These functions never touch what the engine writes, and lock the campaign's row FOR KEY SHARE only
 -- (see 33_campaign.sql).
 

@@ -59,7 +59,7 @@ CREATE FUNCTION _clock_trouble() RETURNS text[] LANGUAGE c STRICT AS 'MODULE_PAT
 COMMENT ON FUNCTION _clock_trouble() IS 'Connected standbys that get no promise, and why: their clock, or several of one name';
 
 CREATE FUNCTION _is_clone_noticed() RETURNS boolean LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_is_clone_noticed';
-COMMENT ON FUNCTION _is_clone_noticed() IS 'Whether a copy of this server''s volume could be told from it: it has a serial number, or mailer.identity is set';
+COMMENT ON FUNCTION _is_clone_noticed() IS 'Whether a copy of this server''s volume can be distinguished from it: it has a serial number, or mailer.identity is set';
 
 CREATE FUNCTION _standby_gate(OUT is_set boolean, OUT is_open boolean, OUT words text, OUT opens_at timestamptz) LANGUAGE c STRICT
     AS 'MODULE_PATHNAME', 'mailer_standby_gate';

@@ -132,7 +132,7 @@ BEGIN
     RETURN QUERY SELECT 'warning', 'mailbox ' || b.mailbox,
         CASE WHEN w.is_allowed THEN format('with tls %s its password may cross the network in clear text (mailer.allow_cleartext_login)', b.tls)
              WHEN b.tls = 'none' THEN 'with tls none its password would cross the network in clear text: it doesn''t log in'
-             ELSE 'with tls opportunistic its password goes to whoever answers: no certificate is verified' END, NULL::timestamptz,
+             ELSE 'with tls opportunistic its password goes to any server that answers: no certificate is verified' END, NULL::timestamptz,
         'mailer.mailbox_alter(name, ''{"tls": "starttls"}'') protects it, or "implicit" with port 465.'
     FROM mailer.mailbox_status b CROSS JOIN (SELECT mailer._worker_setting('mailer.allow_cleartext_login') = 'on' AS is_allowed) w
     WHERE b.kind = 'smtp' AND b.tls IN ('none', 'opportunistic') AND (b.username IS NOT NULL OR b.token_state <> 'none') AND NOT mailer._is_loopback(b.host);

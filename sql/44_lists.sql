@@ -1,4 +1,4 @@
--- What there is: templates, categories, captured mails. For whoever may look; contents of mails are not for viewers.
+-- What there is: templates, categories, captured mails. For roles that may look; contents of mails are not for viewers.
 
 CREATE VIEW template_list AS
 SELECT t.name,

@@ -4,7 +4,7 @@ CREATE FUNCTION _preparers() RETURNS TABLE (pid bigint, database_oid bigint, rol
 LANGUAGE c STRICT
 AS 'MODULE_PATHNAME', 'mailer_preparers';
 COMMENT ON FUNCTION _preparers() IS
-'Processes of the whole cluster that run users'' functions, from shared memory: for which role, on which message of its database, and when it was told to end (it is still there)';
+'Processes of the whole cluster that run users'' functions, from shared memory: for which role, on which message of its database, and when it was asked to end (it is still there)';
 
 CREATE FUNCTION _preparer_shortage() RETURNS TABLE (refused_at timestamptz, waiting_since timestamptz)
 LANGUAGE c STRICT

@@ -1,7 +1,7 @@
 -- The schedule of a campaign on one line: what went and when, and what had been foretold for it.
 --
--- A forecast is worked out anew each time and kept nowhere, so what came of it could be compared with nothing. campaign_forecast_keep
--- stores one; of mails that have gone it stays as it was, and a later one replaces the rest.
+-- A forecast is computed each time and stored nowhere, so what came of it could be compared with nothing. campaign_forecast_keep
+-- stores one; for mails that have gone it stays as it was, and a later one replaces the rest.
 
 CREATE TABLE campaign_plan (
     campaign_id bigint NOT NULL,

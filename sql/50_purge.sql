@@ -3,7 +3,7 @@
 -- purge() is a procedure that commits after every batch, so that it holds no lock and no snapshot for long. PostgreSQL lets
 -- only procedures without SECURITY DEFINER and without SET commit, so the work is in functions that have both, and
 -- everything in the procedure is written with its schema. What is not settled is never touched.
--- Kept for good: the message's ids, addresses, keys and times, its outcome, each recipient's result, and day counters.
+-- Kept permanently: the message's ids, addresses, keys and times, its outcome, each recipient's result, and day counters.
 
 -- Messages settled before the cutoff, in the order of their ids from after_id on; gives the last id looked at, NULL at
 -- the end. A batch keeps its attachments under one of its messages: they go when all of the batch is settled.

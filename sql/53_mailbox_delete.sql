@@ -12,7 +12,7 @@ DECLARE
     new_lane bigint;
     moved bigint;
 BEGIN
-    -- Leads first, as whoever stops one or queues its next step does.
+    -- Leads first, as in every transaction that stops one or queues its next step.
     UPDATE mailer.lead l SET mailbox_id = to_id WHERE l.mailbox_id = from_id;
     GET DIAGNOSTICS moved = ROW_COUNT;
     FOR old IN SELECT l.* FROM mailer.lane l WHERE l.mailbox_id = from_id AND l.campaign_id IS NOT NULL ORDER BY l.lane_id LOOP

@@ -11,7 +11,7 @@ CREATE FUNCTION _feedback_of(raw bytea) RETURNS SETOF mailer._feedback_item
 LANGUAGE c IMMUTABLE STRICT ROWS 1 AS 'MODULE_PATHNAME', 'mailer_feedback_of';
 COMMENT ON FUNCTION _feedback_of(bytea) IS 'What a received mail means, with its evidence';
 
--- The one table of what evidence may do. The ids of a mail are random, so whoever names one has seen the mail; an
+-- The one table of what evidence may do. The ids of a mail are random, so anybody who names one has seen the mail; an
 -- address and a time can be forged by anybody, and may do no more than stop a sequence.
 CREATE FUNCTION _evidence() RETURNS TABLE (evidence text, stops boolean, marks boolean, suppresses boolean, resolves boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

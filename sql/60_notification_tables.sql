@@ -149,7 +149,7 @@ CREATE TABLE notification_mail (
 CREATE UNIQUE INDEX "a group has one mail that takes more" ON notification_mail (user_id, category, mail_group) WHERE is_open;
 CREATE INDEX notification_mail_user ON notification_mail (user_id);
 COMMENT ON TABLE notification_mail IS 'Notification mails that are looked at again when they are sent: they gather items, or go only if something is unread';
-COMMENT ON COLUMN notification_mail.is_open IS 'Still gathers; false from the moment it is about to be sent. Who adds an item holds the row FOR KEY SHARE until commit';
+COMMENT ON COLUMN notification_mail.is_open IS 'Still gathers; false from the moment it is about to be sent. A transaction that adds an item holds the row FOR KEY SHARE until commit';
 COMMENT ON COLUMN notification_mail.unread_only IS 'Items that were read in the meantime are left out';
 
 CREATE TABLE notification_pace (

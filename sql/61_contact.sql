@@ -223,7 +223,7 @@ BEGIN
     SET email_enabled = COALESCE(preference_set.email_enabled, p.email_enabled),
         in_app_enabled = COALESCE(preference_set.in_app_enabled, p.in_app_enabled),
         digest = COALESCE(preference_set.digest, p.digest), updated_at = excluded.updated_at;
-    -- Who switches mail on again takes back what the unsubscribe link did to this user. An unsubscription is of the address: another
+    -- Switching mail on again takes back what the unsubscribe link did to this user. An unsubscription is of the address: another
     -- contact with the same address can't lift it, and where several were switched off only unsuppress() does.
     IF preference_set.email_enabled THEN
         DELETE FROM mailer.suppression s USING mailer.contact c, mailer.preference p

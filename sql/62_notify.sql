@@ -1,11 +1,11 @@
 -- notify(): one call for one thing that happened to one user. It writes the item, its row of the inbox, and sees to a mail.
--- In C, for the statement that somebody is told of pays for it: src/pg/notify/notification.hpp is the walk, src/core/notification.hpp
+-- In C, for the application's statement pays for it: src/pg/notify/notification.hpp is the walk, src/core/notification.hpp
 -- decides.
 --
 -- What makes it safe under concurrency, numbered because tests cite it:
---   N1  A collapse_key has one open inbox row and one gathering mail: two partial unique indexes. Who makes one, makes the
---       others wait for its commit; then they join it.
---   N2  Who adds an item to a gathering mail holds the mail's row FOR KEY SHARE until commit. Many can at a time; the engine
+--   N1  A collapse_key has one open inbox row and one gathering mail: two partial unique indexes. The transaction that
+--       creates one makes the others wait for its commit; then they join it.
+--   N2  A transaction that adds an item to a gathering mail holds its row FOR KEY SHARE until commit. Many can; the engine
 --       closes the mail FOR UPDATE, or, when somebody holds it, queues a successor for what commits later (64_digest.sql).
 --       So no item is forgotten, none is mailed twice, and the engine never waits for an application's transaction.
 --   N3  Mails count against the rate limit under the lock of one row per user and category (notification_pace).

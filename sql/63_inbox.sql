@@ -133,7 +133,7 @@ DECLARE
 BEGIN
     PERFORM mailer._check_user(inbox_mark_read.user_id);
     inbox_mark_read.user_id := mailer._user_key(inbox_mark_read.user_id);
-    -- In one order, so that two of a user's devices don't block each other for good.
+    -- In one order, so that two of a user's devices don't deadlock.
     UPDATE mailer.notification n
     SET read_at = mailer._now(), is_open = false, read_count = CASE WHEN n.is_open OR n.read_count IS NOT NULL THEN (
         SELECT count(*) FROM mailer.notification_item i WHERE i.notification_id = n.notification_id) END

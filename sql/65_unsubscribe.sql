@@ -2,8 +2,8 @@
 --
 -- A token names a tenant, a scope and an address and is signed (HMAC with SHA-256, RFC 2104) with a key that only the extension's owner can
 -- read; it never expires, for a link must work as long as the mail is kept. An unsubscribe stops its scope alone, never required
--- categories or plain enqueue. The key is not dumped: who moves to a restored database and wants links in old mails to go on
--- working carries it over by hand (UPDATE mailer.signing_key), as one does with passwords.
+-- categories or plain enqueue. The key is not dumped: to keep links in old mails working in a restored database, copy it
+-- by hand (UPDATE mailer.signing_key), as you do with passwords.
 
 INSERT INTO signing_key (key)
 SELECT pg_catalog.sha256(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()) || pg_catalog.uuid_send(pg_catalog.gen_random_uuid())

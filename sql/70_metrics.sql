@@ -1,4 +1,4 @@
--- metrics(): the database's mail in numbers, for Prometheus and whoever reads its text format.
+-- metrics(): the database's mail in numbers, for Prometheus and others that read its text format.
 --
 -- One function a topic, and each is one query of etc/postgres_exporter.yaml too: columns of text are labels, columns of
 -- numbers are metrics, named by the topic's prefix and the column. So both ways tell the same under the same names.
@@ -129,7 +129,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _metric_sending() IS 'Metrics mailer_sending_*: whether all mail is paused, or held because this is a copy';
 
--- Campaigns that were over a day ago say nothing new, and every name is a time series for good.
+-- Campaigns that were over a day ago say nothing new, and every name is a permanent time series.
 CREATE FUNCTION _metric_campaign() RETURNS TABLE (campaign text, state text, messages bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$

@@ -2,7 +2,7 @@
 -- what waits and why, what went wrong.
 --
 -- Read only, and one snapshot: every number on a page belongs to the same moment. It may take a second or two with long
--- campaigns, for their forecasts are worked out anew; charts are drawn for the first dozen that run. 71_report_parts.sql
+-- campaigns, for their forecasts are computed again; charts are drawn for the first dozen that run. 71_report_parts.sql
 -- has the parts; every name and reply passes _html().
 
 CREATE FUNCTION _report_counts() RETURNS text

@@ -100,7 +100,7 @@ AS $$
         '_campaign_state',
         '_metric_tenant',
         '_shield_text',
-        -- What the views call runs with the rights of whoever looks.
+        -- What the views call runs with the rights of the role that reads them.
         '_batch_rows',
         '_campaign_finishes_at',
         '_campaign_rows',

@@ -5,7 +5,7 @@
 // its group.
 //
 // C1  What a category requires can't be switched off: a preference chooses only between at once and a digest.
-// C2  Who is told alone (the second try after a deadlock) meets nobody: he joins no row and no mail, and isn't counted.
+// C2  A notification made alone (the second try after a deadlock) joins no row and no mail, and isn't counted.
 // C3  Digests aren't counted against the rate limit; a mail that joins one that waits isn't either.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Answers of an IMAP server, taken apart: RFC 9051, section 7, and RFC 3501.
 //
 // Any octets may be fed, in pieces of any size. Bounded: a line of 64 KB, a literal of 512 KB, 2 MB in all and 32
-// levels; beyond them, or where brackets don't match, the parser is broken for good and says so. Untagged answers may
+// levels; beyond them, or where brackets don't match, the parser fails permanently and says so. Untagged answers may
 // come at any time: their order is kept.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Which parts of a mail are asked for, and the mail that is made of them for whoever reads it.
+// Which parts of a mail are fetched, and the mail that is put together from them for the code that reads it.
 //
 // Named header fields come first and decide; of the rest only what can mean something is asked for: reports, returned
 // headers, and at most 256 KB of text. Attachments are never fetched.

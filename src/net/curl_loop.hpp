@@ -1,8 +1,8 @@
 // One epoll for everything: libcurl's sockets while it connects, ours afterwards, and libcurl's timer.
 //
 // It knows nothing of SMTP. It never blocks: poll() looks once and returns. libcurl's resolver threads inherit the
-// signal mask of whoever starts them, so all signals are blocked around every call that may start one: a thread that
-// took the process's SIGTERM would run PostgreSQL's handler outside PostgreSQL's thread.
+// signal mask of the thread that starts them, so all signals are blocked around every call that may start one: a
+// thread that took the process's SIGTERM would run PostgreSQL's handler outside PostgreSQL's thread.
 #pragma once
 
 #include <curl/curl.h>

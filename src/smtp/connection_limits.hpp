@@ -1,6 +1,6 @@
 // How many connections each mailbox may have now: its endpoint's, or fewer where its server takes fewer.
 //
-// The rule is core/pace/connection_limit; this keeps its values, and what changed for whoever stores them.
+// The rule is core/pace/connection_limit; this keeps its values, and which of them changed and must be stored.
 #pragma once
 
 #include <cstdint>

@@ -125,7 +125,7 @@ bool Opening::set_options() {
     set(CURLOPT_PROXY, endpoint_->proxy ? endpoint_->proxy->c_str() : "");
     if (endpoint_->proxy) set(CURLOPT_HTTPPROXYTUNNEL, 1L);
     set(CURLOPT_TCP_NODELAY, 1L);
-    // expire() ends what takes too long; libcurl's own limits (5 and 2 minutes unless told) must not come before it.
+    // expire() ends what takes too long; libcurl's own limits (5 and 2 minutes by default) must not come before it.
     set(CURLOPT_CONNECTTIMEOUT_MS, 2 * to_ms(endpoint_->timeouts.session));
     set(CURLOPT_SERVER_RESPONSE_TIMEOUT, 1 + 2 * to_ms(endpoint_->timeouts.session) / 1000);
     set(CURLOPT_ERRORBUFFER, error_buffer_.data());

@@ -2,7 +2,7 @@
 // QUIT. For mailer.mailbox_test.
 //
 // Like the Transport it never blocks: the caller waits on poll_fd(), checks its interrupts, and calls turn() until it
-// returns true. Each step that succeeded or failed is told once, in order, in words that hold no secret.
+// returns true. It reports each step that succeeded or failed once, in order, in words that hold no secret.
 #pragma once
 
 #include <functional>

@@ -78,7 +78,7 @@ public:
     void abandon_all(core::Time now);
 
     // After a mailbox's server or login changed. Takes back, like cancel_not_on_wire(), what is meant for an endpoint
-    // that is_current denies, and lets go of the connections made for such: those that are idle or still opening close
+    // that is_current denies, and gives up the connections made for such: those that are idle or still opening close
     // with the next turn, the busy ones after their message.
     using IsCurrent = std::function<bool(std::int64_t mailbox_id, const Endpoint& endpoint)>;
     std::vector<std::uint64_t> let_go_of_outdated(const IsCurrent& is_current);

@@ -1,7 +1,7 @@
 // Whose fault is a refusal that speaks of the mailbox, but came to a mail: the mailbox's, or that of who queued it?
 //
-// Whoever queues mail chooses its recipients, its content and sometimes its From, and with them what the server says: a
-// recipient for whom relaying is denied, a group that wants a login, a content at which it hangs up. Such replies are
+// A client that queues mail chooses its recipients, content and sometimes From, and with them what the server says: a
+// recipient for whom relaying is denied, a group that wants a login, content at which it hangs up. Such replies are
 // taken for the mailbox's (core/outcome/mailbox_fault.hpp), which then rests. As long as other tenants' mail is
 // accepted, one tenant's refusals make only its own mail wait: nobody stops a mailbox that others use. Where another
 // tenant is refused likewise, with nobody accepted in between, it is the mailbox after all. Knows no clock and no SQL.

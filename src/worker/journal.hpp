@@ -6,7 +6,7 @@
 // trusted: its header is bound to boot, device, inode and history, and on any difference every token is unknown.
 //   J1  a change of phase is one byte, or one write within a page: a killed process has made it or hasn't
 //   J2  a slot whose checksum doesn't fit is as good as none
-//   J3  a write that fails is told to the caller; nothing is mapped (a full disk under mmap is a SIGBUS)
+//   J3  the caller learns of a write that fails; nothing is mapped (a full disk under mmap is a SIGBUS)
 // The path should be one that base backups skip. One process at a time: the holder of the sender's lock.
 #pragma once
 
@@ -38,8 +38,8 @@ struct JournalBinding {
 
 std::string read_boot_id();  // of the running kernel; empty when it can't be read
 
-// The journal as somebody sees it who isn't its sender, and who may be beside one at work: which slots are in use. A
-// slot that is being written is seen with its token all the same.
+// The journal as a process that isn't its sender sees it, possibly while a sender is at work: which slots are in use.
+// A slot that is being written is seen with its token all the same.
 struct JournalView {
     bool is_trusted = false;  // the file is there, and bound to this
     core::Time made_at{};
@@ -64,7 +64,7 @@ public:
 
     // Whom the reports to come count by index.
     void note_envelope(std::uint64_t token, const std::vector<int>& envelope);
-    // Phase::dot with what was answered so far: whoever was refused before the dot never becomes unconfirmed.
+    // Phase::dot with the replies so far: a recipient refused before the dot never becomes unconfirmed.
     bool record_dot(std::uint64_t token, const core::Report& so_far, core::Time now) noexcept;
     // The server's whole answer, before the connection is used again. False: could not be written.
     bool record_reply(std::uint64_t token, const core::Report& report) noexcept;

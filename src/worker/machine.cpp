@@ -147,7 +147,7 @@ std::string read_host_id(const std::string& root) {
 
 std::string read_nonce(const std::string& path) {
     if (auto nonce = valid_nonce(path)) return *nonce;
-    // One at a time: who comes second finds what the first has made.
+    // One at a time: the second process finds what the first has created.
     const int folder = open(path.substr(0, path.rfind('/')).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0 || flock(folder, LOCK_EX) != 0) {
         if (folder >= 0) close(folder);

@@ -30,7 +30,7 @@ bool is_same(const Machine& then, const Machine& now);
 std::string read_volume(const std::string& path, const std::string& sys = "/sys");
 std::string read_host_id(const std::string& root = "");  // empty in a container
 
-// What the file holds, if it lies where it was made; else it is made anew. Empty when it can't be written.
+// What the file holds, if it lies where it was created; else it is created again. Empty when it can't be written.
 std::string read_nonce(const std::string& path);
 
 }  // namespace mailer::worker

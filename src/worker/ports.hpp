@@ -178,7 +178,7 @@ public:
     virtual void claim(std::span<const Ticket> tickets, Time now) = 0;
     // Whether what the mailbox has may be handed over again after a crash: a forwarder's. The claim writes it down.
     virtual bool is_repeatable(std::int64_t /*mailbox_id*/) const { return false; }
-    // Shields that the settlements just written have shut: a campaign's main lane, or a mailbox. Each is told once.
+    // Shields that the settlements just written have shut: a campaign's main lane, or a mailbox. Each is returned once.
     struct ShutShield {
         std::optional<std::int64_t> lane_id;
         std::optional<std::int64_t> mailbox_id;
@@ -217,7 +217,7 @@ struct Prepared {
         ready,
         cancelled,    // send_if said no, or nobody is left to send to: `cause` says which
         temporary,    // a loader failed: retry later, attempt consumed
-        failed,       // can't be rendered or composed: for good
+        failed,       // can't be rendered or composed: permanently
         interrupted,  // the sender was asked to leave meanwhile: nothing happened
         asked,        // its functions are being asked: prepare() again when turn() names it
         postponed,    // its functions can't be asked before `until`: nothing happened
@@ -277,7 +277,7 @@ public:
     // The same of all whose mailbox has another server or login by now than the one they were submitted for.
     virtual std::vector<std::uint64_t> take_back_outdated() = 0;
     // Mailboxes whose server takes fewer connections than they may have, since the last call. The courier keeps to it
-    // by itself; it is told what is stored, which somebody may have lifted.
+    // by itself; limit_connections() passes it what is stored, which somebody may have lifted.
     virtual std::map<std::int64_t, core::LoweredConnections> take_lowered() { return {}; }
     virtual void limit_connections(std::int64_t /*mailbox_id*/, const std::optional<core::LoweredConnections>&) {}
 };

@@ -135,7 +135,7 @@ void Pump::hand_out(Time now) {
         if (it == tickets_.end()) continue;
         try {
             prepare(it->second, now);
-        } catch (...) {  // not the message's fault: it goes back, and whoever called learns why
+        } catch (...) {  // not the message's fault: it goes back, and the caller learns why
             settlements_.push_back(unsent(it->second, now));
             throw;
         }
@@ -150,7 +150,7 @@ void Pump::hand_out(Time now) {
 
 bool Pump::has_memory() const { return bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand; }
 
-// What late-bound functions have answered is composed next; who waits for one that takes long stands aside meanwhile.
+// Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
 void Pump::hear(Time now) {
     MailRoom::Heard heard =
         mail_room_.turn(now, has_memory(), [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
@@ -164,7 +164,7 @@ void Pump::hear(Time now) {
 }
 
 // A mailbox without a gap has room for others while a function of this message runs; the courier never opens more
-// connections than it may, whoever comes back. With a gap, the slot is this message's.
+// connections than it may, whichever message comes back. With a gap, the slot is this message's.
 void Pump::set_aside(Ticket& ticket, bool is_aside) {
     if (ticket.is_aside == is_aside) return;
     const core::MailboxFacts* known = planner_.mailbox(ticket.reservation.mailbox_id);
@@ -222,7 +222,7 @@ void Pump::transact(Time now) {
     finish_tick(now);
 }
 
-// The planner as of now: read anew after a change of settings or a lost transaction, with lanes that hints named.
+// The planner as of now: read again after a change of settings or a lost transaction, with lanes that hints named.
 void Pump::refresh(Time now) {
     if (!has_world_) {
         reload_world(now);
@@ -234,7 +234,7 @@ void Pump::refresh(Time now) {
     is_swept_ = true;
 }
 
-// Everything anew, and what was known of waiting mail on top: hints, lanes, what is in hand.
+// Reads everything again, and adds what was known of waiting mail: hints, lanes, what is in hand.
 void Pump::reload_world(Time now) {
     std::map<std::int64_t, Time> waiting = hinted_;
     std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
@@ -268,7 +268,7 @@ void Pump::load_unknown_lanes(Time now) {
     }
 }
 
-// What no hint told: rows that came back by statements, deadlines, lanes that are through.
+// What no hint announced: rows that came back by statements, deadlines, lanes that are through.
 void Pump::sweep(Time now) {
     Queue::Swept swept = queue_.sweep();
     std::vector<std::int64_t> missing;

@@ -6,7 +6,7 @@
 //   W1  a claim has committed, and its journal slot was written before, when the first byte of its message leaves
 //   W2  a journal slot is freed only after the settle of its claim has committed
 //   W3  the planner's counters are those of the last commit plus what this transaction stores; when a transaction is
-//       lost, so is the planner, and the next tick reads it anew
+//       lost, so is the planner, and the next tick reads it again
 //   W4  no transaction is open outside transact()
 // One thread; every instant is an argument.
 #pragma once
@@ -54,7 +54,7 @@ public:
     // on the wire comes back.
     void note_fences(const core::SenderFence& standbys, const core::SenderFence& lease, Time now);
 
-    void forget_world() { has_world_ = false; }  // settings changed: read everything anew
+    void forget_world() { has_world_ = false; }  // settings changed: read everything again
     void sweep_soon() { is_swept_ = false; }
     bool has_claimed_all() const { return claims_left_ && *claims_left_ <= 0; }
     bool is_idle() const { return tickets_.empty() && settlements_.empty(); }

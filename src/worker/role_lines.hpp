@@ -77,7 +77,7 @@ private:
         Time promised_until = Time::min();  // to those who are to come again
         Time last_at = Time::min();
     };
-    // From when on whoever is first in it has waited without anything happening.
+    // Since when the first in the line has waited without anything happening.
     static Time standing_since(const Line& line);
     static core::Duration expected_wait(const Line& line, std::size_t ahead);
     static Time come_again(Line& line, Time now);

@@ -2,8 +2,8 @@
 // and the settle around them are the real ones.
 //
 // Every mail takes a drawn time and is answered as the odds say; drawn from the seed, the message and its try, so
-// that a run can be repeated. What a mail server really took is kept apart from what the sender is told about
-// it (delivered()): that is what a test holds against "never twice". Nothing here decides what may go or what an
+// that a run can be repeated. What a mail server really took is kept apart from what the sender learns of it
+// (delivered()): that is what a test holds against "never twice". Nothing here decides what may go or what an
 // answer means.
 #pragma once
 
@@ -14,10 +14,10 @@
 
 namespace mailer::worker {
 
-// One in so many mails, drawn anew for each try; 0 is never.
+// One in so many mails, drawn again for each try; 0 is never.
 struct Odds {
     int temporary = 0;   // 451 to the dot
-    int refused = 0;     // 550 to the recipient, for good
+    int refused = 0;     // 550 to the recipient: permanent
     int trouble = 0;     // the connection fails before any mail is offered
     int lost_reply = 0;  // the connection is lost behind the dot; every other one of these mails was taken
     core::Duration least_transit{0};

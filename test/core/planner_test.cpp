@@ -62,7 +62,7 @@ LaneFacts of_tenant(LaneFacts lane, std::int64_t tenant_id) {
     return lane;
 }
 
-// P2. By lanes, whoever opens more of them would get more.
+// P2. By lanes, a tenant that opens more of them would get more.
 TEST(Planner, TenantsTakeTurnsHoweverManyLanesTheyHave) {
     Plan plan({mailbox_named(1, "a")}, {of_tenant(stream_with(9, {1}), 5)});
     for (std::int64_t id = 2; id <= 6; ++id) {

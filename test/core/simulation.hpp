@@ -49,7 +49,7 @@ public:
     Duration max_latency{0};
     Duration transit{0};
     int failure_one_in = 0;  // released, half of them after a reply, and queued again with a delay
-    int restart_one_in = 0;  // the planner is filled anew from what would be stored
+    int restart_one_in = 0;  // the planner is filled again from what would be stored
 
     Simulation(Planner start, const std::vector<LaneQueue>& waiting, Time at, unsigned seed)
         : planner(std::move(start)), now(at), random_(seed) {

@@ -108,7 +108,7 @@ TEST(TemplatePartial, AloneOnItsLineIndentsEveryLineOfItself) {
          object({}),
          "  1\n  2\n",
          {{"p", "{{>q}}\n"}, {"q", "1\n2\n"}}},
-        {"One inside a line starts anew, and the line after is indented again.",
+        {"One inside a line isn't indented, and the line after is indented again.",
          "  {{>p}}\n",
          object({}),
          "  (1\n2)\n  3\n",

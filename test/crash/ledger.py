@@ -145,7 +145,7 @@ def is_fair(address, state, message_state, reason):
         return True  # put off in the very conversation of which the end isn't known: there is no next try
     if address.startswith("no-") and (state, reason) == ("cancelled", "send_if"):
         return True
-    # Whoever kills the sender twice just as it composes the same mail looks like that mail's fault.
+    # A sender killed twice just as it composes the same mail looks like that mail's fault.
     return (state, reason) == ("failed", "quarantined")
 
 

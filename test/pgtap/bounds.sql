@@ -40,7 +40,7 @@ SELECT throws_ok(c.call, '54000', NULL, c.what) FROM (VALUES
 SELECT throws_ok($$SELECT mailer.render('{{a}}', jsonb_build_object('a', ('[' || repeat('1e131071,', 200) || '1]')::jsonb))$$, '54000', 'variables are too large',
     'numbers are as large as they are written');
 
--- A wrapper's own place is told, ours are not.
+-- The context names a wrapper's own place, and none of ours.
 CREATE FUNCTION pg_temp.context_of(call text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE said text;
 BEGIN

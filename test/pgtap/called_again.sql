@@ -48,7 +48,7 @@ DROP INDEX mailer.path;
 SELECT is(current_setting('search_path'), 'public, pg_catalog', 'the caller has his own');
 SET LOCAL search_path = public;
 
--- What is known of a table is derived anew when that changes: not while a batch is being written with it.
+-- What is known of a table is derived again when that changes: not while a batch is being written with it.
 CREATE FUNCTION tell_the_admin() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     ANALYZE mailer.message;
@@ -95,7 +95,7 @@ DROP INDEX mailer.once;
 
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
 
--- Whoever may call a function of the library may pass NULL for everything, and gets an answer or an error.
+-- A role that may call a function of the library may pass NULL for everything, and gets an answer or an error.
 CREATE FUNCTION answer_to_null(function oid) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE (SELECT format('SELECT %s(%s)', p.oid::regproc, string_agg('NULL::' || format_type(t.type, NULL), ', ' ORDER BY t.n))

@@ -53,7 +53,7 @@ SELECT is_empty(format($$SELECT * FROM mailer.ingest(pg_temp.complaint(%L, 'flo@
 -- ── Answers ──
 SELECT pg_temp.sent_mail('{gil@example.org}') AS g \gset
 SELECT results_eq(format($$SELECT kind, address, words FROM mailer.ingest(pg_temp.answer(%L, 'someone.else@example.org', 'Yes'))$$, pg_temp.id_of(:g)),
-    $$VALUES ('reply', 'someone.else@example.org', 'Re: S')$$, 'a reply counts whoever wrote it; its subject is kept, its text is not');
+    $$VALUES ('reply', 'someone.else@example.org', 'Re: S')$$, 'a reply from any address counts; its subject is kept, its text is not');
 SELECT results_eq(format('SELECT result, replied_at IS NOT NULL FROM mailer.status(%s)', :g), $$VALUES ('replied', true)$$, 'its message is replied to');
 SELECT is((SELECT array_agg(kind) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:g), 'gil@example.org', 'I am away', 'Auto-Submitted: auto-replied'))),
     '{auto_reply}', 'an automatic answer is logged as such, never as a reply');
@@ -90,7 +90,7 @@ SELECT is((SELECT seen FROM mailer.unmatched_feedback WHERE source = 'pipe' AND 
 SELECT throws_ok($$SELECT * FROM mailer.ingest('x', 'nobody')$$, '42704', 'there is no mailbox "nobody"');
 SELECT is((SELECT sum(violations::int) FROM mailer.verify() WHERE violations > 0), NULL, 'nothing disagrees afterwards');
 -- ── Whose mail bounced ─────────────────────────────────────────────────────────────────────────────────────────────
--- One tenant's bounces say nothing about another's: else whoever makes an address bounce silences it for good for all.
+-- One tenant's bounces say nothing about another's: else one that makes an address bounce silences it permanently for all.
 CREATE ROLE tap_bounced_one;
 CREATE ROLE tap_bounced_two;
 SELECT mailer.grant_sender('tap_bounced_one'), mailer.grant_sender('tap_bounced_two') \g /dev/null

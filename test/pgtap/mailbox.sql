@@ -89,7 +89,7 @@ END $$;
 SELECT is(pg_temp.keeps(c.settings), c.keeps, 'the password is ' || CASE WHEN c.keeps THEN 'kept' ELSE 'dropped' END || ' with ' || c.settings)
 FROM (VALUES ('{"gap": "1 s"}'::jsonb, true), ('{"host": "SMTP.example.com"}', true), ('{"host": "smtp.example.org"}', false), ('{"port": 2525}', false),
     ('{"tls": "implicit"}', true), ('{"tls": "starttls"}', true), ('{"tls": "opportunistic"}', false), ('{"tls": "none"}', false), ('{"tls": "starttls"}', true)) c(settings, keeps);
--- Nor for whoever stands between: the inbox is a server, too, and where TLS isn't required a proxy reads along.
+-- Nor for a machine in between: the inbox is a server, too, and where TLS isn't required a proxy reads along.
 SELECT is(pg_temp.keeps(c.settings), c.keeps, 'the password is ' || CASE WHEN c.keeps THEN 'kept' ELSE 'dropped' END || ' with ' || c.settings)
 FROM (VALUES ('{"imap_host": "imap.example.org", "imap_tls": "starttls"}'::jsonb, true), ('{"imap_port": 143}', true), ('{"imap_port": 9999}', false),
     ('{"imap_port": 993}', true), ('{"imap_tls": "none"}', false), ('{"imap_tls": "starttls"}', true), ('{"imap_host": "x.customers.example.org"}', false), ('{"imap_host": null}', true),

@@ -47,7 +47,7 @@ SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :digest), '2
 SELECT mailer.preference_set('owner', 'news', digest => 'immediate') \g /dev/null
 SELECT is((SELECT due_at FROM mailer.queue_entry WHERE message_id = :digest), '2030-05-01 10:17+00'::timestamptz, 'and "immediate" lets it go');
 
--- Its time has come: once, whoever dies in between.
+-- Its time has come: once, whichever process dies in between.
 SELECT mailer.preference_set('owner', 'news', digest => 'daily') \g /dev/null
 SELECT ok(pg_temp.goes(:digest), 'the digest goes');
 SELECT mailer.notify('owner', 'news', 'liked', '{"post": "C"}', 'dan') \g /dev/null

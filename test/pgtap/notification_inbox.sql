@@ -1,4 +1,4 @@
--- Notifications in the application: who is told, what it says, collapsing, reading, and what users may switch off.
+-- Notifications in the application: who is notified, what it says, collapsing, reading, and what users may switch off.
 BEGIN;
 SELECT no_plan();
 \ir notification.psql
@@ -12,7 +12,7 @@ SELECT is((SELECT variables ->> 'post' FROM mailer.inbox('owner')), 'A day out',
 SELECT is((SELECT count(*) FROM mailer.inbox('ada')), 0::bigint, 'nobody else sees it');
 SELECT is(mailer.inbox_unread('owner'), 1::bigint, 'it counts as unread');
 
-SELECT is(mailer.notify('owner', 'likes', 'liked', actor_id => 'owner'), NULL, 'what somebody did himself he is not told');
+SELECT is(mailer.notify('owner', 'likes', 'liked', actor_id => 'owner'), NULL, 'nobody is notified of his own act');
 SELECT is(mailer.inbox_unread('owner'), 1::bigint, 'so nothing is there');
 SELECT isnt(mailer.notify(17, 'likes', 'liked', actor_id => 18), NULL, 'user ids may be integers');
 SELECT isnt(mailer.notify(17000000000, 'likes', 'liked', '{}', 18), NULL, 'or bigints');
@@ -41,7 +41,7 @@ SELECT isnt(mailer.notify('olaf', 'likes', 'liked', '{"post": "Q"}', 'ada', 'pos
 SELECT is(mailer.inbox_unread('olaf'), 2::bigint, '… is another row');
 SELECT is(mailer.inbox_mark_read('olaf', (SELECT min(notification_id) FROM mailer.inbox('olaf'))), 1::bigint, 'one is read');
 SELECT mailer.notify('olaf', 'likes', 'liked', '{"post": "P"}', 'fay', 'post 1') \g /dev/null
-SELECT is((SELECT title FROM mailer.inbox('olaf', max_rows => 1)), 'fay liked P', 'what comes after reading begins anew');
+SELECT is((SELECT title FROM mailer.inbox('olaf', max_rows => 1)), 'fay liked P', 'what comes after reading starts a new row');
 SELECT is((SELECT count(*) FROM mailer.inbox('olaf', only_unread => true)), 2::bigint, 'only_unread leaves out what was read');
 SET LOCAL mailer.virtual_now = '2030-01-01 12:00+00';
 SELECT mailer.notify('olaf', 'likes', 'liked', '{"post": "P"}', 'gil', 'post 1') \g /dev/null

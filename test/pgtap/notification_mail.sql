@@ -18,7 +18,7 @@ SELECT mailer.notify('owner', 'security', 'liked') \g /dev/null
 SELECT is((SELECT category FROM mailer.message WHERE message_id = pg_temp.newest()), NULL, 'a required category''s mail has none: no unsubscribing stops it');
 SELECT pg_temp.mails() AS before \gset
 SELECT isnt(mailer.notify('stranger', 'likes', 'liked'), NULL, 'who has no contact …');
-SELECT is(pg_temp.mails(), :before::bigint, '… is told in the application only');
+SELECT is(pg_temp.mails(), :before::bigint, '… is notified in the application only');
 SELECT mailer.contact_set('mute', NULL) \g /dev/null
 SELECT isnt(mailer.notify('mute', 'likes', 'liked'), NULL, 'as is a contact without an address');
 SELECT mailer.preference_set('owner', 'off', email_enabled => false) \g /dev/null
@@ -84,7 +84,7 @@ SELECT ok(NOT pg_temp.goes(:mail), 'read, it does not');
 SELECT mailer.notify('owner', 'quiet', 'liked', '{"post": "P"}', 'ada', 'post 1') \g /dev/null
 SELECT mailer.inbox_mark_read('owner') \g /dev/null
 SELECT mailer.notify('owner', 'quiet', 'liked', '{"post": "P"}', 'ben', 'post 1') \g /dev/null
-SELECT results_eq($$SELECT subject FROM pg_temp.says(pg_temp.newest())$$, $$VALUES ('ben liked P')$$, 'of several only the unread are told');
+SELECT results_eq($$SELECT subject FROM pg_temp.says(pg_temp.newest())$$, $$VALUES ('ben liked P')$$, 'of several the mail names only the unread');
 
 -- Switched off, or moved, while it waits.
 SELECT mailer.preference_set('owner', 'quiet', email_enabled => false) \g /dev/null

@@ -73,7 +73,7 @@ SELECT mailer.notify('owner', 'forum', 'commented', '{"post": "unread"}') \g /de
 SELECT pg_temp.newest() AS digest \gset
 SELECT mailer.inbox_mark_read('owner', :read) \g /dev/null
 SELECT ok(pg_temp.goes(:digest), 'something is unread');
-SELECT results_eq(format('SELECT subject FROM pg_temp.says(%s)', :digest), $$VALUES (' commented on unread')$$, 'and that alone is told');
+SELECT results_eq(format('SELECT subject FROM pg_temp.says(%s)', :digest), $$VALUES (' commented on unread')$$, 'and the digest names that alone');
 SELECT mailer.inbox_mark_read('owner') \g /dev/null
 SELECT ok(NOT pg_temp.goes(:digest), 'with all of it read there is no digest');
 

@@ -26,12 +26,12 @@ INSERT INTO site.follow VALUES ('ada', 'ben'), ('ada', NULL);
 RESET ROLE;
 SELECT is(pg_temp.failures(), 0::bigint, 'a user without any right on mailer fires it');
 SELECT results_eq($$SELECT category, title, actor_count FROM mailer.inbox('owner')$$, $$VALUES ('likes', 'Ada and one other liked A day out', 2::bigint)$$,
-    'a function says who is told; a collapse key collapses; nobody is told of himself');
+    'a function names the users; a collapse key collapses; nobody is notified of his own act');
 SELECT is((SELECT collapse_key FROM mailer.notification WHERE user_id = 'owner'), 'post 1', 'the key is rendered over the row');
-SELECT results_eq($$SELECT category, variables ->> 'note', variables ->> 'actor' FROM mailer.inbox('ben')$$, $$VALUES ('follows', 'hi', 'Ada')$$, 'a column may hold who is told; then the template sees the row');
+SELECT results_eq($$SELECT category, variables ->> 'note', variables ->> 'actor' FROM mailer.inbox('ben')$$, $$VALUES ('follows', 'hi', 'Ada')$$, 'a column may name the user; then the template sees the row');
 SELECT is((SELECT count(*) FROM mailer.notification WHERE user_id IS NULL), 0::bigint, 'NULL is nobody');
 
--- Several, of which one is told by the row alone.
+-- Several users, one of whom gets the variables of the row alone.
 CREATE FUNCTION site.everybody(new_row jsonb, old_row jsonb, operation text) RETURNS TABLE (user_id text, variables jsonb) LANGUAGE sql AS $$
     VALUES ('zoe', NULL::jsonb), ('yan', jsonb_build_object('post', operation)), (NULL, NULL) $$;
 CREATE TABLE site.club (club_id bigint, who text, post text);
@@ -84,7 +84,7 @@ SET ROLE other_user;
 INSERT INTO site.spy VALUES ('z');
 RESET ROLE;
 SET client_min_messages = warning;
-SELECT is((SELECT string_agg(variables ->> 'post', ' ' ORDER BY notification_id) FROM mailer.inbox('rolf')), 'web_user web_user', 'whoever may not call it tells nobody, though the session has called it for another');
+SELECT is((SELECT string_agg(variables ->> 'post', ' ' ORDER BY notification_id) FROM mailer.inbox('rolf')), 'web_user web_user', 'a role that may not call it notifies nobody, though the session has called it for another');
 SELECT is((SELECT detail ->> 'message' FROM mailer.event_log WHERE kind = 'notification_failed' ORDER BY id DESC LIMIT 1), 'permission denied for function tells_role', 'and the event says why');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
 SELECT finish();

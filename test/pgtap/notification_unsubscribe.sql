@@ -32,7 +32,7 @@ SELECT mailer._unsubscribe_token(1, 'owner@example.com', 'category:likes') AS to
 -- A category.
 SELECT mailer.notify('owner', 'likes', 'liked', '{"post": "P"}', 'ada', 'post 1') \g /dev/null
 SELECT results_eq(format('SELECT scope, address FROM mailer.unsubscribe(%L)', :'token'), $$VALUES ('category:likes', 'owner@example.com')$$, 'unsubscribe() gives the scope and the address');
-SELECT results_eq($$SELECT scope, reason, expires_at FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, $$VALUES ('category:likes', 'unsubscribed', NULL::timestamptz)$$, 'the scope is suppressed for good');
+SELECT results_eq($$SELECT scope, reason, expires_at FROM mailer.suppression WHERE address_key = 'owner@example.com'$$, $$VALUES ('category:likes', 'unsubscribed', NULL::timestamptz)$$, 'the scope is suppressed permanently');
 SELECT results_eq($$SELECT email_enabled, in_app_enabled FROM mailer.preference WHERE user_id = 'owner' AND category = 'likes'$$, $$VALUES (false, true)$$, 'the preference shows it');
 SELECT ok(NOT pg_temp.goes(pg_temp.newest()), 'what waits doesn''t go');
 SELECT lives_ok(format('SELECT mailer.unsubscribe(%L)', :'token'), 'twice is as good as once');

@@ -70,7 +70,7 @@ SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?res
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
 SELECT throws_ok($$SELECT mailer.oauth_code('nonsense', 'c')$$, '22023', NULL, 'a state that isn''t ours');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', overlay(:'state' placing 'AAAA' from 1), 'c'), '22023', NULL, 'a state that was changed');
-SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'http://localhost/?error=access_denied&error_description=no+thanks'), '22023', 'consent was not given: access_denied', 'a refusal is told');
+SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'http://localhost/?error=access_denied&error_description=no+thanks'), '22023', 'consent was not given: access_denied', 'a refusal is reported');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', ''), '22004', NULL, 'a code is needed');
 SELECT is(mailer.oauth_code(:'state', 'http://localhost/?state=' || :'state' || '&code=4%2F0Ab&scope=x'), 'desk', 'a pasted address');
 SELECT is((SELECT code FROM mailer.oauth_account_secret), '4/0Ab', 'its code is kept for the exchange');
@@ -132,7 +132,7 @@ SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.net"}');
 SELECT is((SELECT count(*) FROM mailer.oauth_account_secret), 0::bigint, 'one of another domain doesn''t');
 SELECT is((SELECT token_state FROM mailer.mailbox_status WHERE mailbox = 'desk'), 'consent_needed', 'and its owner must consent again');
 
--- Nor does another token server, whoever names it.
+-- Nor does another token server, whichever role names it.
 SELECT mailer.oauth_app_set('kept', '{"provider": "microsoft365", "client_id": "c", "client_secret": "hunter2"}');
 SELECT mailer.oauth_set('ms', '{"app": "kept", "refresh_token": "hunter2"}');
 CREATE FUNCTION pg_temp.secrets() RETURNS bigint LANGUAGE sql AS $$

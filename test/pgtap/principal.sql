@@ -1,4 +1,4 @@
--- Who called, and for whom: rights and names are the calling role's, whoever logged in; a role is known by its OID.
+-- Who called, and for whom: rights and names are the calling role's, not the login role's; a role is known by its OID.
 BEGIN;
 SELECT no_plan();
 \ir fixture.psql
@@ -51,7 +51,7 @@ SELECT mailer.grant_operator('tap_other') \g /dev/null
 CREATE FUNCTION pg_temp.as_other(command text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN EXECUTE command; END $$;
 ALTER FUNCTION pg_temp.as_other(text) OWNER TO tap_other;
 SELECT throws_ok($$SELECT pg_temp.as_other($c$SELECT mailer.mailbox_alter('one', '{"password_file": "/etc/passwd"}')$c$)$$, '42501', NULL,
-    'an operator''s function names no file, whoever''s session it runs in');
+    'an operator''s function names no file, in any session');
 SELECT pg_temp.as_other($$SELECT mailer.mailbox_pause('one', 'x')$$), pg_temp.as_other($$SELECT mailer.template_set('of other', 's', 'b')$$),
     pg_temp.as_other($$SELECT mailer.suppress('gone@example.com')$$) \g /dev/null
 SELECT set_eq($$SELECT by_role FROM mailer.event_log WHERE kind IN ('mailbox_paused', 'template_set', 'suppressed') AND (detail ->> 'name' IS NULL OR detail ->> 'name' = 'of other')$$,

@@ -70,7 +70,7 @@ SELECT is(pg_temp.play('rrrrrrr'), '5: 5 different recipients in a row were refu
 SELECT is((SELECT shield FROM mailer.mailbox_status WHERE mailbox = 'one'), 'shut: 5 different recipients in a row were refused with 550 5.7.1', 'mailbox_status shows it');
 SELECT ok(NOT (SELECT is_open FROM mailer.campaign_explain(:spring) WHERE gate LIKE 'mailbox_shield%one'), 'explain has the gate');
 SELECT mailer.mailbox_resume('one') \g /dev/null
-SELECT is((SELECT shield FROM mailer.mailbox_status WHERE mailbox = 'one'), 'open: 0 of 0 refused or bounced', 'resumed, it counts anew');
+SELECT is((SELECT shield FROM mailer.mailbox_status WHERE mailbox = 'one'), 'open: 0 of 0 refused or bounced', 'resumed, it counts from zero');
 
 -- What it does to honest and to rotten lists: 1,000 runs of a hundred simulated mails each are too many here; ten runs say enough.
 SELECT setseed(0.42) \g /dev/null

@@ -65,7 +65,7 @@ SELECT results_eq('SELECT batch_id, label, total, pending, sending, sent, failed
 UPDATE mailer.queue_entry SET state = 's', token = 2, mailbox_id = :two, claimed_at = now(), reserved_day = '2030-01-07' WHERE lane_id = :batch_lane;
 SELECT results_eq('SELECT pending, sending FROM mailer.batch WHERE batch_id = 77', 'VALUES (0::bigint, 2::bigint)', 'and in the view, with what is on its way');
 INSERT INTO mailer.batch_entry (batch_id, lane_id, label, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (78, 1, 'ticket 156', 1, 1);
-SELECT is((SELECT batch_id FROM mailer.batch_status('ticket 156')), 78::bigint, 'of several with a label the newest is told');
+SELECT is((SELECT batch_id FROM mailer.batch_status('ticket 156')), 78::bigint, 'of several with a label the newest is returned');
 SELECT is_empty('SELECT * FROM mailer.batch_status(0) UNION ALL SELECT * FROM mailer.batch_status(''none'')', 'a batch that isn''t there has no status');
 DELETE FROM mailer.tally;
 DELETE FROM mailer.tally_delta;

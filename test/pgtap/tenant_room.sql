@@ -30,7 +30,7 @@ SELECT results_eq($$SELECT by_role, detail ->> 'max_pending' FROM mailer.event_l
 SET ROLE tap_app;
 SELECT throws_ok($$SELECT mailer.enqueue('a@example.com', 's', 'b')$$, '53400', 'too many messages of tenant "tap_app" wait to be sent', 'what waits beyond it stays, no more comes');
 SET ROLE tap_mate;
-SELECT throws_ok($$SELECT mailer.enqueue('a@example.com', 's', 'b')$$, '53400', NULL, 'whoever of the tenant queues it');
+SELECT throws_ok($$SELECT mailer.enqueue('a@example.com', 's', 'b')$$, '53400', NULL, 'whichever role of the tenant queues it');
 RESET ROLE;
 SELECT lives_ok($$SELECT mailer.enqueue('a@example.com', 's', 'b')$$, 'others'' mail goes on');
 SELECT lives_ok($$SELECT mailer.cancel(message_id) FROM mailer.message_status WHERE queued_by = 'tap_app' ORDER BY message_id LIMIT 5$$);

@@ -1,6 +1,6 @@
 -- View queue names for each message the first shut gate of explain(): one message for every gate that there is.
 --
--- In virtual time, so that a Monday morning is one; then whoever asks is the sender, and sender_running is open
+-- In virtual time, so that a Monday morning is one; then the caller is the sender, and sender_running is open
 -- (test/lifecycle shuts it, test/failover shuts standbys and lease, test/simulation connections_free and sending_enabled).
 BEGIN;
 SELECT no_plan();

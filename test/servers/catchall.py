@@ -8,7 +8,7 @@ connects anywhere. In the folder given it writes
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
     log.jsonl        one line per accepted mail, per refused recipient and per connection turned away (--connections), with the time and the envelope
 
-A recipient is refused for good (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, and put off once (450) when named by --later.
+A recipient is refused permanently (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, and put off once (450) when named by --later.
 """
 import argparse
 import asyncio
@@ -62,8 +62,8 @@ class Mailroom:
         os.rename(path + ".new", path)
         self.note(event="accepted", file=name, sender=envelope.mail_from, recipients=envelope.rcpt_tos,
                   tls=session.ssl is not None, login=getattr(session, "logged_in_as", None), bytes=len(envelope.original_content))
-        # Late replies come after the mail is safely taken, as with real servers: whoever hangs up before the reply
-        # and sends again makes a duplicate.
+        # Late replies come after the mail is safely taken, as with real servers: a client that hangs up before the
+        # reply and sends again makes a duplicate.
         if self.options.delay or self.options.jitter:
             await asyncio.sleep((self.options.delay + random.uniform(0, self.options.jitter)) / 1000)
         return f"250 2.0.0 taken as {name}"

@@ -9,7 +9,7 @@ How it answers stands in FOLDER/behaviour, a JSON object that is read at each re
     life      seconds that an access token lives (3600)
     rotate    each refresh token is good once, and is replaced
     users     whose mailbox the tokens of a client open: {"client": "bea@example.com"} (ada@example.com)
-    revoke    with rotate: whoever uses a replaced one is locked out, as strict providers do
+    revoke    with rotate: a client that uses a replaced one is locked out, as strict providers do
     retry_after   the header, as it is
     device_life   seconds that a device code lives (900); consent   what the person did with it: true, "denied"; slow_down   once, before that
 FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered.

@@ -284,7 +284,7 @@ SELECT mailer.mailbox_resume('one') \g /dev/null
 CALL simulation.run('2027-03-01 11:01+01', 1, '{}');
 SELECT is(simulation.sent(), 1::bigint, 'not_expired: and never sent');
 
--- No catching up: nobody sends from 10:00 to 10:30; what was missed is told, and the gap is kept
+-- No catching up: nobody sends from 10:00 to 10:30; what was missed is reported, and the gap is kept
 SELECT simulation.scene() \g /dev/null
 SELECT mailer.campaign_alter(1, '{"gap": "10 min"}') \g /dev/null
 CALL simulation.run('2027-03-01 10:00+01', 1, '{"new": true}');

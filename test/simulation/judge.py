@@ -1,4 +1,4 @@
-"""Judges what a scenario's mail servers took (play.py) by rules that are worked out here anew, with Python's own time zones."""
+"""Judges what a scenario's mail servers took (play.py) by rules that are computed here again, with Python's own time zones."""
 import collections
 import datetime as dt
 from zoneinfo import ZoneInfo

@@ -5,8 +5,8 @@
 
 A scenario is drawn from its seed alone. Half of them are left undisturbed: then every forecast has to come true to the
 second; and where mail takes no time at all, to the microsecond, mailbox and all. The others have failures, killed senders, outages, pauses, altered settings and leads added again.
-What mail servers took (simulation.delivered) is held against the rules, worked out here anew with Python's own time
-zones; mailer.verify() and explain() are asked on the way. Prints one line for each problem; exits 1 when there is any.
+What mail servers took (simulation.delivered) is checked against the rules, computed here again with Python's own time
+zones; mailer.verify() and explain() are called on the way. Prints one line for each problem; exits 1 when there is any.
 """
 import argparse
 import datetime as dt
@@ -126,7 +126,7 @@ class Scenario:
             # The window of a lead is read on its own clock, the day of the caps is the campaign's: judged apart.
             c["has_zones"] &= c["cap"] is None and c["new_cap"] is None
 
-    # ── What is told to the database ─────────────────────────────────────────────────────────────────────────
+    # ── What the database gets ───────────────────────────────────────────────────────────────────────────────
 
     def clock(self, at):
         self.now = at

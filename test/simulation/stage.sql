@@ -1,4 +1,4 @@
--- What a scenario needs in its database: the sender in virtual time, what mail servers took, and a way to start anew.
+-- What a scenario needs in its database: the sender in virtual time, what mail servers took, and a way to start over.
 CREATE EXTENSION mailer;
 CREATE SCHEMA simulation;
 CREATE PROCEDURE simulation.run(until timestamptz, seed bigint, options jsonb) LANGUAGE c AS '$libdir/mailer', 'mailer_simulate';

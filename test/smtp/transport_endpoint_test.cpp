@@ -95,7 +95,7 @@ TEST_F(TransportTest, AStaleConnectionToAnOutdatedServerIsNotReplaced) {
     EXPECT_TRUE(transport.let_go_of_outdated(none_is_current).empty());
     Server::drop(server.peers[0]);
     ASSERT_TRUE(until_reports(2));
-    EXPECT_TRUE(core::is_stale_connection(reports[1]));  // whoever asked sends it anew, to the server of now
+    EXPECT_TRUE(core::is_stale_connection(reports[1]));  // the caller sends it again, to the new server
     EXPECT_EQ(server.peers.size(), 1U);
 }
 

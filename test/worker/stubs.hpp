@@ -1,4 +1,4 @@
-// The pump's world as stubs that do nothing and keep what they are told; a test overrides what its story needs.
+// The pump's world as stubs that do nothing and keep what they receive; a test overrides what its story needs.
 #pragma once
 
 #include "worker/pump.hpp"

@@ -129,7 +129,7 @@ std::unique_ptr<Connection> Connection::open(const std::string& conninfo,
     auto made = start(std::move(keys), std::move(values));
     PGconn* connection = made->connection_.get();
     if (PQstatus(connection) == CONNECTION_BAD || !complete(connection)) fail_to_connect(connection);
-    // A server that trusts whoever comes must not make everybody an operator.
+    // A server that trusts every client must not make everybody an operator.
     if (credentials && !PQconnectionUsedPassword(connection))
         throw LoginRefused("the server didn't ask for the password");
     made->prepare();

@@ -1,7 +1,7 @@
 // Connections by person: at most a few each, opened when they are needed, closed when they are a minute old.
 //
-// A minute bounds how long a right, a password or a role that was taken back still works. Who asks for more
-// connections than his limit has been kept waiting by the Executor already.
+// A minute bounds how long a revoked right, password or role still works. The Executor has already kept a person
+// waiting who asks for more connections than the limit.
 #pragma once
 
 #include <condition_variable>

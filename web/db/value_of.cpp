@@ -10,7 +10,7 @@ namespace {
 
 using core::Value;
 
-// pg_type.h: these numbers are fixed for good.
+// pg_type.h: these numbers never change.
 enum TypeOid : Oid {
     bool_oid = 16,
     int8_oid = 20,

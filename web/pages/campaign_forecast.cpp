@@ -1,5 +1,5 @@
 // The whole forecast of a campaign, and what-if: the same forecast with another gap, window, cap or other mailboxes.
-// Nothing is changed by looking; who may, puts the settings that he looked at into force.
+// Looking changes nothing; a person who may alter the campaign can apply the settings shown.
 #include "pages/lead_links.hpp"
 
 namespace mailer::web {

@@ -51,7 +51,7 @@ core::Value show(Visit& visit) {
 }
 
 // The consent is given at the provider's: a form of ours can't lead there, a link can. The link may also be mailed to
-// whoever owns the account.
+// the owner of the account.
 core::Value show_connect(Visit& visit) {
     if (!visit.may("oauth_url")) throw HttpError(403, "Your role may not do this.");
     core::Value box = mailbox_row(visit);

@@ -1,4 +1,4 @@
-// Slows down whoever guesses passwords: by address and role, so that it keeps nobody else out.
+// Slows down clients that guess passwords: by address and role, so that it keeps nobody else out.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Whoever can make this program open addresses could reach what is behind the firewall. So only what SNS has signed
+// A client that makes this program open addresses could reach what is behind the firewall. So only what SNS has signed
 // comes here (hook.cpp), and only SNS's own hosts are asked.
 #include "public/sns_confirmation.hpp"
 

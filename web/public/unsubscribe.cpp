@@ -51,7 +51,7 @@ Response post(Request& request, Gateway& gateway) {
         read_form(request);
         is_everything = request.form.get("choice") == "everything";
     } catch (const HttpError&) {
-        // The token says all that is needed: whoever posts wants to be left alone.
+        // The token says all that is needed: a person who posts it wants no more mail.
     }
     const core::Value row = ask(gateway, "SELECT scope, address FROM mailer.unsubscribe($1, $2)",
                                 {request.names["token"], is_everything ? "t" : "f"});

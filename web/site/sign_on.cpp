@@ -18,7 +18,7 @@ std::string Site::signed_on(const Request& request) const {
     return name.size() > longest_name ? std::string() : name;
 }
 
-// The session of who comes for the first time. Throws HttpError 403 for who may not be here.
+// The session of a person's first visit. Throws HttpError 403 for a person who may not be here.
 std::shared_ptr<Session> Site::sign_on(const Request& request) {
     Session candidate;
     candidate.credentials.role = signed_on(request);

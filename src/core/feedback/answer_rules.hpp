@@ -1,4 +1,4 @@
-// How automatic answers, requests to unsubscribe and challenges are told: one line a sign, with the sample it is for.
+// How automatic answers, requests to unsubscribe and challenges are recognised: one line a sign, with its sample.
 // Included by answer.cpp and its test alone. Texts are written as comparable() writes them.
 #pragma once
 
@@ -152,7 +152,7 @@ inline constexpr SubjectSign unsubscribe_subjects[] = {
     {"wypisz", "Wypisz"},
 };
 
-// What a person writes who wants no more, in a short answer.
+// What a person who wants no more mail writes, in a short answer.
 inline constexpr SubjectSign opt_out_texts[] = {
     {"unsubscribe", "Please unsubscribe me."},
     {"remove me", "Remove me from your list."},

@@ -1,4 +1,4 @@
-// How bounces without a standard are told from other mail: one line a sign, with the sample it is for.
+// How bounces without a standard are distinguished from other mail: one line a sign, with the sample it is for.
 // Included by bounce_text.cpp and its test alone. Subjects and texts are written as comparable() writes them.
 #pragma once
 

@@ -1,7 +1,7 @@
 // Reads an RFC 5322 3.4 address-list. One pass over the text, no recursion, nothing quadratic.
 //
-// Stricter than the obsolete grammar (no routes, no empty elements, no dots at odd places), since whoever typed such an
-// address meant something else; kinder in one point: a dot in an unquoted name (`John Q. Public <…>`) is taken.
+// Stricter than the obsolete grammar (no routes, no empty elements, no dots at odd places), since a person who types
+// such an address means something else. Laxer in one point: a dot in an unquoted name (`John Q. Public <…>`) is valid.
 #include <algorithm>
 #include <optional>
 

@@ -1,4 +1,4 @@
-// What may not stand in any text that becomes part of a header, whoever wrote it, and how such text is shown in errors.
+// What no text that becomes part of a header may contain, whatever its origin, and how errors show such text.
 //
 // Control characters (C0, DEL, C1) and the line and paragraph separators U+2028/2029 are refused everywhere: they end
 // lines somewhere, and a line that an attacker ends is a header that he writes. Text must be UTF-8.

@@ -8,8 +8,8 @@
 //  E1. A message that reached somebody is `sent`, whatever ends it: the mail of those recipients can't be taken back.
 //      The reason then says how many got nothing, and why.
 //  E2. After the end no recipient waits.
-//  E3. What was sent to the final dot and not answered is `unconfirmed`, whoever was reached before: a person or later
-//      evidence decides.
+//  E3. A message sent up to the final dot and not answered is `unconfirmed`, even if an earlier try reached somebody:
+//      a person or later evidence decides.
 #pragma once
 
 #include <optional>

@@ -91,7 +91,7 @@ constexpr auto words = std::to_array<WordRule>({
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-// The server's own words, in lower case: without the addresses in them, whose words are whoever queued the mail's.
+// The server's own words, in lower case, without the addresses in them: the client that queued the mail chose those.
 std::string words_of(const Reply& reply) {
     constexpr std::string_view blanks = " \t\r\n";
     std::string text = lowered(reply.text);

@@ -22,7 +22,7 @@ struct Envelope {
 };
 
 // 503 (bad sequence of commands) says that client and server lost step, nothing about the mail. What is the mailbox's
-// waits with it; every other 5xx is for good.
+// waits with it; every other 5xx is permanent.
 bool is_refusal_for_good(const Reply& reply) {
     return reply.is_permanent() && reply.code != 503 && !mailbox_fault_of(reply);
 }
@@ -137,7 +137,7 @@ std::string describe(const Report& report, const Verdict& verdict) {
     return text;
 }
 
-// The message ends here: whoever still waits gets no other try.
+// The message ends here: recipients that still wait get no other try.
 void end(Verdict& verdict, const History& history, Cause cause) {
     const Outcome outcome = end_of(
         {history.accepted_before + count(verdict, Fate::sent), history.refused_before + count(verdict, Fate::rejected),
@@ -150,7 +150,7 @@ void end(Verdict& verdict, const History& history, Cause cause) {
     verdict.reason = outcome.reason;
 }
 
-// An attempt that got somebody through is none that counts; whoever was told to wait does so.
+// An attempt that reached a recipient doesn't count; recipients that the server put off wait.
 void settle(Verdict& verdict, bool is_attempt, const RetryPolicy& policy, const History& history, Time now) {
     const int waiting = count(verdict, Fate::waiting);
     if (waiting == 0 && history.untried == 0) return end(verdict, history, Cause::answered);

@@ -56,7 +56,7 @@ struct History {
 
 enum class Fate {
     sent,         // accepted by the server
-    rejected,     // refused for good, or given up
+    rejected,     // refused permanently, or given up
     waiting,      // goes into the next envelope
     unconfirmed,  // was accepted at RCPT, and the reply to the dot never came
 };

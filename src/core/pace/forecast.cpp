@@ -116,7 +116,7 @@ private:
         }
     };
 
-    // Who is in flight from where isn't known: lanes and mailboxes are counted apart, which is all that gates look at.
+    // Which mailbox sends for which lane isn't known: both are counted apart, which is all that gates look at.
     void land_what_flies() {
         std::vector<std::int64_t> lanes, mailboxes;
         for (const std::int64_t id : planner_.lane_ids())

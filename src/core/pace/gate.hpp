@@ -47,7 +47,7 @@ enum class Gate : std::uint8_t {
     mailbox_gap,
     mailbox_rate,  // over all its connections
     mailbox_connection,
-    sender_running,  // of explain() alone: whoever decides is the sender
+    sender_running,  // of explain() alone: a sender that decides is running
     not_suppressed,
     not_yet_mailed,
     lead_active,
@@ -82,8 +82,8 @@ struct Decision {
     std::optional<Time> opens_at = {};  // when !go: not before this; none: wait for a fact to change
 };
 
-// The parts of decide(), for whoever keeps lanes in timer order: nullopt when all of these gates are open, else a
-// Decision with go == false. opens_at is the latest of the shut gates of the part.
+// The parts of decide(), for a caller that keeps lanes in timer order: nullopt when all of these gates are open, else
+// a Decision with go == false. opens_at is the latest of the shut gates of the part.
 std::optional<Decision> shut_for_all(const SystemFacts& system, Time now);
 std::optional<Decision> shut_for_lane(const LaneFacts& pace, const LaneFacts& lane, Time now);
 Decision choose_mailbox(PoolView pool, Time now);

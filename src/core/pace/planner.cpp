@@ -369,7 +369,7 @@ void Planner::wait_for_mailbox(LaneEntry& entry) {
     const LaneFacts& pace = pace_of(entry);
     const bool is_paced = lane.kind != LaneKind::stream && pace.gap > Duration{0};
     Time ready_at = *lane.waiting_since;
-    // Stored values only: whatever happened since, a planner that is filled anew has the same order.
+    // Stored values only: whatever happened since, a planner that is filled again has the same order.
     if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, pace.next_slot_at.value_or(ready_at));
     if (lane.kind == LaneKind::batch) ready_at = std::max(ready_at, lane.next_at.value_or(ready_at));
     // What has no pace of its own goes behind all that was ready when it was served: turns, not a race.

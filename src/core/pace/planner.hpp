@@ -35,8 +35,8 @@ public:
         std::int64_t mailbox_id;
     };
 
-    // For a planner that is filled anew: what `before` knows and no table does (whose turn it is, what kept lanes from
-    // their slots). Call it when the lanes and mailboxes are in.
+    // For a planner that is filled again: what `before` knows and no table does (whose turn it is, what kept lanes
+    // from their slots). Call it when the lanes and mailboxes are in.
     void remember(const Planner& before);
 
     // Keeps its own count of what is in flight over all mailboxes.
@@ -45,8 +45,8 @@ public:
 
     // New or changed settings. The counters (use, in_flight, next_at, slot) are taken over as given: read them after
     // the last commit, or copy them from mailbox()/lane(). upsert_lane places the missing slot of a running campaign
-    // and says true: then next_slot_at has to be stored. Whoever changes window, gap, jitter, cap or start of a
-    // campaign clears next_slot_at (not gap_from), so that the change takes effect on the next slot. Pausing keeps it.
+    // and returns true: then next_slot_at has to be stored. A change of a campaign's window, gap, jitter, cap or
+    // start must clear next_slot_at (not gap_from), so that it takes effect on the next slot. Pausing keeps it.
     // A lane without waiting_since keeps the one that set_pending() gave it. A lane that shares a pace can go only
     // while the main lane is here too.
     void upsert_mailbox(const MailboxFacts& mailbox);

@@ -184,7 +184,7 @@ CurrentSlot current_slot(const LaneFacts& lane, Time now) {
     if (!lane.windows.empty()) return {placed_slot(lane, now), slot};
     const auto span = lane.window.span_from(now);
     if (!span || span->from <= slot) return {slot, slot};
-    // The window has closed since: where it opens (or has opened) again, the plan starts anew.
+    // The window has closed since: the plan starts again where it opens (or has opened) next.
     return {span->from > now ? placed_slot(lane, now) : opening_slot(lane, *span), slot};
 }
 
@@ -216,7 +216,7 @@ std::optional<Time> hold_gap(LaneFacts& lane, Time now) {
     }
     if (lane.kind != LaneKind::campaign || !lane.gap_from || *lane.gap_from <= now) return std::nullopt;
     lane.gap_from = now;
-    return std::exchange(lane.next_slot_at, std::nullopt).value_or(now);  // whoever takes the lane in places it again
+    return std::exchange(lane.next_slot_at, std::nullopt).value_or(now);  // upsert_lane places it again
 }
 
 std::string missed_reason_text(const std::optional<Gate>& reason) {

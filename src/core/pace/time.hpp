@@ -1,7 +1,7 @@
 // Instants and spans of time as the core sees them: microseconds, like PostgreSQL's timestamptz and interval.
 //
-// Nothing in src/core reads a clock. Whoever calls passes `now`; that is what lets tests run a year of
-// campaign in seconds and lets a forecast be the plan that the sender follows.
+// Nothing in src/core reads a clock. The caller passes `now`: so tests can run a year of a campaign in
+// seconds, and a forecast is the plan that the sender follows.
 #pragma once
 
 #include <chrono>

@@ -7,8 +7,8 @@
 //   R1  a name is bound, and waited for, from the moment its row may have reached anybody until `until` has passed
 //   R2  `until` of a name never moves back
 //   R3  a name counts (it may go on after a promotion) only when every name that counts has its joining row on disk:
-//       so whoever is promoted knows all the others, and inherits them
-//   R4  who is promoted binds every name that it knows for a whole promise more
+//       so a promoted standby knows all the others, and inherits them
+//   R4  a promoted standby binds every name that it knows for a whole promise more
 //   R5  nothing is promised to a standby whose clock is known to differ by more than the margin
 #pragma once
 
@@ -94,7 +94,7 @@ private:
     PromiseRules rules_;
     std::vector<Promise> promises_;
     Lsn written_ = 0;    // of the last change …
-    Time written_at_{};  // … and the instant before it was written: who acknowledges it does so later
+    Time written_at_{};  // … and the instant before it was written: a standby acknowledges it later
 };
 
 // Whether the server `name`, promoted at `now`, may go on by itself, by the rows that it holds.

@@ -35,8 +35,8 @@ void log(const Call& call_, std::string_view kind, const Param& detail) {
         {p_time(call_.now), p_text(kind), p_bigint(call_.message_id), p_text(std::string_view(call_.role)), detail});
 }
 
-// Whose mail it isn't, for them there is no such message. What somebody queued into a campaign is the operators', but
-// whoever queued it may still take it back.
+// To a caller, messages of others don't exist. What a sender queued into a campaign is the operators', but the role
+// that queued it may still take it back.
 bool is_theirs(std::int64_t message_id, bool also_queued = false) {
     static Statement find("SELECT m.tenant_id, m.principal_id FROM mailer.message m WHERE m.message_id = $1",
                           {INT8OID});

@@ -2,8 +2,8 @@
 // statement.
 //
 // The walk: read the row and find whom it concerns, as the user who changed it; notify each of them, as the owner.
-// Users are told in the order of their ids, so that two transactions that tell the same users don't wait for each other
-// in a circle; where they still do (several statements), the second try takes no lock that others may hold.
+// Users are notified in the order of their ids, so that two transactions that notify the same users don't deadlock;
+// where they still do (several statements), the second try takes no lock that others may hold.
 #include "pg/bridge/identity.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/harmless_trigger.hpp"

@@ -1,6 +1,6 @@
 // mailer.notify, and the private functions of notifications that SQL shares with it.
 //
-// notify runs as the extension's owner, as SECURITY DEFINER would; whoever has the right to call it may tell anybody.
+// notify runs as the extension's owner, as SECURITY DEFINER would; a role that may call it may notify anybody.
 // The others are called by functions that have the owner's rights already.
 #include "pg/bridge/identity.hpp"
 #include "pg/notify/notification.hpp"

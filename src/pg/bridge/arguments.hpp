@@ -54,7 +54,7 @@ private:
     int next_;
 };
 
-// Refuses with SQLSTATE 22023 unless told otherwise.
+// Refuses with SQLSTATE 22023 unless the caller names another.
 [[noreturn]] void refuse(std::string message, std::string detail = {}, std::string hint = {},
                          std::string sqlstate = "22023");
 [[noreturn]] void refuse_null(const char* parameter);

@@ -4,8 +4,8 @@
 //
 // While an AsOwner lives, search_path is pinned: a user who puts an operator of
 // his own before pg_catalog's must not have it run with the owner's rights.
-// After an exception the (sub)transaction's abort restores both. Whoever asks
-// calling_role() meanwhile still learns who called.
+// After an exception the (sub)transaction's abort restores both. Meanwhile
+// calling_role() still returns the role that called.
 #pragma once
 
 #include "pg/bridge/guard.hpp"

@@ -40,7 +40,7 @@ struct StoredMessage {
     bool is_raw = false;           // ready-made: the one attachment is the mail
     core::Value options;           // null: none
     core::Value loaded_variables;  // what the loader gave at the last try; null: none
-    core::Time date{};             // of the first try's claim, as whoever composes knows it
+    core::Time date{};             // of the first try's claim, as the composing process knows it
     std::string loader, send_if;
     std::string in_reply_to;
     std::vector<std::string> references;

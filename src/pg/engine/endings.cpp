@@ -165,7 +165,7 @@ std::set<std::int64_t> write_outcomes(std::span<const Settlement> settlements, T
     return written;
 }
 
-// E2: whoever still waits gets no other try.
+// E2: recipients that still wait get no other try.
 void stop_recipients(std::span<const Settlement> settlements, const std::set<std::int64_t>& written) {
     static Statement statement(
         R"sql(
@@ -242,7 +242,7 @@ std::set<std::int64_t> write_endings(std::span<const Settlement> settlements, Ti
 
 namespace {
 
-// A settlement for each of these messages that is pending, locked; where each waits is told to `lanes`.
+// A settlement for each of these messages that is pending, locked; `lanes` receives the lane in which each waits.
 std::vector<Settlement> pending_of(std::span<const std::int64_t> ids, std::map<std::int64_t, std::int64_t>& lanes) {
     static Statement statement(
         R"sql(

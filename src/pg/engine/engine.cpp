@@ -241,7 +241,7 @@ void Engine::leave() {
     courier_->stop(now());
     const core::Time until = now() + context_.grace();
     while (!pump_->is_idle()) {
-        (void)context_.should_stop();  // takes up a cancel that comes again
+        (void)context_.should_stop();  // handles another cancel
         if (!turn() && now() >= until) break;
         if (pump_->is_idle()) break;
         if (now() >= until) {

@@ -31,7 +31,7 @@ public:
     // run_engine raises it when the engine has settled (raise_interrupts).
     bool wait(int epoll_fd, core::Duration timeout);
 
-    // True once after each change of the settings (SIGHUP); take settings() anew.
+    // True once after each change of the settings (SIGHUP); call settings() again.
     bool take_reload() noexcept { return std::exchange(reloaded_, false); }
 
     // The engine left because it has nothing to send, and others have.

@@ -24,7 +24,7 @@ struct LateValue {
 };
 
 // Requires a transaction, an SPI connection and a snapshot; the value lives in SPI's memory. Starts the statement
-// timeout; whoever called stops it. Throws PgError; what was changed (role, settings) goes with the transaction.
+// timeout; the caller stops it. Throws PgError; what was changed (role, settings) goes with the transaction.
 LateValue call_late_bound(const LateCall& late, core::Duration limit);
 
 // What a condition said (nothing: NULL), and the jsonb that a loader returned. Throw a Refusal for anything else.

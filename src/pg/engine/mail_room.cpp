@@ -76,7 +76,7 @@ void PgMailRoom::date_messages(std::span<const worker::Ticket> tickets) {
             it->second.message.date = *time_at(rows, i, 2);
 }
 
-// Of messages with several recipients: who is through already, and who is suppressed.
+// Of messages with several recipients: which are through already, and which are suppressed.
 void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
     static Statement statement(
         "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
@@ -295,7 +295,7 @@ void PgMailRoom::ask_for_reports(const StoredMessage& m, const Account& account,
         prepared.notify += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
 }
 
-// The envelope: who has no answer yet and isn't suppressed.
+// The envelope: recipients that have no answer yet and aren't suppressed.
 void PgMailRoom::address(const Fetched& fetched, const Account& account, Prepared& prepared) const {
     const auto most = static_cast<std::size_t>(most_recipients(account));
     const auto& all = fetched.message.addresses;

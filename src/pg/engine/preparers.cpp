@@ -208,7 +208,7 @@ void Preparers::watch_time(Process& process, Time now) {
     }
 }
 
-// The process is gone: by itself, or because it was told to. While the sender is asked to leave, so are its processes:
+// The process is gone: by itself, or on request. While the sender is asked to leave, so are its processes:
 // then nothing has happened. A shutdown may reach a process a moment before it reaches the sender (blame_after).
 void Preparers::bury(Process& process, Time now) {
     if (is_leaving()) {
@@ -330,7 +330,7 @@ std::vector<Preparers::Token> Preparers::take_back(const std::set<Token>& tokens
             lines_.leave(token);
             taken.push_back(token);
         } else if (answers_.erase(token) > 0 && std::erase(heard_.answered, token) > 0) {
-            taken.push_back(token);  // nobody has been told of the answer yet
+            taken.push_back(token);  // the answer hasn't been passed on yet
         }
     }
     for (auto& process : processes_) {

@@ -25,7 +25,7 @@ public:
     using Token = std::uint64_t;
 
     Preparers();
-    ~Preparers();  // lets go of all of them
+    ~Preparers();  // abandons all of them
     Preparers(const Preparers&) = delete;
     Preparers& operator=(const Preparers&) = delete;
 

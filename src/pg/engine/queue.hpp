@@ -2,7 +2,7 @@
 //
 // Owns the low-water marks: per lane and priority, the last row that this process dealt with. They are hints that keep
 // a claim from walking over dead index entries while somebody holds an old snapshot; the sweep, which forgets them, is
-// the truth. Whoever makes a row due earlier than a mark lowers it (enqueue's commit, a rolled-back cancel, a retry).
+// the truth. What makes a row due earlier than a mark lowers it (enqueue's commit, a rolled-back cancel, a retry).
 // The statements name tables only through the schema, run as the extension's owner and never wait longer than
 // lock_timeout. See worker/ports.hpp for what each method promises.
 #pragma once
@@ -24,7 +24,7 @@ public:
         : transactions_(transactions), accounts_(accounts), prefetch_(prefetch) {}
 
     void configure(const Settings& settings) { settings_ = settings; }
-    // True when it is another one than before: the world must be loaded anew.
+    // True when it is another one than before: the world must be loaded again.
     bool set_prefetch(int prefetch) { return std::exchange(prefetch_, prefetch) != prefetch; }
     // Without shared memory nobody tells what was queued: every call of take_signals() then asks for a sweep.
     worker::Signals take_signals() override;

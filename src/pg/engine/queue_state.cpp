@@ -93,8 +93,8 @@ void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& mi
 // ── Campaigns, counts, events ────────────────────────────────────────────────────────────────────────────────────
 
 std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64_t> lane_ids, Time now) {
-    // Two statements: who adds leads holds FOR KEY SHARE until commit, so once the lock is had, a new snapshot sees
-    // them.
+    // Two statements: a transaction that adds leads holds FOR KEY SHARE until commit, so with the lock, a new snapshot
+    // sees them.
     static Statement locked(
         "SELECT c.lane_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r' FOR UPDATE SKIP LOCKED",
         {INT8ARRAYOID});

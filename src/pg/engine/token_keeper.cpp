@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// Somebody else may bring the token, or it may be told to by a database that isn't preloaded.
+// Another process may bring the token, or a database that isn't preloaded may ask for it.
 constexpr auto usual_look = 30s;
 constexpr auto soon = 1s;
 constexpr auto unpreloaded_look = 1s;

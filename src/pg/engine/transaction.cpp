@@ -53,7 +53,7 @@ void pin_planner() {
     }
 }
 
-// ── What the planner is told ──
+// ── What the planner sees ──
 
 // Tables whose size is anything between nothing and millions of rows, at any moment.
 constexpr const char* changing_tables[] = {"queue_entry", "message", "outcome", "attempt", "recipient"};

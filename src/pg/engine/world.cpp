@@ -191,7 +191,7 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, std::map<std::int64_t
         lane.state = core::LaneState::paused;
         lane.state_reason = unknown.what();
     }
-    // Other settings place the slot that is to come anew. One that has passed stays, so that it is counted as missed.
+    // Other settings place the coming slot again. One that has passed stays, so that it is counted as missed.
     const auto key = rows.maybe_bigint(i, 21);
     if (lane.pace_id == 0 && key && *key != plan_key(lane) && lane.next_slot_at > now) lane.next_slot_at.reset();
     return lane;

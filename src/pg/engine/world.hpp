@@ -23,7 +23,7 @@ struct HeldGap {
 struct WorldOptions {
     int prefetch = 1;                             // claims a connection
     const worker::InFlight* in_flight = nullptr;  // null: counted from the claimed rows of the queue
-    std::vector<HeldGap>* held = nullptr;         // gaps that were brought back, for whoever wants to know
+    std::vector<HeldGap>* held = nullptr;         // null, or receives the gaps that were brought back
 };
 
 // All of these require a transaction and an Spi, and throw PgError or Refusal.
@@ -38,7 +38,7 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
 std::vector<std::int64_t> running_campaign_lanes();
 worker::InFlight read_in_flight();  // as the claimed rows of the queue say
 
-// Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed anew.
+// Stands for the settings that a campaign's stored slot was placed by: with others the slot is placed again.
 std::int64_t plan_key(const core::LaneFacts& lane);
 
 // Mailboxes that serve a tenant's lanes without a pool of their own: the default ones that it may use.

@@ -1,5 +1,4 @@
-// What stands in the ledger for text that is no address: it is recorded as failed, and must be told from other such
-// text.
+// What stands in the ledger for text that is no address: it is recorded as failed, and must differ for each such text.
 #pragma once
 
 #include <string>

@@ -120,7 +120,7 @@ void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destin
     destination.stream_lane = tenant_id == operator_tenant ? lane_id : find_stream(destination.pool, tenant_id);
 }
 
-// Whoever queues may name another From and Sender, within what every mailbox that may send the mail allows.
+// The caller may name another From and Sender, within what every mailbox that may send the mail allows.
 void check_senders(const Request& request, const Destination& destination) {
     static Statement read(
         R"sql(

@@ -1,6 +1,6 @@
 // The leads that a campaign gets, and the rows that they become.
 //
-// A lead gets in once: its address is unique in the campaign (a unique index has the last word, whoever else adds), and
+// A lead gets in once: its address is unique in the campaign (a unique index decides between concurrent callers), and
 // one that is in already is left as it is. A bad address becomes a message that has failed (invalid_address).
 #pragma once
 

@@ -71,8 +71,8 @@ MessageValues values_of(const MessageRow& row, const Request& request) {
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22," \
     " $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34)"
 
-// False: a unique index has such a row already. Which one isn't told, for with its name an index that is being built
-// anew beside it (REINDEX CONCURRENTLY) would be an error.
+// False: a unique index has such a row already. The statement names none: with a name, an index that is being rebuilt
+// beside it (REINDEX CONCURRENTLY) would be an error.
 bool insert_message(const MessageValues& values, bool may_exist) {
     static constexpr std::initializer_list<Oid> types = {
         INT8OID,  TIMESTAMPTZOID, INT8OID, INT8OID,        INT8OID,        INT8OID, CHAROID, TEXTARRAYOID, TEXTOID,

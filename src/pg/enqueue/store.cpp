@@ -68,7 +68,7 @@ MailIds::Drawn MailIds::next() {
 
 namespace {
 
-// A client's retry must not send what an operator cancelled; but whoever calls should know that nothing will come.
+// A client's retry must not send what an operator cancelled; but the caller should know that nothing will come.
 void tell_cancelled(const Keyed& found) {
     const std::string what =
         found.batch_id ? "batch " + std::to_string(*found.batch_id) : "message " + std::to_string(found.message_id);

@@ -37,7 +37,7 @@ RawValue to_jsonb(const TriggerData& trigger, HeapTuple tuple) {
             })};
 }
 
-// A plan for each function that triggers name, kept: they are few, and each call would be planned anew.
+// A plan for each function that triggers name, kept: they are few, and each call would be planned again.
 SPIPlanPtr plan_for(const std::string& sql, int argument_count) {
     static std::unordered_map<std::string, SPIPlanPtr> plans;
     SPIPlanPtr& plan = plans[sql];
@@ -57,7 +57,7 @@ struct Found {
     const char* name;  // quoted and qualified
 };
 
-// An unqualified name is looked for beside the table first: whoever may write to the table chooses the search_path, but
+// An unqualified name is looked up beside the table first: a role that writes to the table chooses the search_path, but
 // not what lies in the table's schema.
 Found find_function(const TriggerData& trigger, const std::string& name) {
     return call([&] {

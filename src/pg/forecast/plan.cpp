@@ -81,7 +81,7 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     lane.max_new_per_day = new_cap ? std::optional(static_cast<int>(*new_cap)) : std::nullopt;
     lane.prefers_new = rows.boolean(0, 13);
     std::sort(lane.pool.begin(), lane.pool.end());
-    if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed anew, as the engine would
+    if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed again, as the engine would
     if (lane.max_per_day && *lane.max_per_day < 1) throw Refusal({"22023", "max_per_day must be at least 1"});
 }
 
@@ -116,7 +116,7 @@ struct Competition {
     std::vector<core::SequencePlan> sequences = {};
 };
 
-// In virtual time whoever asks drives the sender.
+// In virtual time the caller drives the sender.
 core::SenderFence read_sender(const Settings& settings) {
     static Statement statement(
         R"sql(

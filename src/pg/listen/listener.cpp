@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int most_lines = 1000;
-constexpr core::Duration usual_look = 30s;  // at the settings, without being told
+constexpr core::Duration usual_look = 30s;  // at the settings, without a signal
 constexpr core::Duration first_pause = 1s;
 constexpr core::Duration longest_pause = 30min;
 constexpr core::Duration told_to_wait = 1min;
@@ -300,7 +300,7 @@ void Listener::bury(std::int64_t id, Ear& ear, core::Time at) {
     ear.listening_since = core::Time::max();
     ear.retry_at = at + pause;
     ear.has_looked = true;
-    // A connection that was good and broke is tried again before anybody is told.
+    // A connection that was good and broke is tried again before the trouble is reported.
     const bool is_trouble = !was_listening || ear.failures > 1;
     write_state(id, ear, is_trouble ? "in trouble" : "connecting", error,
                 oauth::hint_for(error, oauth::Flow::refresh_token), pause);

@@ -44,7 +44,7 @@ void check(const Notification& notification) {
 
 // ── The inbox ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-// Ids only: whoever listens sees nothing of others' content.
+// Ids only: a session that listens sees nothing of others' content.
 void announce(const TextValue& user_of_tenant, std::int64_t notification_id) {
     const TextValue user = shown_user(user_of_tenant);
     call([&] {

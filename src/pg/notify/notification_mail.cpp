@@ -83,7 +83,7 @@ void forget_mail(std::int64_t message_id) {
 
 // Counts one more mail (N3). Fits: nothing. Over the limit: when the mail of the rest goes.
 // A period begins with its first mail. Was the last one over its limit, then the mail of the rest, sent at its end, is
-// the first of the next. The operators are pg_catalog's, for whoever comes here has pinned the search_path.
+// the first of the next. The operators are pg_catalog's, for every caller has pinned the search_path.
 std::optional<std::int64_t> count_mail(const TextValue& user, const CategoryRules& category) {
     static Statement count(
         R"sql(

@@ -50,7 +50,7 @@ struct ArmingState {
 // What `arming` says. Requires a transaction and an Spi. Throws PgError.
 ArmingState look_at_arming();
 
-// The same, for who is about to send: decides after a promotion, writes that down, and binds `arming` to this server.
+// The same, for a process about to send: decides after a promotion, stores that, and binds `arming` to this server.
 ArmingState read_arming(const Settings& settings);
 
 }  // namespace mailer::pg

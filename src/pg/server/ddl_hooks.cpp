@@ -3,7 +3,7 @@
 // DROP/RENAME DATABASE, SET TABLESPACE and CREATE DATABASE … TEMPLATE fail while anybody is connected (after 5 s of
 // waiting); DROP and ALTER EXTENSION wait for locks. All are seen here before they take their first lock. What reaches
 // the extension in a way that no statement shows (a cascade) is seen by the object access hook; there the worker is
-// only told: it holds locks for milliseconds, waits for none longer than 50 ms, and finds the request then. A stay-away
+// only notified: it holds locks for milliseconds, waits for none over 50 ms, and finds the request then. A stay-away
 // counts per database and is given back once, at the end of the top-level transaction, however that ends.
 #include "pg/server/ddl_hooks.hpp"
 
@@ -59,7 +59,7 @@ void send_away_and_wait(Oid database) {
     (void)wait_until_away(database, longest_wait_ms);
 }
 
-// Who isn't allowed to do what the statement says must not disturb the worker with it.
+// A role that isn't allowed to do what the statement says must not disturb the worker with it.
 #if PG_VERSION_NUM >= 160000
 bool is_database_owner(Oid oid) { return object_ownercheck(DatabaseRelationId, oid, GetUserId()); }
 bool is_extension_owner(Oid oid) { return object_ownercheck(ExtensionRelationId, oid, GetUserId()); }

@@ -1,4 +1,4 @@
-// Exactly one sender per database, whoever it is: the worker, or a session in CALL mailer.run.
+// Exactly one sender per database: the worker, or a session in CALL mailer.run.
 //
 // The vote is flock(LOCK_EX | LOCK_NB) on the database's own PG_VERSION file, opened O_CLOEXEC. The kernel gives it
 // back on every way out of the process, kill -9 included; SQL can neither release nor squat it (an advisory lock falls

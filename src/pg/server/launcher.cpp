@@ -314,7 +314,7 @@ bool is_crowded() {
     return n > max_workers();
 }
 
-// Whoever has nothing to do looks, and makes room.
+// Wakes the senders: a worker that has nothing to do makes room.
 void tell_workers() {
     Area* const a = area();
     for (int i = 0; i < a->slot_count; ++i) {

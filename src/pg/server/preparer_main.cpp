@@ -128,7 +128,7 @@ Reply answer_to(const Question& question) {
 
 // Nothing of one question is left for the next: cursors, settings, prepared statements, LISTEN, advisory locks,
 // temporary tables, sequences' last values. This is DISCARD ALL (PostgreSQL's DiscardAll()) without DISCARD PLANS:
-// plans hold nothing of a question, and making them anew each time is a third of a small function's time.
+// plans hold nothing of a question, and making them again each time is a third of a small function's time.
 void clean_up() {
     SetCurrentStatementStartTimestamp();
     StartTransactionCommand();

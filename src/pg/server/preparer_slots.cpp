@@ -199,7 +199,7 @@ void abandon(PreparerSlot& slot) noexcept {
     slot.sender_pid = 0;
     slot.sender_latch = nullptr;
     if (slot.pid == 0)
-        free_slot(slot);  // whoever comes up late finds another generation
+        free_slot(slot);  // a preparer that starts late finds another generation
     else if (!is_idle_asked_to_leave(slot))
         tell_to_end(slot);
 }

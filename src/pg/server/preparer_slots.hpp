@@ -7,7 +7,7 @@
 // Invariants: (1) everything but the exchange is read and written under the lock. (2) A slot's generation changes when
 // it is given back; a key with another generation is of a process that is gone. (3) `pid` is set iff that process lives
 // and has this slot: it signs in before it connects and out after it has left the database. (4) The exchange belongs to
-// one side at a time: `part` says whose it is, and whoever changes it wakes the other.
+// one side at a time: `part` says whose it is, and the side that changes it wakes the other.
 #pragma once
 
 #include "pg/bridge/pg.hpp"
@@ -31,7 +31,7 @@ enum class Part : std::uint32_t {
     idle,     // the sender may ask; the preparer may leave
     writing,  // the sender is about to ask
     asked,    // a part of the question is there: the preparer's
-    more,     // the part was taken: whoever wrote it writes the next one
+    more,     // the part was taken: the side that wrote it writes the next one
     running,  // the whole question was taken: the preparer's
     answer,   // a part of the answer is there: the sender's
     leaving,  // the preparer asks for no more questions

@@ -49,8 +49,8 @@ void initialise(Area* fresh) {
     LWLockPadded* const locks = GetNamedLWLockTranche(tranche);
     fresh->directory = &locks[0].lock;
     fresh->slot_count = wanted_slots();
-    // The file is renamed at promotion only; so who finds it now and runs workers later was promoted in between. After
-    // a crash of a backend the same postmaster makes this memory anew, and remembers.
+    // Only promotion renames the file; so a server that has it now and runs workers later was promoted in between.
+    // After a crash of a backend the same postmaster creates this memory again, and remembers.
     static bool was_started_as_standby = false;
     was_started_as_standby = was_started_as_standby || access("standby.signal", F_OK) == 0;
     fresh->was_standby = was_started_as_standby;

@@ -8,7 +8,7 @@
 // never across anything that can fail; the generation alone is atomic. (2) A hint is a hint: losing all of them costs
 // one sweep, so a sender sweeps when it starts and whenever sweep_all is set. (3) is `sender_pid` set iff that process
 // holds or is about to take the sender's lock (pg/server/election.hpp): it is cleared only when the process has left
-// the database, so whoever waits for 0 may then do what a connection would forbid.
+// the database, so a process that waits for 0 may then do what a connection would forbid.
 #pragma once
 
 #include "pg/bridge/pg.hpp"
@@ -33,7 +33,7 @@ enum class SenderKind : int { none, worker, session };
 // How the last worker of a database left; tells the launcher when to start the next.
 enum class Leave : int {
     unexpected,   // died, or never came up: back off
-    asked,        // for DDL, or to read its settings anew: back as soon as nobody says stay away
+    asked,        // for DDL, or to read its settings again: back as soon as nobody says stay away
     terminated,   // SIGTERM by hand
     gone,         // the extension isn't there any more
     misfit,       // library and extension versions don't fit
@@ -65,7 +65,7 @@ bool was_standby() noexcept;  // this server came up as a standby: what runs now
 
 // ── For the engine ─────────────────────────────────────────────────────────────────────────────────────────────
 Hints take_hints();  // what has come in since the last call, for this database; empties it
-// More databases have the extension than workers may run: who has nothing to do makes room. `is_awaited`: a database
+// More databases have the extension than workers may run: idle workers make room. `is_awaited`: a database
 // whose mail is due waits for that.
 struct Crowd {
     bool is_crowded = false;

@@ -2,7 +2,7 @@
 // alone.
 //
 // Locks: area()->directory guards which slot belongs to which database and the launcher's fields; each slot has a lock
-// of its own for the rest. Whoever takes both takes the directory first.
+// of its own for the rest. A process that takes both takes the directory first.
 #pragma once
 
 #include "pg/bridge/extension.hpp"
@@ -69,7 +69,7 @@ Area* area() noexcept;  // null: not preloaded
 Slot* lock_slot(Oid database, bool is_to_make) noexcept;
 inline void unlock(Slot* slot) noexcept { LWLockRelease(slot->lock); }
 
-// Requires the lock. Wakes whoever sends there.
+// Requires the lock. Wakes the slot's sender.
 inline void wake_sender(const Slot* slot) noexcept {
     if (slot->sender_pid != 0 && slot->sender_latch != nullptr) SetLatch(slot->sender_latch);
 }

@@ -1,9 +1,9 @@
 // Who sends in a database, and who wants it to leave: the second half of shared.hpp.
 //
 // A sender signs in before it connects and out after it has left the database (invariant 3), both under the slot's
-// lock; so who asks it to stay away either finds it there, and waits, or can be sure that it sees the request before it
-// connects. A pid in a slot is that of a living process: it signs out before it ends, and when one dies without, the
-// postmaster resets all of this.
+// lock; so a backend that asks it to stay away either finds it there, and waits, or is sure that it sees the request
+// before it connects. A pid in a slot is that of a living process: it signs out before it ends, and when one dies
+// without, the postmaster resets all of this.
 #include "pg/server/preparer_slots.hpp"
 #include "pg/server/shared_area.hpp"
 
@@ -23,7 +23,7 @@ namespace {
 Oid attached_database = InvalidOid;
 Slot const* attached_slot = nullptr;
 
-// Requires the lock. A worker is told by signal, which also gets it out of a function that it runs for a message.
+// Requires the lock. A worker gets a signal, which also interrupts a function that it runs for a message.
 void tell_to_leave(const Slot* slot) noexcept {
     if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker)
         kill(slot->sender_pid, SIGTERM);
@@ -82,7 +82,7 @@ void detach_sender(Leave how) noexcept {
 }
 
 bool must_stay_away() noexcept {
-    // One word, read without the lock every turn of the engine: whoever sets it sets the latch afterwards.
+    // One word, read without the lock every turn of the engine: the process that sets it sets the latch afterwards.
     if (!OidIsValid(attached_database)) return false;
     return *static_cast<int const volatile*>(&attached_slot->stay_away_count) > 0 ||
            *static_cast<bool const volatile*>(&attached_slot->is_restart_asked);

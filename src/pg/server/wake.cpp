@@ -24,7 +24,7 @@ Marks marks;
 
 void hand_over(XactEvent event) noexcept {
     bool const is_committed = event == XACT_EVENT_COMMIT;
-    if (event != XACT_EVENT_PREPARE) {  // what is prepared is told at COMMIT PREPARED (ddl_hooks.cpp)
+    if (event != XACT_EVENT_PREPARE) {  // COMMIT PREPARED posts what was prepared (ddl_hooks.cpp)
         if (marks.count > 0 || marks.is_overflown) post_hints(marks.hints, marks.count, marks.is_overflown);
         if (is_committed && marks.is_changed) post_changed();
         if (is_committed && marks.is_created) post_created(MyDatabaseId);

@@ -1,7 +1,7 @@
 // The background worker of one database: connects, makes sure that it may send, runs the engine, and leaves when asked.
 //
-// The launcher starts it and never the postmaster again (BGW_NEVER_RESTART): a worker that fails is started anew with
-// backoff. An error never ends it: what escapes the engine is logged, the transaction aborted, and after a pause it
+// The launcher starts it, and starts one that failed again with backoff; the postmaster never does (BGW_NEVER_RESTART).
+// An error never ends it: what escapes the engine is logged, the transaction aborted, and after a pause it
 // goes on. It ends when it is asked to (SIGTERM, DDL), when the extension is gone or doesn't fit the library, when
 // another sender is at work, and with the postmaster. How it left is noted in shared memory after it is out of the
 // database (shared.hpp, invariant 3).

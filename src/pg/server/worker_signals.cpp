@@ -3,7 +3,7 @@
 //
 // SIGTERM in a worker doesn't end it on the spot, as `die` would: mails whose final dot is on the wire would become
 // unconfirmed. It raises a flag that should_stop() shows, and cancels the statement of a user's function if one runs.
-// Only who is asked again after the grace is over dies like any backend. A session in CALL mailer.run does the same,
+// Only a second request after the grace ends it like any backend. A session in CALL mailer.run does the same,
 // for as long as it lasts; `die` has its way when all is settled.
 //
 // While a commit waits for a synchronous standby, a cancel makes it count as done, and a claim that no standby knows
@@ -41,8 +41,8 @@ volatile sig_atomic_t is_interruptible = 0;
 volatile time_t leaving_since = 0;
 std::optional<timer_t> grace_timer;
 
-// The grace is over. Who waits for a standby by then would do so for ever, and hold up the shutdown. It may come while
-// the process is at its end, which has no MyProc any more.
+// The grace is over. A process that still waits for a standby would wait forever and block the shutdown. It may come
+// while the process is at its end, which has no MyProc any more.
 void on_grace_over(int signal) {
     int const saved_errno = errno;
     bool const is_waiting = !proc_exit_inprogress && MyProc != nullptr && MyProc->syncRepState == SYNC_REP_WAITING;

@@ -1,8 +1,8 @@
 // One row of a table of the extension by its primary key of texts, for the few look-ups that every caller pays.
 //
 // A SELECT through SPI starts an executor, 3 to 5 µs for each table of a join; this is the descent of the index and the
-// row, about 1 µs (decision 015), and it has no plan that could be a wrong one. It checks no privileges: whoever uses
-// it has decided that the row may be read. Rows are what the active snapshot shows: see FreshSnapshot.
+// row, about 1 µs (decision 015), and it has no plan that could be a wrong one. It checks no privileges: the caller
+// has decided that the row may be read. Rows are what the active snapshot shows: see FreshSnapshot.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // A table of the extension by name, and whether it changed since it was last looked at.
 //
 // What a process derives from a table once (places of columns, indexes, prepared constraints) holds until the table is
-// altered or the extension is created anew; the relcache tells. Static objects: they are never taken out of the list.
+// altered or the extension is created again; the relcache tells. Static objects: they are never taken out of the list.
 #pragma once
 
 #include <array>
@@ -18,13 +18,13 @@ public:
     TableWatch(const TableWatch&) = delete;
     TableWatch& operator=(const TableWatch&) = delete;
 
-    // True: derive anew, for the table is new to this process or was altered. Ereports, so it runs within call().
-    // Whoever derives says settle() once he has locked the table: what is told from then on came after.
+    // True: derive again, for the table is new to this process or was altered. Ereports, so it runs within call().
+    // The caller that derives calls settle() once it has locked the table: later invalidations are of later changes.
     bool is_news();
     void settle() noexcept { is_stale_ = false; }
     // An index whose own changes count too, until the next is_news(). False: there are too many.
     bool also(Oid index) noexcept;
-    // What was derived isn't to be kept: derive anew the next time.
+    // What was derived isn't to be kept: derive again the next time.
     void unsettle() noexcept { is_stale_ = true; }
     bool is_stale() const noexcept { return is_stale_; }
     Oid oid() const noexcept { return oid_; }

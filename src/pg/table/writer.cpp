@@ -128,7 +128,7 @@ bool TableShape::resolve_indexes(Relation relation) {
 }
 
 bool TableShape::resolve_index(Relation index) {
-    // That one is ready from some moment on is told to nobody but the index itself: look again each time.
+    // An index that becomes ready invalidates nothing but itself: look again each time.
     if (!index->rd_index->indisready) {
         watch_.unsettle();
         return false;

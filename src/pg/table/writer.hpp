@@ -1,9 +1,9 @@
 // Rows put straight into a table of the extension, for the few inserts whose cost every caller pays.
 //
-// An INSERT through SPI parses each CHECK constraint's expression anew and starts an executor: 40 of the 60 µs that an
+// An INSERT through SPI parses each CHECK constraint's expression again and starts an executor: 40 of the 60 µs that an
 // enqueue took (bench/enqueue.sh). This does what the executor does with a row (constraints, heap, indexes), with the
 // expressions of constraints and indexes prepared once and again whenever the table changes. A partial index that the
-// row isn't for is not even opened, and most of ours are partial. It checks no privileges: whoever uses it has decided
+// row isn't for is not even opened, and most of ours are partial. It checks no privileges: the caller has decided
 // that the row may be written.
 //
 // Not for tables that have something which only the executor can do (triggers, columns with a default that the caller

@@ -211,8 +211,7 @@ Seen look(std::int64_t tenant) noexcept {
     return account == nullptr ? Seen{} : Seen{account->in_flight, account->ever_taken};
 }
 
-// A count that takes long isn't repeated at once: whoever stands at a high limit spends a tenth of the time on
-// counting.
+// A count that takes long isn't repeated at once: a tenant at a high limit spends a tenth of the time on counting.
 constexpr std::int64_t quick_us = 10'000;
 constexpr std::int64_t rest_factor = 9;
 
