@@ -360,7 +360,7 @@ AS $$
 DECLARE
     old mailer.campaign;
 BEGIN
-    -- Waits for whoever is adding leads, so that theirs are cancelled too.
+    -- Waits for transactions that are adding leads, so that theirs are cancelled too.
     PERFORM FROM mailer.campaign c WHERE c.campaign_id = campaign_cancel.campaign_id FOR UPDATE;
     old := mailer._campaign_to_change(campaign_cancel.campaign_id, '{d,r,p}', 'cancelled');
     PERFORM mailer._end(ARRAY(SELECT q.message_id FROM mailer.queue_entry q WHERE q.state = 'p'

@@ -188,7 +188,7 @@ END;
 $$;
 COMMENT ON FUNCTION _oauth_store_app(oauth_app, jsonb) IS 'Stores an application with new settings and its secrets, and gives its id';
 
--- Tokens that were got with other settings are dropped; whoever waits asks at once.
+-- Drops tokens that were obtained with other settings; a process that waits asks at once.
 CREATE FUNCTION _oauth_start_over(app_id bigint, mailbox_id bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$

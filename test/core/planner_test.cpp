@@ -236,10 +236,10 @@ TEST(Planner, SlotsMissedInAPauseNameThePauseAlsoInAPlannerThatIsFilledAnew) {
     Plan plan({mailbox_named(1, "a")}, {slot_at(lane, minutes{1})});
     EXPECT_EQ(plan.send(kMondayMorning), 0);
     lane.state = LaneState::running;
-    Plan anew({mailbox_named(1, "a")}, {slot_at(lane, minutes{1})});
-    anew.remember(plan);
-    EXPECT_EQ(anew.send(kMondayMorning + minutes{16}), 7);
-    EXPECT_EQ(missed_by(anew), "10 campaign_running");
+    Plan refilled({mailbox_named(1, "a")}, {slot_at(lane, minutes{1})});
+    refilled.remember(plan);
+    EXPECT_EQ(refilled.send(kMondayMorning + minutes{16}), 7);
+    EXPECT_EQ(missed_by(refilled), "10 campaign_running");
 }
 
 TEST(Planner, SlotsMissedWhileEverythingWasPausedNameThat) {
@@ -269,10 +269,10 @@ TEST(Planner, SlotsMissedWhileAMailboxWasPausedNameThatAlsoInAPlannerThatIsFille
     Plan plan({mailbox}, {lane});
     EXPECT_EQ(plan.send(kMondayMorning), 0);  // shut before the slot, and looked at no more
     mailbox.is_enabled = true;
-    Plan anew({mailbox}, {lane});
-    anew.remember(plan);
-    EXPECT_EQ(anew.send(kMondayMorning + minutes{16}), 7);
-    EXPECT_EQ(missed_by(anew), "10 mailbox_enabled");
+    Plan refilled({mailbox}, {lane});
+    refilled.remember(plan);
+    EXPECT_EQ(refilled.send(kMondayMorning + minutes{16}), 7);
+    EXPECT_EQ(missed_by(refilled), "10 mailbox_enabled");
 }
 
 TEST(Planner, AMailboxThatWasFreeInTimeIsNoReason) {

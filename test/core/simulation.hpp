@@ -90,13 +90,13 @@ public:
 
     // A planner made of what would be read from tables.
     void restart() {
-        Planner anew;
-        anew.set_system(planner.system());
+        Planner refilled;
+        refilled.set_system(planner.system());
         for (const std::int64_t id : planner.mailbox_ids())
-            anew.upsert_mailbox(*planner.mailbox(id));
+            refilled.upsert_mailbox(*planner.mailbox(id));
         for (const std::int64_t id : planner.lane_ids())
-            anew.upsert_lane(*planner.lane(id), now);
-        planner = std::move(anew);
+            refilled.upsert_lane(*planner.lane(id), now);
+        planner = std::move(refilled);
         tell_pending();
     }
 

@@ -4,7 +4,7 @@
     patroni.py [SCENARIO…]            the named ones, or the short list, each on the cluster as the last one left it
     patroni.py --random COUNT [SEED]  so many scenarios drawn at random, in asynchronous, synchronous and strict mode
 
-All the while mail is queued on whoever leads, and the witness of the crash tests (test/crash/recorder.py) writes down what
+All the while mail is queued on the current leader, and the witness of the crash tests (test/crash/recorder.py) writes down what
 it accepts. After each scenario everything is settled, and its record is compared with the leader's view: nothing accepted
 twice, nothing sent that wasn't accepted. Each node has a network namespace of its own where that is allowed (root), so that its network
 can be cut; elsewhere those scenarios are left out. Needs patroni, etcd and a staged extension (MAILER_STAGE). Times are Patroni's

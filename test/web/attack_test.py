@@ -273,7 +273,7 @@ def fuzz():
               b"POST /u/" + token + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na=b&c\r\n3;x=y\r\n=de\r\n0\r\n\r\n"]
     found = {}
     with Attack():
-        # Drawn before they are sent, so that a seed means the same whoever is quicker.
+        # Drawn before they are sent, so that a seed means the same whichever thread is quicker.
         requests, wrong = [mutated(dice.choice(models)) for _ in range(1500)], []
 
         def work_off():

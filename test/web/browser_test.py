@@ -253,7 +253,7 @@ def follows():
     before = tab.run("document.querySelector('.numbers').innerText")
     busy_sql("SELECT mailer.enqueue('fresh@example.com', 'Fresh', 'mail')")
     until(30, lambda: tab.run("document.querySelector('.numbers').innerText") != before, "the page follows")
-    assert tab.run("window.kept"), "it was loaded anew"
+    assert tab.run("window.kept"), "it was loaded again"
     # The question comes while the click is being handled, and the click ends when it is answered.
     tab.events.clear()
     tab.send("Runtime.evaluate", expression="document.querySelector('main form[data-confirm] button').click()")
@@ -277,7 +277,7 @@ on_schedule = """(() => {
 
 
 def follows_campaign():
-    "who has a campaign's schedule open sees its mails turn from foretold to sent, one after the other to the end, without loading it anew"
+    "who has a campaign's schedule open sees its mails turn from foretold to sent, one after the other to the end, without loading it again"
     count = 6
     sql(f"ALTER DATABASE {os.environ['PGDATABASE']} SET mailer.delivery = 'capture'")
     sql("SELECT mailer.mailbox_create('live', 'localhost', from_address => 'live@example.com', tls => 'none'), mailer.template_set('live', 'Hello {{name}}', 'Hi')")
@@ -303,7 +303,7 @@ def follows_campaign():
         until(120, is_over, "the campaign is over on the page", interval=0.2)
         shown = [(one["sent"], one["coming"]) for one in seen]
         print(f"# the page showed (sent, foretold) {shown}")
-        assert tab.run("window.kept"), "it was loaded anew"
+        assert tab.run("window.kept"), "it was loaded again"
         last = seen[-1]
         assert (last["coming"], last["sent"], last["waiting"], last["counted"]) == (0, count, 0, count), last
         assert all(re.fullmatch(r"[+-]\d+\.\d s", one or "") for one in last["differences"]), last["differences"]

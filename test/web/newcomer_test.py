@@ -109,7 +109,7 @@ def prepared():
 
 
 def went_out():
-    "she looks at the forecast, starts, is told of the lead without a company, watches mails go out, pauses and goes on"
+    "she looks at the forecast, starts, learns of the lead without a company, watches mails go out, pauses and goes on"
     her.follows("Forecast and what-if")
     her.follows("When will it be done?")
     her.sees("As it is 200")
