@@ -16,5 +16,8 @@ SELECT is((SELECT used FROM mailer.explain(:ada) WHERE gate = 'mailbox_connectio
 UPDATE mailer.queue_entry SET epoch = (SELECT epoch FROM mailer.arming) WHERE message_id = :bob;
 SELECT is((SELECT used FROM mailer.explain(:ada) WHERE gate = 'mailbox_connection:one'), '1', 'what this one has claimed is');
 SELECT is((SELECT is_open FROM mailer.explain(:ada) WHERE gate = 'mailbox_connection:one'), false, 'and its only connection is taken');
+SELECT results_eq(format($$SELECT gate, is_open, used FROM mailer.campaign_explain(%s) WHERE gate LIKE 'mailbox_connection%%'$$, :spring),
+    format($$SELECT gate, is_open, used FROM mailer.explain(%s) WHERE gate LIKE 'mailbox_connection%%'$$, :ada), 'campaign_explain says the same');
+SELECT is((SELECT is_open FROM mailer.campaign_explain(:spring) WHERE gate = 'mailbox_connection:one'), false, 'of that connection, too');
 SELECT * FROM finish();
 ROLLBACK;
