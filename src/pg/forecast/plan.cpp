@@ -196,10 +196,11 @@ core::Time time_of_plan() {
     return *time_at(rows, 0, 1);
 }
 
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now, const worker::InFlight* in_flight) {
+core::Planner read_planner(const ArmingState& arming, std::span<const std::int64_t> lane_ids, core::Time now,
+                           const worker::InFlight* in_flight) {
     const Settings settings = settings_of_session();
     core::Planner planner;
-    core::SystemFacts system = read_system(settings, look_at_arming(), claims_ahead);
+    core::SystemFacts system = read_system(settings, arming, claims_ahead);
     system.sender = read_sender(settings);
     planner.set_system(system);
     for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, in_flight}, now))
