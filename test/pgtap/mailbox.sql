@@ -95,7 +95,10 @@ FROM (VALUES ('{"imap_host": "imap.example.org", "imap_tls": "starttls"}'::jsonb
     ('{"imap_port": 993}', true), ('{"imap_tls": "none"}', false), ('{"imap_tls": "starttls"}', true), ('{"imap_host": "x.customers.example.org"}', false), ('{"imap_host": null}', true),
     ('{"imap_host": "imap.example.org", "imap_port": 9999}', false), ('{"imap_host": null, "imap_port": null}', true),
     ('{"proxy": "socks5h://proxy.example:1080"}', true), ('{"tls": "opportunistic", "proxy": null}', false), ('{"proxy": "http://proxy.example:8080"}', false),
-    ('{"proxy": null}', true), ('{"tls": "starttls"}', true)) c(settings, keeps);
+    ('{"proxy": null}', true), ('{"tls": "starttls"}', true),
+    ('{"imap_host": "localhost", "imap_tls": "none"}', false), ('{"imap_host": "127.0.0.1"}', false), ('{"host": "localhost"}', false), ('{"imap_host": "localhost"}', true),
+    ('{"proxy": "http://proxy.example:8080"}', false), ('{"imap_host": "127.0.0.1"}', false), ('{"imap_host": "localhost", "imap_tls": null}', true),
+    ('{"imap_host": null, "proxy": null, "host": "smtp.example.com"}', false)) c(settings, keeps);
 SELECT lives_ok($$SELECT mailer.mailbox_alter('kept', '{"password_file": "/tmp/secret"}')$$, 'a file is a secret, too');
 SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), '/tmp/secret', 'it is named …');
 SELECT mailer.mailbox_alter('kept', '{"host": "smtp.evil.example"}') \g /dev/null

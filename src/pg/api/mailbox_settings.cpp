@@ -16,3 +16,12 @@ MAILER_FUNCTION(mailer_is_loopback) {
         return BoolGetDatum(mailer::smtp::is_loopback(std::string(arguments.text().view)));
     });
 }
+
+MAILER_FUNCTION(mailer_stays_on_this_machine) {
+    return mailer::pg::entry([&] {
+        mailer::pg::Arguments arguments(fcinfo);
+        const std::string host(arguments.text().view);
+        const bool has_proxy = static_cast<bool>(arguments.text());
+        return BoolGetDatum(mailer::smtp::stays_on_this_machine(host, has_proxy));
+    });
+}
