@@ -125,16 +125,15 @@ CREATE TABLE mailbox_state (
     connections_since timestamptz,
     connections_next_at timestamptz,
     connections_pause interval,
-    connections_all_at timestamptz,
     connections_reason text,
     CONSTRAINT "lowered connections are known in full iff there are any"
-        CHECK (num_nulls(connections, connections_since, connections_next_at, connections_pause, connections_all_at, connections_reason) IN (0, 6)),
+        CHECK (num_nulls(connections, connections_since, connections_next_at, connections_pause, connections_reason) IN (0, 5)),
     CONSTRAINT "connections is positive" CHECK (connections > 0),
     CONSTRAINT "breaker_failures is not negative" CHECK (breaker_failures >= 0),
     CONSTRAINT "an open breaker has a reason" CHECK ((breaker_until IS NULL) = (breaker_reason IS NULL))
 );
 COMMENT ON TABLE mailbox_state IS 'What the engine remembers of a mailbox: earliest next mail (gap), last use, circuit breaker, and how many connections its server takes';
-COMMENT ON COLUMN mailbox_state.connections IS 'How many worked when its server turned one more away; NULL: none was. One more is tried at connections_next_at, and one more each 30 s until connections_all_at';
+COMMENT ON COLUMN mailbox_state.connections IS 'How many worked when its server turned one more away; NULL: none was. One more is tried at connections_next_at, and one more each 30 s until it has all (_lowered_until())';
 COMMENT ON COLUMN mailbox_state.connections_pause IS 'From the last lowering to connections_next_at: twice as long each time, up to 10 min';
 
 CREATE TABLE mailbox_day (

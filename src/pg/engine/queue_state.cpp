@@ -50,7 +50,7 @@ void PgQueue::forget_what_was_mended() {
         R"sql(
             UPDATE mailer.mailbox_state s
             SET connections = NULL, connections_since = NULL, connections_next_at = NULL,
-                connections_pause = NULL, connections_all_at = NULL, connections_reason = NULL
+                connections_pause = NULL, connections_reason = NULL
             FROM mailer.mailbox m
             WHERE m.mailbox_id = s.mailbox_id AND s.connections_since < m.mended_at)sql",
         {});
@@ -62,19 +62,17 @@ void PgQueue::store_lowered(const core::MailboxFacts& mailbox) {
     static Statement statement(
         R"sql(
             INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since,
-                connections_next_at, connections_pause, connections_all_at, connections_reason)
-            VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6, $7)
+                connections_next_at, connections_pause, connections_reason)
+            VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6)
             ON CONFLICT (mailbox_id) DO UPDATE SET connections = excluded.connections,
                 connections_since = excluded.connections_since,
                 connections_next_at = excluded.connections_next_at,
                 connections_pause = excluded.connections_pause,
-                connections_all_at = excluded.connections_all_at,
                 connections_reason = excluded.connections_reason)sql",
-        {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID});
+        {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID});
     const core::LoweredConnections& lowered = *mailbox.lowered;
     statement.run({p_bigint(mailbox.id), p_int(lowered.connections), p_at(lowered.since), p_at(lowered.next_at),
-                   p_bigint(lowered.pause.count()), p_at(core::all_connections_at(mailbox.max_connections, lowered)),
-                   p_text(lowered.reason)});
+                   p_bigint(lowered.pause.count()), p_text(lowered.reason)});
 }
 
 void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) {
