@@ -186,7 +186,7 @@ CROSS JOIN LATERAL (SELECT w.pid IS NOT NULL OR w.state IS NOT DISTINCT FROM 'no
                         AND NOT w.is_told_to_stay_away AS is_ready) r;
 COMMENT ON VIEW worker_status IS 'The sender of this database, since when it runs, and its condition: one row';
 COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
-COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due: the gate sender_running';
+COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due, whatever mailer.enabled says. The gate sender_running is open if this is true and mailer.enabled is on';
 COMMENT ON COLUMN worker_status.hint IS 'What to do when no sender is running';
 COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
 COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last finished a round; older than a minute means that it hangs';
