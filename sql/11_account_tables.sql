@@ -59,7 +59,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "min_tls is a version of TLS" CHECK (min_tls IN ('1.0', '1.1', '1.2', '1.3')),
     CONSTRAINT "connect_timeout is 1 s to 10 min" CHECK (connect_timeout BETWEEN interval '1 s' AND interval '10 min'),
     CONSTRAINT "max_recipients is 1 to 1000" CHECK (max_recipients BETWEEN 1 AND 1000),
-    CONSTRAINT "rate is a count for a second, minute, hour or day" CHECK (rate ~ '^[1-9][0-9]{0,6}/(s|min|h|d)$'),
+    CONSTRAINT "rate is 1 to 1000000 for a second, minute, hour or day" CHECK (rate ~ '^([1-9][0-9]{0,5}|1000000)/(s|min|h|d)$'),
     CONSTRAINT "a client key has a certificate" CHECK (client_key_file IS NULL OR client_cert_file IS NOT NULL),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
