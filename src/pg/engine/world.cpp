@@ -87,7 +87,12 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
     if (auto rate = rows.maybe_text(i, 26)) {
-        if (auto parsed = core::parse_rate(*rate)) m.rate = *parsed;
+        if (auto parsed = core::parse_rate(*rate)) {
+            m.rate = *parsed;
+        } else {  // past the table's constraint: sent without a limit, its mails might cost it the account
+            m.is_enabled = false;
+            m.pause_reason = parsed.error().message;
+        }
     }
     // Claimed ahead, mails would leave when a connection is free, not when their gap or rate lets them.
     if (m.max_connections > 1 && m.gap == core::Duration::zero() && !m.rate) m.claims_per_connection = prefetch;

@@ -122,15 +122,14 @@ struct Competition {
 core::SenderFence read_sender(const Settings& settings) {
     static Statement statement(
         R"sql(
-            SELECT w.is_ready
-                OR COALESCE(pg_catalog.current_setting('mailer.virtual_now', true), '') <> '',
+            SELECT w.is_ready,
                 CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,
                 CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' ||
                 w.hint, '')
             FROM mailer.worker_status w)sql",
         {});
     const Rows rows = statement.run({});
-    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1), .words = rows.text(0, 3)};
+    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1) || virtual_now(), .words = rows.text(0, 3)};
     if (!sender.is_open) sender.opens_at = time_at(rows, 0, 2);
     if (settings.enabled || !sender.is_open) return sender;
     return {.is_set = true,
@@ -223,16 +222,13 @@ core::Forecast forecast_to(const Competition& competition, std::int64_t depth, c
 
 }  // namespace
 
-core::Time time_of_plan() {
-    static Statement statement("SELECT mailer._now()", {});
-    Rows rows = statement.run({}, true);
-    return *time_at(rows, 0, 1);
-}
+core::Time time_of_plan() { return from_pg(transaction_now()); }
 
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now, const worker::InFlight* in_flight) {
+core::Planner read_planner(const ArmingState& arming, std::span<const std::int64_t> lane_ids, core::Time now,
+                           const worker::InFlight* in_flight) {
     const Settings settings = settings_of_session();
     core::Planner planner;
-    core::SystemFacts system = read_system(settings, look_at_arming(), claims_ahead);
+    core::SystemFacts system = read_system(settings, arming, claims_ahead);
     system.sender = read_sender(settings);
     planner.set_system(system);
     for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, in_flight}, now))
