@@ -115,7 +115,8 @@ SELECT pg_temp.campaign('held') AS held, pg_temp.campaign('stopped') AS stopped,
 UPDATE mailer.lead SET held_at = now(), held_due_at = now() WHERE campaign_id = :held;
 UPDATE mailer.lead SET ended = 'replied', ended_at = now() WHERE campaign_id = :stopped;
 UPDATE mailer.lead SET not_before = mailer._now() + interval '1 h' WHERE campaign_id = :early;
-INSERT INTO mailer.lead (campaign_id, address_key, last_sent_at) VALUES (:early, 'cool@example.org', mailer._now() - interval '1 day');
+INSERT INTO mailer.lead (campaign_id, address_key, last_sent_at, last_slot_at)
+VALUES (:early, 'cool@example.org', mailer._now() - interval '1 day', mailer._now() - interval '1 day');
 SELECT pg_temp.expects('lead_held', pg_temp.mail_of(:held)), pg_temp.expects('lead_active', pg_temp.mail_of(:stopped)),
     pg_temp.expects('lead_not_before', pg_temp.mail_of(:early)), pg_temp.expects('cooldown', pg_temp.mail_of(:cool)) \g /dev/null
 SELECT pg_temp.campaign('twice') AS twice \gset

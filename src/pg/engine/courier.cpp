@@ -12,6 +12,11 @@ ForwardTarget target_of(const Account& account) {
     return {account.connection, e.password, account.forward_mailbox, e.max_connections, e.idle, e.timeouts.connect};
 }
 
+// The message, if it is a later step of a campaign.
+std::int64_t follow_up_of(const worker::Ticket& ticket) {
+    return ticket.row.campaign_id && ticket.row.facts.step > 1 ? ticket.row.facts.id : 0;
+}
+
 }  // namespace
 
 bool SmtpCourier::forward(const worker::Ticket& ticket, const Account& account, worker::Prepared prepared) {
@@ -22,6 +27,7 @@ bool SmtpCourier::forward(const worker::Ticket& ticket, const Account& account, 
     mail.key = std::move(prepared.forward_key);
     mail.recipients = std::move(prepared.recipients);
     mail.body = std::move(prepared.body);
+    mail.follow_up = follow_up_of(ticket);
     journal_.note_envelope(ticket.token, ticket.envelope);
     return forwarder_.submit(std::move(mail));
 }
@@ -65,7 +71,7 @@ bool SmtpCourier::submit(const worker::Ticket& ticket, worker::Prepared prepared
     delivery.needs_smtputf8 = prepared.needs_smtputf8;
     journal_.note_envelope(ticket.token, ticket.envelope);
     Carried& carried = carried_[ticket.token] = {.committed_at = ticket.committed_at};
-    if (ticket.row.campaign_id && ticket.row.facts.step > 1) carried.follow_up = ticket.row.facts.id;
+    carried.follow_up = follow_up_of(ticket);
     delivery.is_dot_apart = carried.follow_up != 0;
     if (transport_.submit(std::move(delivery))) return true;
     carried_.erase(ticket.token);

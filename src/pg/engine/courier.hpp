@@ -20,8 +20,10 @@ public:
           fence_(fence),
           last_look_(transactions),
           transport_(*this, max_connections),
-          forwarder_(
-              [this](std::uint64_t token, const core::Report& report) { journal_.record_reply(token, report); }) {}
+          forwarder_([this](std::uint64_t token, const core::Report& report) { journal_.record_reply(token, report); },
+                     [this](std::int64_t message_id, core::Time waiting_since, core::Time now) {
+                         return last_look_.may_dot(message_id, waiting_since, now);
+                     }) {}
 
     bool submit(const worker::Ticket& ticket, worker::Prepared prepared) override;
     void turn(core::Time now, std::vector<core::Report>& finished) override;

@@ -18,6 +18,7 @@ namespace {
 // Longer than a statement that only queues a mail ever takes: the other server is frozen, or the network is gone.
 constexpr core::Duration answer_timeout = std::chrono::seconds(60);
 constexpr const char* tcp_user_timeout_ms = "10000";
+constexpr core::Duration asks_again_after = std::chrono::milliseconds(5);
 constexpr const char* hand_over =
     R"sql(
         SELECT mailer.enqueue_raw($1, $2, mailbox => nullif($3, ''), idempotency_key => $4),
@@ -101,8 +102,9 @@ std::string array_literal(const std::vector<std::string>& elements) {
 // One connection: opening, then a mail at a time.
 class Forwarder::Link {
 public:
-    Link(int epoll, const ForwardedMail& mail, core::Time now)
+    Link(int epoll, const MayGo& may_go, const ForwardedMail& mail, core::Time now)
         : epoll_(epoll),
+          may_go_(may_go),
           mailbox_id_(mail.mailbox_id),
           target_(mail.target),
           deadline_(now + mail.target.connect_timeout) {
@@ -131,18 +133,24 @@ public:
     bool is_idle() const { return is_open_ && !mail_; }
     bool is_finished() const { return is_finished_; }
     std::int64_t mailbox_id() const { return mailbox_id_; }
-    core::Time deadline() const { return is_broken() ? core::Time::min() : deadline_; }  // when to look at the latest
+    // When to look at the latest.
+    core::Time deadline() const {
+        if (is_broken()) return core::Time::min();
+        return waits_since_ ? std::min(deadline_, asked_at_ + asks_again_after) : deadline_;
+    }
 
     void take(ForwardedMail mail, core::Time now) {
         mail.started_at = now;
         mail_ = std::move(mail);
-        if (is_open_) send(now);
+        is_sent_ = false;
+        waits_since_.reset();
     }
 
     // A report when its mail is through.
     std::optional<core::Report> turn(core::Time now) {
         if (!is_broken() && !is_open_) open(now);
         if (!is_broken() && is_open_) {
+            if (mail_ && !is_sent_ && !send(now)) return taken_back(now);
             if (is_flushing_) flush();
             std::optional<core::Report> done = read(now);
             if (done) return done;
@@ -186,14 +194,26 @@ private:
                 (void)PQsetnonblocking(connection_, 1);
                 deadline_ = now + target_.idle;
                 watch(EPOLLIN);
-                if (mail_) send(now);
                 break;
             default:
                 break;  // broken
         }
     }
 
-    void send(core::Time now) {
+    // False when its follow-up has been stopped, or when that can't be told for too long.
+    bool send(core::Time now) {
+        if (mail_->follow_up != 0) {
+            const core::Time since = waits_since_.value_or(now);
+            const auto dot = may_go_(mail_->follow_up, since, now);
+            waits_since_.reset();
+            if (dot == smtp::Observer::Dot::wait) {
+                waits_since_ = since;
+                asked_at_ = now;
+                return true;
+            }
+            if (dot != smtp::Observer::Dot::go) return false;
+        }
+        is_sent_ = true;
         const std::string to = array_literal(mail_->recipients);
         const std::array<Oid, 4> types{1009, 17, 25, 25};  // text[], bytea, text, text
         const std::array<const char*, 4> values{to.c_str(), mail_->body->data(), mail_->target.mailbox.c_str(),
@@ -203,6 +223,13 @@ private:
         if (PQsendQueryParams(connection_, hand_over, 4, types.data(), values.data(), lengths.data(), formats.data(),
                               0) == 1)
             flush();
+        return true;
+    }
+
+    core::Report taken_back(core::Time now) {
+        deadline_ = now + target_.idle;
+        return failed(*std::exchange(mail_, std::nullopt), now, core::Ending::abandoned,
+                      "it was taken back before it was handed over");
     }
 
     void flush() {
@@ -239,15 +266,20 @@ private:
     }
 
     int epoll_;
+    const MayGo& may_go_;
     std::int64_t mailbox_id_;
     ForwardTarget target_;
     PGconn* connection_ = nullptr;
     bool is_open_ = false, is_flushing_ = false, is_finished_ = false;
     core::Time deadline_;
     std::optional<ForwardedMail> mail_;
+    bool is_sent_ = false;
+    std::optional<core::Time> waits_since_;
+    core::Time asked_at_{};
 };
 
-Forwarder::Forwarder(OnReply on_reply) : on_reply_(std::move(on_reply)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
+Forwarder::Forwarder(OnReply on_reply, MayGo may_go)
+    : on_reply_(std::move(on_reply)), may_go_(std::move(may_go)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
 
 Forwarder::~Forwarder() {
     links_.clear();
@@ -278,7 +310,7 @@ Forwarder::Link* Forwarder::free_link(const ForwardedMail& mail, core::Time now)
         if (link->mailbox_id() == mail.mailbox_id && !link->is_finished()) ++count;
     }
     if (count >= mail.target.max_connections) return nullptr;
-    return links_.emplace_back(std::make_unique<Link>(epoll_, mail, now)).get();
+    return links_.emplace_back(std::make_unique<Link>(epoll_, may_go_, mail, now)).get();
 }
 
 void Forwarder::start(core::Time now) {

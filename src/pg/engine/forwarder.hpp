@@ -16,6 +16,7 @@
 
 #include "core/outcome/report.hpp"
 #include "net/endpoint.hpp"
+#include "smtp/transport.hpp"
 
 typedef struct pg_conn PGconn;
 typedef struct pg_result PGresult;
@@ -41,14 +42,19 @@ struct ForwardedMail {
     std::string key;
     std::vector<std::string> recipients;
     std::shared_ptr<const std::string> body;
-    core::Time started_at{};  // set by the forwarder
+    std::int64_t follow_up = 0;  // the message, if it is one: asked about before it goes
+    core::Time started_at{};     // set by the forwarder
 };
 
 class Forwarder {
 public:
     using OnReply = std::function<void(std::uint64_t token, const core::Report& report)>;  // before anyone sees it
 
-    explicit Forwarder(OnReply on_reply);
+    // Whether a follow-up may go now; waiting_since: when that was asked first. What it lets go is in the kernel before
+    // the turn ends.
+    using MayGo = std::function<smtp::Observer::Dot(std::int64_t message_id, core::Time waiting_since, core::Time now)>;
+
+    Forwarder(OnReply on_reply, MayGo may_go);
     ~Forwarder();
     Forwarder(const Forwarder&) = delete;
     Forwarder& operator=(const Forwarder&) = delete;
@@ -71,6 +77,7 @@ private:
     Link* free_link(const ForwardedMail& mail, core::Time now);
 
     OnReply on_reply_;
+    MayGo may_go_;
     int epoll_;
     bool is_stopping_ = false;
     bool is_abandoning_ = false;
