@@ -19,6 +19,7 @@
 #include "core/outcome/report.hpp"
 #include "core/outcome/verdict.hpp"
 #include "core/pace/planner.hpp"
+#include "worker/doubts.hpp"
 
 namespace mailer::worker {
 
@@ -98,6 +99,7 @@ struct Settlement {
     bool is_trouble_of_mail = false;  // told of this mail (MAIL FROM or later), not before the session had one
     bool proves_mailbox = false;
     std::string trouble_detail;
+    std::optional<Doubts::Blame> blame = {};          // for the trouble, decided once; see Pump::weigh
     std::string thread_subject = {};                  // see Ticket
     std::shared_ptr<const struct Prepared> captured;  // to be kept instead of sent
     std::string loaded_variables = {};                // to be kept with the message; empty: none

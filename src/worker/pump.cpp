@@ -324,6 +324,7 @@ void Pump::apply(Settlement& s, Time now) {
         tick_.dirty_mailboxes.insert(s.reservation->mailbox_id);
     }
     tick_.dirty_lanes.insert(lane != nullptr ? lane->id : s.row.lane_id);
+    weigh(s);
     note_trouble(s, now);
     if (s.is_final) {
         tick_.finished_lanes.insert(s.row.lane_id);
@@ -337,22 +338,34 @@ void Pump::apply(Settlement& s, Time now) {
     if (!fold_at_) fold_at_ = now + 1s;
 }
 
+// Whose the trouble is. Asked once a settlement: it is written again when its transaction is lost, and its refusal
+// counts once.
+void Pump::weigh(Settlement& s) {
+    if (s.blame || !s.reservation) return;
+    const core::LaneFacts* const lane = planner_.lane(s.row.lane_id);
+    s.blame = Doubts::Blame::mailbox;
+    if (lane == nullptr) return;
+    Doubts& doubts = doubts_[s.reservation->mailbox_id];
+    if (s.trouble == core::Trouble::none) {
+        if (s.proves_mailbox) doubts.proved(lane->tenant_id);
+    } else if (s.is_trouble_of_mail) {
+        s.blame = doubts.refused(lane->tenant_id);
+    }
+}
+
 void Pump::note_trouble(Settlement& s, Time now) {
     if (!s.reservation) return;
     const std::int64_t id = s.reservation->mailbox_id;
-    const core::LaneFacts* const lane = planner_.lane(s.row.lane_id);
     if (s.trouble != core::Trouble::none) {
         using Blame = Doubts::Blame;
-        const Blame blame =
-            lane != nullptr && s.is_trouble_of_mail ? doubts_[id].refused(lane->tenant_id) : Blame::mailbox;
-        if (blame == Blame::mailbox) return rest(id, s.is_trouble_lasting, s.trouble_detail, now);
-        if (!s.is_final)
-            s.due_at =
-                std::max(s.due_at.value_or(now), now + core::breaker_delay(s.is_trouble_lasting, s.row.facts.tries + 1,
-                                                                           static_cast<std::uint64_t>(s.row.facts.id)));
-        if (blame == Blame::moment) rest(id, false, s.trouble_detail, now);
+        if (s.blame == Blame::mailbox) return rest(id, s.is_trouble_lasting, s.trouble_detail, now);
+        if (!s.is_final) {
+            const core::Duration delay = core::breaker_delay(s.is_trouble_lasting, s.row.facts.tries + 1,
+                                                             static_cast<std::uint64_t>(s.row.facts.id));
+            put_off(s, std::max(s.due_at.value_or(now), now + delay), settings_.retry.max_age);
+        }
+        if (s.blame == Blame::moment) rest(id, false, s.trouble_detail, now);
     } else if (s.proves_mailbox) {
-        if (lane != nullptr) doubts_[id].proved(lane->tenant_id);
         const core::MailboxFacts* known = planner_.mailbox(id);
         if (known == nullptr || (!known->breaker_open_until && queue_.breaker_failures(id) == 0)) return;
         core::MailboxFacts mailbox = *known;

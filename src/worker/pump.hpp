@@ -85,6 +85,7 @@ private:
     void settle(Time now);
     void apply(Settlement& settlement, Time now);
     void shut_shields(Time now);
+    void weigh(Settlement& settlement);
     void note_trouble(Settlement& settlement, Time now);
     void rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why, Time now);
     void expire(Time now);

@@ -64,6 +64,13 @@ void end(Settlement& s, core::Cause cause) {
     s.rest = core::letter(outcome.rest);
 }
 
+void put_off(Settlement& s, Time due_at, core::Duration max_age) {
+    s.due_at = due_at;
+    if (due_at <= s.row.age_from + max_age) return;
+    end(s, core::Cause::too_old);
+    if (s.attempt) s.attempt->outcome = "failed";
+}
+
 Settlement settlement_of_fate(Candidate row, core::MessageFate fate, Time now) {
     Settlement s;
     s.row = std::move(row);
@@ -233,17 +240,14 @@ Settlement Pump::of_prepared(const Ticket& ticket, Prepared prepared, Time now) 
         case Prepared::Kind::temporary: {
             s.consumes_attempt = true;
             attempt.outcome = "retry";
-            core::Duration delay =
-                core::retry_delay(settings_.retry.delays, ticket.row.attempt_count + 1, history_of(ticket).seed);
-            if (settings_.retry.max_attempts > 0 && ticket.row.attempt_count + 1 >= settings_.retry.max_attempts) {
+            const core::RetryPolicy& retry = settings_.retry;
+            const int attempts = ticket.row.attempt_count + 1;
+            if (retry.max_attempts > 0 && attempts >= retry.max_attempts) {
                 end(s, core::Cause::attempts_exhausted);
-                attempt.outcome = "failed";
-            } else if (now + delay > ticket.row.age_from + settings_.retry.max_age) {
-                end(s, core::Cause::too_old);
-                attempt.outcome = "failed";
             } else {
-                s.due_at = now + delay;
+                put_off(s, now + core::retry_delay(retry.delays, attempts, history_of(ticket).seed), retry.max_age);
             }
+            if (s.is_final) attempt.outcome = "failed";
             break;
         }
     }

@@ -21,6 +21,9 @@ Settlement settlement_of_return(const Ticket& ticket, Time now);
 // Makes it final, with what core/outcome/ending says of this cause.
 void end(Settlement& settlement, core::Cause cause);
 
+// Pending again from `due_at`, unless the message would then be older than `max_age`: it ends as too_old.
+void put_off(Settlement& settlement, Time due_at, core::Duration max_age);
+
 core::History history_of(const Ticket& ticket);
 
 }  // namespace mailer::worker

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""An SMTP server whose recipients answer: answering.py FOLDER COUNT
+"""An SMTP server whose recipients answer: answering.py FOLDER COUNT [KILLS]
 
 The first mail to an address is taken, under an id of the server's own, which its recipient sees in place of Message-ID, as Microsoft does
 it; the follow-up has to refer to that. While the second one, the follow-up, is being handed over, the reply to the first is committed
 (mailer.ingest), at a moment that changes from mail to mail: at RCPT, at DATA, after a part of the body, or, most often, in a race with the
 body and its final dot. Or its transaction is open while the body comes, and is committed or rolled back then: the dot has to wait for that.
-Every seventh address never answers.
+Every seventh address never answers. While KILLS of the follow-ups are handed over, the sender is killed, somewhere between the beginning of
+their reply and the dot; the server, which PostgreSQL starts again, then stores the reply if it wasn't, and no later dot is allowed.
 
 When the commit has returned, what the sender had written before it is in the socket: the kernel puts it there as it is written. A final dot
 that comes later was written later, and is a violation. FOLDER/port says where it listens; FOLDER/summary is written when COUNT follow-ups
@@ -16,6 +17,7 @@ import os
 import random
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -25,26 +27,52 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import waiting  # noqa: E402
 
 folder, count = sys.argv[1], int(sys.argv[2])
+answering = [number for number in range(1, count + 1) if number % 7]
+doomed = set(random.sample(answering, int(sys.argv[3]) if len(sys.argv) > 3 else 0))
+WORKER = b"SELECT max(pid) FROM pg_stat_activity WHERE backend_type = 'mailer worker' AND datname = current_database();\n"
 END = b'\r\n.\r\n'
 
 
 class Database:
     def __init__(self):
+        self.connect()
+
+    def connect(self):
         self.psql = subprocess.Popen(['psql', '-XqAt', '-v', 'ON_ERROR_STOP=1'], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def begin(self, address, message_id):
         reply = (f'From: {address}\r\nTo: anna@example.com\r\nSubject: Re: Hello\r\nMessage-ID: <{random.getrandbits(64):x}@example.net>\r\n'
                  f'In-Reply-To: {message_id}\r\nContent-Type: text/plain\r\n\r\nYes, please.\r\n').encode()
-        self.psql.stdin.write(b"SELECT count(*) FROM mailer.ingest('\\x%s'::bytea);\n" % reply.hex().encode())
-        self.psql.stdin.flush()
+        self.statement = b"SELECT count(*) FROM mailer.ingest('\\x%s'::bytea);\n" % reply.hex().encode()
+        self.tell(self.statement)
 
     def tell(self, statement):
         self.psql.stdin.write(statement)
         self.psql.stdin.flush()
 
+    def ask(self, statement):
+        self.tell(statement)
+        return self.psql.stdout.readline().decode().rstrip('\n')
+
     def finish(self):  # the commit has returned
         if self.psql.stdout.readline() != b'1\n':
             sys.exit('the reply was not stored')
+
+    def finish_after_crash(self, address, worker):
+        """The same reply again, when another sender runs: it is stored once, whether its first transaction was committed or not."""
+        def is_stored():
+            self.psql.kill()
+            self.psql.wait()
+            self.connect()
+            try:
+                if self.ask(WORKER) in ('', str(worker)):
+                    return False
+                self.ask(self.statement)
+                return self.ask(f"SELECT state FROM mailer.lead_status WHERE address = '{address}';\n".encode()) == 'replied'
+            except BrokenPipeError:
+                return False
+
+        waiting.until(60, is_stored, f'the reply of {address} is stored', interval=0.1)
 
 
 database = Database()
@@ -52,6 +80,17 @@ ids = {}
 tally = collections.defaultdict(lambda: [0, 0, 0])
 settled = set()
 longest = 0.005
+
+
+deck = []
+
+
+def draw():
+    """A moment; each comes, however few are drawn."""
+    if not deck:
+        deck.extend(['rcpt', 'data', 'body', 'committed', 'undone', 'race', 'race', 'race', 'race', 'race'])
+        random.shuffle(deck)
+    return deck.pop()
 
 
 class Gone(Exception):
@@ -117,6 +156,20 @@ class Session:
         mail, self.pending = self.pending.split(END, 1)
         return mail, is_late
 
+    def killed(self, address):
+        """The sender dies while it hands the body over. Whether its dot was in the socket."""
+        worker = int(database.ask(WORKER))
+        database.begin(address, ids[address])
+        self.say('354 go on')
+        waiting.moment(random.uniform(0, 2 * longest))
+        os.kill(worker, signal.SIGKILL)
+        try:
+            while True:
+                self.fill()
+        except (Gone, ConnectionError):
+            database.finish_after_crash(address, worker)
+            return END in self.pending
+
     @staticmethod
     def answer(address):
         database.begin(address, ids[address])
@@ -137,14 +190,21 @@ class Session:
                 elif verb == 'RCPT':
                     address = re.search(r'<([^>]+)>', line)[1]
                     number = int(re.search(r'\d+', address)[0])
-                    if address in ids and number % 7:
-                        moment = random.choice(['rcpt', 'data', 'body', 'committed', 'undone', 'race', 'race', 'race', 'race', 'race'])
+                    if address in settled:
+                        moment = 'settled'
+                    elif number in doomed and address in ids:
+                        moment = 'killed'
+                    elif address in ids and number % 7:
+                        moment = draw()
                     if moment == 'rcpt':
                         self.answer(address)
                     self.say('250 ok')
                 elif verb == 'DATA':
                     if moment == 'data':
                         self.answer(address)
+                    if moment == 'killed':
+                        self.settle(moment, address, 0 if self.killed(address) else 1)
+                        return
                     mail, is_late = self.body(moment, address)
                     own = f'<{address.split("@")[0]}@provider.example>'
                     if address not in ids:
@@ -159,13 +219,13 @@ class Session:
                     self.say('221 bye')
                     return
         except (Gone, ConnectionError):
-            if moment:
+            if moment and moment != 'settled':
                 self.settle(moment, address, 1)
 
     @staticmethod
     def settle(moment, address, how):
         if address in settled:
-            sys.exit(f'{address} came a third time')
+            sys.exit(f'{address} is sent a follow-up although its sequence has ended or has had it')
         settled.add(address)
         tally[moment][how] += 1
         if len(settled) == count:

@@ -60,6 +60,8 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
         "SELECT mailbox_id, breaker_failures FROM mailer.mailbox_state WHERE breaker_failures > 0", {});
     arming_ = read_arming(settings_);
     forget_what_was_mended();
+    std::erase_if(slow_lanes_,
+                  [now_is = std::chrono::steady_clock::now()](const auto& lane) { return lane.second <= now_is; });
     accounts_.read();
     planner.set_system(read_system(settings_, arming_, prefetch_));
     std::vector<HeldGap> held;
@@ -213,7 +215,8 @@ Candidate candidate_at(const Rows& rows, std::uint64_t i) {
 
 namespace {
 
-constexpr auto slow_look = std::chrono::milliseconds{20};
+constexpr std::chrono::steady_clock::duration slow_look = std::chrono::milliseconds{20};
+constexpr std::chrono::steady_clock::duration slow_row = std::chrono::microseconds{100};  // with its message
 constexpr std::chrono::steady_clock::duration shortest_rest = std::chrono::seconds{10};
 
 }  // namespace
@@ -270,7 +273,8 @@ std::vector<Candidate> PgQueue::pick(std::int64_t lane_id, int limit, Time now) 
                   });
     }
     const auto took = std::chrono::steady_clock::now() - began;
-    if (!is_slow && took > slow_look) slow_lanes_[lane_id] = began + took + std::max(shortest_rest, 99 * took);
+    const auto slow_at = slow_look + static_cast<int>(picked.size()) * slow_row;
+    if (!is_slow && took > slow_at) slow_lanes_[lane_id] = began + took + std::max(shortest_rest, 99 * took);
     return picked;
 }
 
