@@ -462,9 +462,7 @@ std::vector<std::uint64_t> Transport::let_go_of_outdated(const IsCurrent& is_cur
 
 ConnectionLimits::Lowered Transport::take_lowered() { return impl_->limits_.take_news(); }
 
-void Transport::limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) {
-    impl_->limits_.set(mailbox_id, lowered);
-}
+void Transport::limit_connections(const ConnectionLimits::Lowered& lowered) { impl_->limits_.replace(lowered); }
 
 int Transport::in_flight() const { return impl_->in_flight_; }
 

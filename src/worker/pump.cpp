@@ -251,8 +251,7 @@ void Pump::reload_world(Time now) {
         if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
     }
     planner_.remember(before);
-    for (const std::int64_t id : planner_.mailbox_ids())
-        if (!lowered_.contains(id)) courier_.limit_connections(id, planner_.mailbox(id)->lowered);
+    note_mailboxes();
     apply_fences();
     take_back_shut(now);
     take_back_outdated(now);

@@ -80,7 +80,7 @@ TEST_F(TransportLimitTest, TheCallerIsAskedToComeBackForTheNextOne) {
     const auto wait = transport.next_timeout(now);
     ASSERT_TRUE(wait);
     EXPECT_LE(*wait, core::first_connection_pause);
-    transport.limit_connections(1, std::nullopt);  // somebody lifted it
+    transport.limit_connections({});  // somebody lifted it
     server.takes = 1000;
     ASSERT_TRUE(until([&] { return server.messages() == 5; }));
 }
