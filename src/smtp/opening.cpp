@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/octets.hpp"
 #include "net/authorities.hpp"
 #include "net/cleartext.hpp"
 #include "net/socket.hpp"
@@ -50,15 +51,8 @@ bool has_token(const Endpoint& endpoint) {
            endpoint.login_mechanism == "oauthbearer";
 }
 
-std::string upper(std::string_view text) {
-    std::string out{text};
-    for (char& c : out)
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    return out;
-}
-
 bool offers(std::string_view auth, std::string_view mechanism) {
-    const std::string all = ' ' + upper(auth) + ' ';
+    const std::string all = ' ' + core::raised(auth) + ' ';
     return all.find(' ' + std::string{mechanism} + ' ') != std::string::npos;
 }
 
@@ -153,7 +147,7 @@ void Opening::set_login_options() {
     CURL* easy = easy_.get();
     const Endpoint& e = *endpoint_;
     if (!e.username.empty()) curl_easy_setopt(easy, CURLOPT_USERNAME, e.username.c_str());
-    std::string mechanisms = "AUTH=" + upper(e.login_mechanism);
+    std::string mechanisms = "AUTH=" + core::raised(e.login_mechanism);
     if (e.login_mechanism == "auto")
         mechanisms = has_token(e)      ? "AUTH=XOAUTH2;AUTH=OAUTHBEARER"
                      : offers_digests_ ? "AUTH=CRAM-MD5;AUTH=DIGEST-MD5"
@@ -396,7 +390,7 @@ std::string Opening::explain(CURLcode code, std::string_view text) const {
     if (!token_fault_.empty()) why += ": 334 " + token_fault_;
     const bool has_no_mechanism = code == CURLE_LOGIN_DENIED && said_ != Stage::auth;
     if (has_no_mechanism) {
-        const std::string wanted = endpoint_->login_mechanism != "auto" ? upper(endpoint_->login_mechanism)
+        const std::string wanted = endpoint_->login_mechanism != "auto" ? core::raised(endpoint_->login_mechanism)
                                    : has_token(*endpoint_)              ? "XOAUTH2 or OAUTHBEARER"
                                                                         : "PLAIN, LOGIN or CRAM-MD5";
         why = "no login that fits: the server offers " +
