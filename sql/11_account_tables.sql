@@ -59,7 +59,7 @@ CREATE TABLE mailbox (
     CONSTRAINT "min_tls is a version of TLS" CHECK (min_tls IN ('1.0', '1.1', '1.2', '1.3')),
     CONSTRAINT "connect_timeout is 1 s to 10 min" CHECK (connect_timeout BETWEEN interval '1 s' AND interval '10 min'),
     CONSTRAINT "max_recipients is 1 to 1000" CHECK (max_recipients BETWEEN 1 AND 1000),
-    CONSTRAINT "rate is a count for a second, minute, hour or day" CHECK (rate ~ '^[1-9][0-9]{0,6}/(s|min|h|d)$'),
+    CONSTRAINT "rate is 1 to 1000000 for a second, minute, hour or day" CHECK (rate ~ '^([1-9][0-9]{0,5}|1000000)/(s|min|h|d)$'),
     CONSTRAINT "a client key has a certificate" CHECK (client_key_file IS NULL OR client_cert_file IS NOT NULL),
     CONSTRAINT "name is 1 to 200 characters" CHECK (length(name) BETWEEN 1 AND 200),
     CONSTRAINT "port is a TCP port" CHECK (port BETWEEN 1 AND 65535),
@@ -125,16 +125,15 @@ CREATE TABLE mailbox_state (
     connections_since timestamptz,
     connections_next_at timestamptz,
     connections_pause interval,
-    connections_all_at timestamptz,
     connections_reason text,
     CONSTRAINT "lowered connections are known in full iff there are any"
-        CHECK (num_nulls(connections, connections_since, connections_next_at, connections_pause, connections_all_at, connections_reason) IN (0, 6)),
+        CHECK (num_nulls(connections, connections_since, connections_next_at, connections_pause, connections_reason) IN (0, 5)),
     CONSTRAINT "connections is positive" CHECK (connections > 0),
     CONSTRAINT "breaker_failures is not negative" CHECK (breaker_failures >= 0),
     CONSTRAINT "an open breaker has a reason" CHECK ((breaker_until IS NULL) = (breaker_reason IS NULL))
 );
 COMMENT ON TABLE mailbox_state IS 'What the engine remembers of a mailbox: earliest next mail (gap), last use, circuit breaker, and how many connections its server takes';
-COMMENT ON COLUMN mailbox_state.connections IS 'How many worked when its server turned one more away; NULL: none was. One more is tried at connections_next_at, and one more each 30 s until connections_all_at';
+COMMENT ON COLUMN mailbox_state.connections IS 'How many worked when its server turned one more away; NULL: none was. One more is tried at connections_next_at, and one more each 30 s until it has all (_lowered_until())';
 COMMENT ON COLUMN mailbox_state.connections_pause IS 'From the last lowering to connections_next_at: twice as long each time, up to 10 min';
 
 CREATE TABLE mailbox_day (

@@ -30,11 +30,3 @@ COMMENT ON COLUMN promotion.promoted_at IS 'What was due by then is held, if any
 COMMENT ON COLUMN promotion.held_epochs IS 'The epochs of the queue rows in question';
 COMMENT ON COLUMN promotion.promised_until IS 'Until when the old primary had promised to wait for this server; NULL: it had not';
 COMMENT ON COLUMN promotion.names IS 'The standbys that the old primary had promised to wait for, this server among them or not';
-
--- Whether a pending row is held since a promotion.
-CREATE FUNCTION _is_held(epoch bigint, due_at timestamptz) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
-AS $$
-    SELECT EXISTS (SELECT FROM mailer.promotion p WHERE p.is_held AND _is_held.epoch = ANY (p.held_epochs) AND _is_held.due_at <= p.promoted_at)
-$$;
-COMMENT ON FUNCTION _is_held(bigint, timestamptz) IS 'Whether a pending queue row of this epoch and due time is held since a promotion';

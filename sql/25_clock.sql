@@ -5,10 +5,7 @@
 -- what is stored here can be loaded by the engine too, and they are stored at create: no reload moves a schedule.
 
 CREATE FUNCTION _now() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-AS $$
-    SELECT COALESCE(NULLIF(pg_catalog.current_setting('mailer.virtual_now', true), '')::timestamptz, pg_catalog.now())
-$$;
+    LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_now';
 COMMENT ON FUNCTION _now() IS 'Time of the current transaction, or the setting mailer.virtual_now where a superuser has set it (simulation)';
 
 -- SET makes the server put the session's own zone back when the function ends, whatever it tried in between.

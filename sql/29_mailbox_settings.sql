@@ -66,7 +66,12 @@ COMMENT ON FUNCTION _rate(text) IS 'A rate as it is stored: 14/s, 100/min, 1000/
 
 CREATE FUNCTION _is_loopback(host text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_is_loopback';
-COMMENT ON FUNCTION _is_loopback(text) IS 'Whether a password may go there without TLS: the host is an address of this machine, or localhost';
+COMMENT ON FUNCTION _is_loopback(text) IS 'Whether the host is a loopback address, or localhost';
+
+CREATE FUNCTION _stays_on_this_machine(host text, proxy text) RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_stays_on_this_machine';
+COMMENT ON FUNCTION _stays_on_this_machine(text, text) IS
+'Whether a mailbox may log in at this host without TLS even where mailer.allow_cleartext_login is off: it is a loopback address, or localhost, and no proxy is between. The engine asks the same';
 
 CREATE FUNCTION _check_listening(box mailer.mailbox) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -348,4 +353,4 @@ END;
 $$;
 COMMENT ON FUNCTION _mailbox_with(mailbox, jsonb) IS 'A mailbox with new settings, checked and completed: error 22023 for an unknown key or a bad value, 42501 for a host or file that is not allowed';
 
-REVOKE ALL ON FUNCTION _host_name(text, text), _check_connection(text), _rate(text), _is_loopback(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION _host_name(text, text), _check_connection(text), _rate(text), _is_loopback(text), _stays_on_this_machine(text, text) FROM PUBLIC;

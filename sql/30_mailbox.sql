@@ -203,7 +203,7 @@ AS $$
         (lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host) AND NOT mailer._is_same_house(new_box.imap_host, new_box.host))
         OR ((lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host) OR new_box.imap_port IS DISTINCT FROM old.imap_port)
             AND new_box.imap_port NOT IN (143, 993))
-        OR (new_box.imap_tls = 'none' AND NOT mailer._is_loopback(new_box.imap_host)
+        OR (new_box.imap_tls = 'none' AND NOT mailer._stays_on_this_machine(new_box.imap_host, new_box.proxy)
             AND (old.imap_tls IS DISTINCT FROM 'none' OR lower(new_box.imap_host) IS DISTINCT FROM lower(old.imap_host))))
 $$;
 COMMENT ON FUNCTION _is_inbox_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another IMAP server, or less protected';
@@ -215,8 +215,9 @@ AS $$
         OR COALESCE(array_position(ARRAY['none', 'opportunistic'], new_box.tls), 3)
            < COALESCE(array_position(ARRAY['none', 'opportunistic'], old.tls), 3)
         OR COALESCE(mailer._is_inbox_exposed(old, new_box), false)
-        -- Where TLS isn't required, a proxy reads what passes.
-        OR (new_box.proxy IS NOT NULL AND new_box.proxy IS DISTINCT FROM old.proxy AND new_box.tls IN ('none', 'opportunistic'))
+        -- Where TLS isn't required, a proxy reads what passes; the listener connects through it, too.
+        OR (new_box.proxy IS NOT NULL AND new_box.proxy IS DISTINCT FROM old.proxy
+            AND (new_box.tls IN ('none', 'opportunistic') OR (new_box.imap_host IS NOT NULL AND new_box.imap_tls IS NOT DISTINCT FROM 'none')))
 $$;
 COMMENT ON FUNCTION _is_exposed(mailbox, mailbox) IS 'Whether other settings would send a mailbox''s secret to another server or database (also an IMAP server of another domain or port, or a proxy that could read it), or less protected';
 
@@ -280,7 +281,7 @@ COMMENT ON FUNCTION mailbox_alter(text, jsonb) IS
 'Changes settings of a mailbox: a JSON object of column names of table mailbox and values, null for none. Takes effect with the next mail;
 mail that is still connecting to the previous server goes to the new one at once; only mail on the wire stays.
 Another host or port, a weaker tls or imap_tls, an imap_host of another domain, an imap_port other than 143 and 993, or a proxy where tls is none or
-opportunistic deletes password and tokens (with a NOTICE), because they were for the previous server.
+opportunistic, or imap_tls none, deletes password and tokens (with a NOTICE), because they were for the previous server.
 Settings: name, host, port, tls, username, auth (password, xoauth2), password_file, ca_file, helo_name, login_mechanism (auto, plain,
 login, cram-md5, xoauth2, oauthbearer, external), client_cert_file, client_key_file, min_tls, source_address, proxy, connect_timeout,
 pipelining, from_address, from_name, allowed_from, signature_text, signature_html, daily_limit, ramp_start, ramp_step, ramp_from,

@@ -186,7 +186,7 @@ CROSS JOIN LATERAL (SELECT w.pid IS NOT NULL OR w.state IS NOT DISTINCT FROM 'no
                         AND NOT w.is_told_to_stay_away AS is_ready) r;
 COMMENT ON VIEW worker_status IS 'The sender of this database, since when it runs, and its condition: one row';
 COMMENT ON COLUMN worker_status.worker IS 'All of it in one line';
-COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due: the gate sender_running';
+COMMENT ON COLUMN worker_status.is_ready IS 'A sender is running, or a worker starts as soon as something is due, whatever mailer.enabled says. The gate sender_running is open if this is true and mailer.enabled is on';
 COMMENT ON COLUMN worker_status.hint IS 'What to do when no sender is running';
 COMMENT ON COLUMN worker_status.kind IS 'worker (in the background) or run (a session in CALL mailer.run)';
 COMMENT ON COLUMN worker_status.heartbeat_at IS 'When it last finished a round; older than a minute means that it hangs';
@@ -226,6 +226,13 @@ FROM mailer.missed_slot_log s
 LEFT JOIN mailer.campaign c ON c.campaign_id = s.campaign_id;
 COMMENT ON VIEW missed_slot IS 'Slots of campaigns that passed unused, by interval and reason. They are counted and not made up for';
 
+-- core/pace/connection_limit.hpp decides, as for the sender.
+CREATE FUNCTION _lowered_until(configured integer, connections integer, next_at timestamptz, pause interval, at timestamptz) RETURNS timestamptz
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mailer_lowered_until';
+COMMENT ON FUNCTION _lowered_until(integer, integer, timestamptz, interval, timestamptz) IS
+'When a mailbox, whose server took this many connections and may be asked for one more at next_at, has all of its max_connections again; NULL: at this time it has them';
+REVOKE ALL ON FUNCTION _lowered_until(integer, integer, timestamptz, interval, timestamptz) FROM PUBLIC;
+
 CREATE VIEW mailbox_status AS
 SELECT b.name AS mailbox,
        CASE WHEN b.paused_at IS NOT NULL THEN 'paused'
@@ -239,10 +246,10 @@ SELECT b.name AS mailbox,
        n.day_limit AS limit_today,
        (SELECT count(*)::integer FROM mailer.queue_entry q WHERE q.state = 's' AND q.mailbox_id = b.mailbox_id) AS sending,
        b.max_connections,
-       CASE WHEN w.is_lowered THEN s.connections END AS lowered_connections,
-       CASE WHEN w.is_lowered THEN s.connections_since END AS lowered_since,
-       CASE WHEN w.is_lowered THEN s.connections_all_at END AS lowered_until,
-       CASE WHEN w.is_lowered THEN s.connections_reason END AS lowered_reason,
+       CASE WHEN w.lowered_until IS NOT NULL THEN s.connections END AS lowered_connections,
+       CASE WHEN w.lowered_until IS NOT NULL THEN s.connections_since END AS lowered_since,
+       w.lowered_until,
+       CASE WHEN w.lowered_until IS NOT NULL THEN s.connections_reason END AS lowered_reason,
        b.gap,
        b.rate,
        s.next_at,
@@ -284,7 +291,7 @@ CROSS JOIN LATERAL (
         SELECT count(*)::integer FROM mailer.mailbox_day u
         WHERE u.mailbox_id = b.mailbox_id AND u.day >= b.ramp_from AND u.day < z.today AND u.used > 0) END) AS day_limit) n
 LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = b.mailbox_id
-CROSS JOIN LATERAL (SELECT s.connections < b.max_connections AND s.connections_all_at > mailer._now() AS is_lowered) w
+CROSS JOIN LATERAL (SELECT mailer._lowered_until(b.max_connections, s.connections, s.connections_next_at, s.connections_pause, mailer._now())) w(lowered_until)
 LEFT JOIN mailer.mailbox_day d ON d.mailbox_id = b.mailbox_id AND d.day = z.today
 LEFT JOIN mailer._oauth_accounts() o ON o.mailbox_id = b.mailbox_id
 LEFT JOIN mailer._listening() i ON i.mailbox_id = b.mailbox_id;

@@ -134,8 +134,10 @@ BEGIN
              WHEN b.tls = 'none' THEN 'with tls none its password would cross the network in clear text: it doesn''t log in'
              ELSE 'with tls opportunistic its password goes to any server that answers: no certificate is verified' END, NULL::timestamptz,
         'mailer.mailbox_alter(name, ''{"tls": "starttls"}'') protects it, or "implicit" with port 465.'
-    FROM mailer.mailbox_status b CROSS JOIN (SELECT mailer._worker_setting('mailer.allow_cleartext_login') = 'on' AS is_allowed) w
-    WHERE b.kind = 'smtp' AND b.tls IN ('none', 'opportunistic') AND (b.username IS NOT NULL OR b.token_state <> 'none') AND NOT mailer._is_loopback(b.host);
+    FROM mailer.mailbox_status b JOIN mailer.mailbox m ON m.mailbox_id = b.mailbox_id
+    CROSS JOIN (SELECT mailer._worker_setting('mailer.allow_cleartext_login') = 'on' AS is_allowed) w
+    WHERE b.kind = 'smtp' AND b.tls IN ('none', 'opportunistic') AND (b.username IS NOT NULL OR b.token_state <> 'none')
+      AND NOT mailer._stays_on_this_machine(b.host, m.proxy);
 
     RETURN QUERY SELECT CASE WHEN b.secret_expires_at <= mailer._now() THEN 'critical' ELSE 'warning' END, 'mailbox ' || b.name,
         CASE WHEN b.secret_expires_at <= mailer._now() THEN 'its password has expired' ELSE 'its password expires on ' || to_char(b.secret_expires_at, 'YYYY-MM-DD') END,

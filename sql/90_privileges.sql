@@ -108,6 +108,7 @@ AS $$
         '_held_because',
         '_known_zone',
         '_listening',
+        '_lowered_until',
         '_message_state',
         '_now',
         '_oauth_accounts',

@@ -16,6 +16,7 @@ inline constexpr Time earliest_time{Duration{0}};                          // 19
 inline constexpr Time latest_time{std::chrono::seconds{253'402'300'799}};  // 9999-12-31 23:59:59 UTC
 inline constexpr Duration longest_span = std::chrono::hours{24} * 36525;   // 100 years
 inline constexpr int most_jitter_ppm = 900'000;                            // 0.9 of a gap
+inline constexpr int most_rate = 1'000'000;                                // messages in a mailbox's period
 
 // Octets.
 inline constexpr std::size_t longest_subject = 64u << 10;

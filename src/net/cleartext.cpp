@@ -12,9 +12,10 @@ bool is_loopback(const std::string& host) {
     return inet_pton(AF_INET, host.c_str(), &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
 }
 
+bool stays_on_this_machine(const std::string& host, bool has_proxy) { return is_loopback(host) && !has_proxy; }
+
 bool may_log_in_in_clear(const Endpoint& endpoint) {
-    // Through a proxy even "localhost" is somewhere else.
-    return endpoint.allow_cleartext_login || (is_loopback(endpoint.host) && !endpoint.proxy);
+    return endpoint.allow_cleartext_login || stays_on_this_machine(endpoint.host, endpoint.proxy.has_value());
 }
 
 std::string cleartext_refusal(const std::string& setting) {

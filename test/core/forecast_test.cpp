@@ -5,46 +5,12 @@
 
 #include <map>
 
-#include "core/scene.hpp"
+#include "core/outlook.hpp"
 
 namespace mailer::core {
 namespace {
 
 using namespace test;
-
-// A campaign of five leads over one mailbox, as far as a test doesn't change it.
-struct Outlook {
-    SystemFacts system;
-    std::vector<MailboxFacts> mailboxes{mailbox_named(1, "a")};
-    std::vector<LaneFacts> lanes{campaign_with(7, {1})};
-    std::vector<LaneQueue> queues{{7, leads(101, 5, kMondayMorning - hours{1})}};
-    ForecastOptions options;
-
-    LaneFacts& lane() { return lanes.front(); }
-    MailboxFacts& mailbox() { return mailboxes.front(); }
-    MessageFacts& message(std::size_t i) { return queues.front().waiting.at(i); }
-
-    std::vector<ForecastRow> rows() const { return whole().rows; }
-    Forecast whole() const {
-        Planner planner;
-        planner.set_system(system);
-        for (const auto& m : mailboxes)
-            planner.upsert_mailbox(m);
-        for (const auto& l : lanes)
-            planner.upsert_lane(l, kMondayMorning);
-        return forecast(planner, queues, kMondayMorning, options);
-    }
-    // "7:101@01-05 10:00" per row: lane, message, instant; the mailbox behind it where there are several.
-    std::string text() const {
-        std::string all;
-        for (const ForecastRow& row : rows()) {
-            if (!all.empty()) all += ", ";
-            all += std::to_string(row.message_id) + "@" + text_of(row.slot_at).substr(5);
-            if (mailboxes.size() > 1) all += "/" + std::to_string(row.mailbox_id);
-        }
-        return all;
-    }
-};
 
 TEST(Forecast, FollowsTheGapInTheOrderOfTheQueue) {
     Outlook outlook;
@@ -310,98 +276,15 @@ TEST(Forecast, MessagesThatWillNotGoTakeNoSlot) {
     EXPECT_EQ(outlook.text(), "103@01-05 10:00, 105@01-05 10:01:30");
 }
 
-Zone expect_zone(const char* name, seconds offset) {
-    auto zone = Zone::make(name, offset, {});
-    EXPECT_TRUE(zone.ok());
-    return std::move(zone).value();
-}
-
-TEST(Forecast, LeadsThatHaveEndedAreHeldOrHaveToWaitTakeNoSlotNow) {
+TEST(Forecast, ARateHoldsAcrossCampaigns) {
     Outlook outlook;
-    outlook.message(0).is_stopped = true;
-    outlook.message(1).is_held = true;
-    outlook.message(2).not_before = kMondayMorning + hours{1};
-    outlook.message(3).cooled_until = kMondayMorning + hours{2};
-    EXPECT_EQ(outlook.text(), "105@01-05 10:00, 103@01-05 11:00, 104@01-05 12:00");
-}
-
-TEST(Forecast, NothingGoesFromTheEndOfACampaignOn) {
-    Outlook outlook;
-    outlook.lane().ends_at = kMondayMorning + minutes{3};
-    EXPECT_EQ(outlook.text(), "101@01-05 10:00, 102@01-05 10:01:30");
-}
-
-TEST(Forecast, NewOnesBeyondTheirCapContinueNextDay) {
-    Outlook outlook;
-    outlook.lane().max_new_per_day = 3;
-    EXPECT_EQ(outlook.text().substr(0, 80),
-              "101@01-05 10:00, 102@01-05 10:01:30, 103@01-05 10:03, 104@01-06 08:00, 105@01-06");
-}
-
-TEST(Forecast, FollowUpsFromAnInboxThatNobodyReadsAreNotForetold) {
-    Outlook outlook;
-    outlook.lane().max_silence = minutes{10};
-    LaneFacts follow_ups = campaign_with(8, {1});
-    follow_ups.pace_id = 7;
-    follow_ups.is_follow_up = true;
-    follow_ups.heard_at = kMondayMorning - minutes{11};
-    outlook.lanes.push_back(follow_ups);
-    outlook.queues = {{8, leads(201, 1, kMondayMorning - hours{1})}};
-    EXPECT_EQ(outlook.text(), "");
-    outlook.lanes.back().heard_at = kMondayMorning - minutes{9};
-    EXPECT_EQ(outlook.text(), "201@01-05 10:00");
-}
-
-// The lanes of steps to come are asked in the order in which the sender will make them.
-TEST(Forecast, FollowUpsOfSeveralMailboxesKeepTheOrderOfTheirFirstMails) {
-    Outlook outlook;
-    outlook.mailboxes.push_back(mailbox_named(2, "b"));
-    outlook.lane().pool = {1, 2};
-    outlook.queues = {{7, leads(101, 2, kMondayMorning - hours{1})}};
-    outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .days = 1}}}};
-    const auto rows = outlook.rows();
-    ASSERT_EQ(rows.size(), 4U);
-    EXPECT_NE(rows[0].mailbox_id, rows[1].mailbox_id);
-    EXPECT_EQ(rows[2].source_id, rows[0].source_id);
-    EXPECT_EQ(rows[3].source_id, rows[1].source_id);
-}
-
-// The lanes of steps to come are their campaign's tenant's: where all mail is of one tenant, its number changes
-// nothing.
-TEST(Forecast, FollowUpsTakeTheTurnsOfTheirTenant) {
-    const auto order_of = [](std::int64_t tenant) {
-        Outlook outlook;
-        outlook.mailbox().gap = minutes{1};
-        outlook.lane().gap = {};
-        outlook.lanes.push_back(stream_with(3, {1}));
-        for (LaneFacts& lane : outlook.lanes)
-            lane.tenant_id = tenant;
-        outlook.queues = {{7, leads(101, 20, kMondayMorning - hours{1})},
-                          {3, leads(301, 60, kMondayMorning - hours{1})}};
-        outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .delay = minutes{5}}}}};
-        std::string order;
-        for (const ForecastRow& row : outlook.rows())
-            order += row.lane_id == 3 ? 's' : row.lane_id == 7 ? '1' : '2';
-        return order;
-    };
-    EXPECT_EQ(order_of(0).size(), 100U);
-    EXPECT_EQ(order_of(1), order_of(0));
-}
-
-TEST(Forecast, FollowUpsOfALeadGoInTheWindowOnItsClock) {
-    Outlook outlook;
-    LaneFacts abroad = campaign_with(8, {1});
-    abroad.pace_id = 7;
-    abroad.window.start_minute = 18 * 60;  // as on another clock
-    abroad.window.end_minute = 20 * 60;
-    abroad.window.zone = expect_zone("Etc/Test", seconds{0});
-    outlook.lanes.push_back(abroad);
-    outlook.queues = {{8, leads(201, 1, kMondayMorning - hours{1})}};
-    outlook.options.sequences = {{.main_lane_id = 7, .steps = {{.place = 2, .delay = hours{1}}}}};
-    const auto rows = outlook.rows();
-    ASSERT_EQ(rows.size(), 2U);
-    EXPECT_EQ(text_of(rows[0].slot_at).substr(5), "01-05 18:00");
-    EXPECT_EQ(text_of(rows[1].slot_at).substr(5), "01-05 19:00");
+    outlook.mailbox().rate = Rate{20, hours{1}};
+    LaneFacts other = outlook.lane();
+    other.id = other.campaign_id = 8;
+    outlook.lanes.push_back(other);
+    outlook.queues[0].waiting.resize(2);
+    outlook.queues.push_back({8, leads(201, 1, kMondayMorning - hours{1})});
+    EXPECT_EQ(outlook.text(), "101@01-05 10:00, 201@01-05 10:03, 102@01-05 10:06");
 }
 
 TEST(Forecast, MessageThatIsNotDueLetsOthersPass) {

@@ -164,6 +164,10 @@ TEST(LeadGates, AStoppedLeadIsCancelledAndAHeldOneComesBack) {
     EXPECT_EQ(postponed_until(scene.message, scene.now), kHeldUntil);
     scene.message.is_held = false;
     scene.message.cooled_until = scene.now + hours{2};
+    EXPECT_EQ(judge(scene.message, scene.now), MessageFate::postponed);
+    EXPECT_EQ(postponed_until(scene.message, scene.now), scene.now + hours{2});
+    EXPECT_EQ(judge(scene.message, scene.now + hours{2}), MessageFate::go);
+    scene.message.cooled_until.reset();
     scene.message.not_before = scene.now + hours{3};
     EXPECT_EQ(judge(scene.message, scene.now), MessageFate::postponed);
     EXPECT_EQ(postponed_until(scene.message, scene.now), scene.now + hours{3});

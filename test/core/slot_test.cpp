@@ -158,6 +158,7 @@ TEST(Slot, LaterThanOneGapIsMissedCountedAndNeverCaughtUp) {
     EXPECT_EQ(text_of(taken.missed->to), "2026-01-05 10:30");
     EXPECT_EQ(missed_reason_text(taken.missed->reason), "sending_not_paused");
     EXPECT_EQ(text_of(taken.next_slot_at), "2026-01-05 10:31:30");
+    EXPECT_EQ(text_of(taken.slot_at), "2026-01-05 10:30");  // what a follow-up's delay counts from
     EXPECT_EQ(missed_reason_text(std::nullopt), "not_running");
 }
 
@@ -175,6 +176,17 @@ TEST(Slot, MissedOvernightOnlyTheOpenHoursCountAndTheMorningIsSpreadAnew) {
     EXPECT_LE(taken.missed->count, 3);
     EXPECT_GE(taken.missed->count, 2);
     EXPECT_EQ(*taken.next_slot_at, slot + seconds{90});
+}
+
+TEST(Slot, WithSeveralWindowsTheMorningIsSpreadFromTheFirstThatOpens) {
+    Claims claims;
+    claims.lane.next_slot_at = utc("2026-01-09 15:57:00");
+    const Time alone = current_slot(claims.lane, utc("2026-01-12 08:00")).at;
+    Window later = claims.lane.window;
+    later.start_minute += 60;
+    claims.lane.windows = {later, claims.lane.window};
+    for (const Time now : {utc("2026-01-10 12:00"), utc("2026-01-12 08:00"), alone, utc("2026-01-12 09:30")})
+        EXPECT_EQ(current_slot(claims.lane, now).at, alone) << text_of(now);
 }
 
 TEST(Slot, MissedSlotsAreNoMoreThanTheDailyCapHadLeft) {

@@ -57,5 +57,11 @@ TEST(Loopback, IsAnAddressOfThisMachineAndNoNameThatLooksLikeOne) {
         EXPECT_FALSE(smtp::is_loopback(host)) << host;
 }
 
+TEST(Loopback, IsElsewhereThroughAProxy) {
+    EXPECT_TRUE(smtp::stays_on_this_machine("localhost", false));
+    EXPECT_FALSE(smtp::stays_on_this_machine("localhost", true));
+    EXPECT_FALSE(smtp::stays_on_this_machine("smtp.example.com", false));
+}
+
 }  // namespace
 }  // namespace mailer::imap

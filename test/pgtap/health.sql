@@ -34,6 +34,12 @@ SELECT is(pg_temp.alarm('mailbox two'), 'info 9 of 10 mails of today are used', 
 UPDATE mailer.mailbox_day SET used = 10;
 SELECT matches(pg_temp.alarm('mailbox two'), '^warning 10 of 10', 'and one that is');
 
+UPDATE mailer.mailbox SET host = 'localhost', tls = 'none' WHERE mailbox_id = :two;
+SELECT unalike(pg_temp.alarm('mailbox two'), '%clear text%', 'a login without TLS on this machine crosses no network');
+UPDATE mailer.mailbox SET proxy = 'socks5h://proxy.example:1080' WHERE mailbox_id = :two;
+SELECT matches(pg_temp.alarm('mailbox two'), 'with tls none its password would cross the network in clear text: it doesn''t log in', 'but does through a proxy');
+UPDATE mailer.mailbox SET host = 'smtp.example.org', tls = 'starttls', proxy = NULL WHERE mailbox_id = :two;
+
 SELECT pg_temp.queue_mail('{a@example.com}') AS mail \gset
 UPDATE mailer.queue_entry SET due_at = now() - interval '20 min' WHERE message_id = :mail;
 SELECT matches(pg_temp.alarm('backlog'), '^warning mail has been due for 00:20', 'a backlog');

@@ -26,6 +26,26 @@ INSERT INTO mailer.mailbox_day (mailbox_id, day, used) SELECT :second, b.ramp_fr
 UPDATE mailer.mailbox SET ramp_from = ramp_from - 300 WHERE mailbox_id = :second;
 SELECT is((SELECT b.limit_today FROM mailer.mailbox_status b WHERE b.mailbox = 'second'), 100, 'a ramp ends at the daily limit');
 
+-- How many connections it has is what the sender says: one more at next_at, then one more each 30 s.
+INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since, connections_next_at, connections_pause, connections_reason)
+VALUES (:second, 1, now(), now() + interval '30 s', '30 s', '421 too many');
+CREATE FUNCTION pg_temp.lowered(of_mailbox text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('%s of %s for %s: %s', b.lowered_connections, b.max_connections, b.lowered_until - now(), b.lowered_reason)
+    FROM mailer.mailbox_status b WHERE b.mailbox = of_mailbox AND b.lowered_since IS NOT NULL
+$$;
+SELECT is(pg_temp.lowered('second'), '1 of 3 for 00:01:00: 421 too many', 'a mailbox has fewer connections until all are tried again');
+UPDATE mailer.mailbox SET max_connections = 6 WHERE mailbox_id = :second;
+SELECT is(pg_temp.lowered('second'), '1 of 6 for 00:02:30: 421 too many', 'which takes longer where it may have more');
+UPDATE mailer.mailbox_state SET connections_next_at = now() - interval '2 min' WHERE mailbox_id = :second;
+SELECT is(pg_temp.lowered('second'), NULL, 'until it has all');
+UPDATE mailer.mailbox_state SET connections_next_at = now() + interval '1 h' WHERE mailbox_id = :second;
+SELECT is(pg_temp.lowered('second'), NULL, 'and where the clock was set back since');
+UPDATE mailer.mailbox SET max_connections = 1 WHERE mailbox_id = :second;
+UPDATE mailer.mailbox_state SET connections_next_at = now() + interval '30 s' WHERE mailbox_id = :second;
+SELECT is(pg_temp.lowered('second'), NULL, 'or it needs no more');
+DELETE FROM mailer.mailbox_state;
+UPDATE mailer.mailbox SET max_connections = 3 WHERE mailbox_id = :second;
+
 SELECT throws_ok($$SELECT mailer.mailbox_create('first', 'smtp.example.com', from_address => 'a@example.com')$$, '42710', NULL, 'a name is taken once');
 SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp.example.com')$$, '22004', NULL, 'a sender is needed');
 SELECT throws_ok($$SELECT mailer.mailbox_create('x', 'smtp.example.com', username => 'no address')$$, '22004', NULL, 'a username that is no address is no sender');
@@ -95,7 +115,10 @@ FROM (VALUES ('{"imap_host": "imap.example.org", "imap_tls": "starttls"}'::jsonb
     ('{"imap_port": 993}', true), ('{"imap_tls": "none"}', false), ('{"imap_tls": "starttls"}', true), ('{"imap_host": "x.customers.example.org"}', false), ('{"imap_host": null}', true),
     ('{"imap_host": "imap.example.org", "imap_port": 9999}', false), ('{"imap_host": null, "imap_port": null}', true),
     ('{"proxy": "socks5h://proxy.example:1080"}', true), ('{"tls": "opportunistic", "proxy": null}', false), ('{"proxy": "http://proxy.example:8080"}', false),
-    ('{"proxy": null}', true), ('{"tls": "starttls"}', true)) c(settings, keeps);
+    ('{"proxy": null}', true), ('{"tls": "starttls"}', true),
+    ('{"imap_host": "localhost", "imap_tls": "none"}', false), ('{"imap_host": "127.0.0.1"}', false), ('{"host": "localhost"}', false), ('{"imap_host": "localhost"}', true),
+    ('{"proxy": "http://proxy.example:8080"}', false), ('{"imap_host": "127.0.0.1"}', false), ('{"imap_host": "localhost", "imap_tls": null}', true),
+    ('{"imap_host": null, "proxy": null, "host": "smtp.example.com"}', false)) c(settings, keeps);
 SELECT lives_ok($$SELECT mailer.mailbox_alter('kept', '{"password_file": "/tmp/secret"}')$$, 'a file is a secret, too');
 SELECT is((SELECT password_file FROM mailer.mailbox WHERE name = 'kept'), '/tmp/secret', 'it is named …');
 SELECT mailer.mailbox_alter('kept', '{"host": "smtp.evil.example"}') \g /dev/null

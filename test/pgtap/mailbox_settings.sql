@@ -63,6 +63,15 @@ SELECT mailer.mailbox_alter('desk', '{"rate": "100 / min"}') \g /dev/null
 SELECT is((SELECT rate FROM mailer.mailbox_status WHERE mailbox = 'desk'), '100/min', 'a rate is stored without blanks, and shown');
 SELECT mailer.mailbox_alter('desk', '{"rate": null}') \g /dev/null
 SELECT is((SELECT rate FROM mailer.mailbox_status WHERE mailbox = 'desk'), NULL, 'null is no rate');
+SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"rate": "1000001/s"}')$$, '22023', 'rate "1000001/s" is not understood', 'a rate is at most 1000000');
+SELECT throws_ok($$UPDATE mailer.mailbox SET rate = '1000001/s' WHERE name = 'desk'$$, '23514', NULL, 'as the table has it');
+SELECT lives_ok($$SELECT mailer.mailbox_alter('desk', '{"rate": "1000000/s"}')$$, 'which is allowed');
+-- What got past the table, from an older version say, is no leave to send without a limit.
+ALTER TABLE mailer.mailbox DROP CONSTRAINT "rate is 1 to 1000000 for a second, minute, hour or day";
+UPDATE mailer.mailbox SET rate = '1000001/s' WHERE name = 'desk';
+SELECT mailer.enqueue('ada@example.net', 's', 'b', mailbox => 'desk') AS waiting \gset
+SELECT matches((SELECT detail FROM mailer.explain(:waiting) WHERE gate = 'mailbox_enabled' AND NOT is_open), 'rate "1000001/s" is not understood', 'a rate that is not understood stops its mailbox');
+UPDATE mailer.mailbox SET rate = NULL WHERE name = 'desk';
 
 CREATE ROLE operator_without_files;
 SELECT mailer.grant_operator('operator_without_files');

@@ -1,7 +1,7 @@
 -- purge(): content goes, the ledger stays, what waits is untouched. It commits, so this file leaves its rows behind.
 SELECT plan(14);
-\ir fixture.psql
 SELECT mailer.pause('the rows of this test are not for sending') \g /dev/null
+\ir fixture.psql
 
 INSERT INTO mailer.lane (kind, batch_id, gap) VALUES ('b', 77, '5 s') RETURNING lane_id AS batch_lane \gset
 INSERT INTO mailer.batch_entry (batch_id, lane_id, label, gap, tenant_id, principal_id) OVERRIDING SYSTEM VALUE VALUES (77, :batch_lane, 'ticket', '5 s', 1, 1);

@@ -110,7 +110,7 @@ def judge_sequence(number, campaign, delivered):
             if mail[2] != before[2]:
                 yield f"campaign {number}: {lead} got step {place} from {mail[2]} and the one before from {before[2]}"
             step = campaign["steps"][place - 2]
-            if step["hours"] and mail[4] < before[4] + step["hours"] * 3600 - 600:  # from the slot, which may be taken late
+            if step["hours"] and mail[4] < before[4] + step["hours"] * 3600 - campaign["gap"] - 1:  # from the slot, which may be taken a gap late
                 yield f"campaign {number}: {lead} got step {place} {mail[4] - before[4]:.0f} s after the one before"
             zone = ZoneInfo(campaign["timezone"])
             days = (dt.datetime.fromtimestamp(mail[4], zone).date() - dt.datetime.fromtimestamp(before[4], zone).date()).days
@@ -128,8 +128,10 @@ def judge_cooldowns(s, delivered):
         for mail in mails:
             cooldown = s.campaigns[mail[0] - 1]["cooldown"]
             for other in mails if cooldown else []:
-                if other[0] != mail[0] and other[5] < mail[4] < other[5] + cooldown * 3600 - 1:
-                    yield f"campaign {mail[0]}: {address} got mail {mail[4] - other[5]:.0f} s after campaign {other[0]}'s, within {cooldown} hours"
+                # It counts from the slot, which may be taken a gap late.
+                least = cooldown * 3600 - s.campaigns[other[0] - 1]["gap"] - 1
+                if other[0] != mail[0] and other[5] < mail[4] < other[4] + least:
+                    yield f"campaign {mail[0]}: {address} got mail {mail[4] - other[4]:.0f} s after campaign {other[0]}'s, within {cooldown} hours"
 
 
 def judge_shields(report):

@@ -115,12 +115,12 @@ class Scenario:
         self.begin = (day - dt.timedelta(days=r.randrange(4), seconds=r.randrange(86400))).replace(tzinfo=UTC)
         self.end = self.begin + dt.timedelta(days=r.randint(3, 365 if self.is_long and self.one_in(3) else 21), seconds=r.randrange(86400))
         self.mailboxes = [self.draw_mailbox(i) for i in range(1, r.randint(1, 4) + 1)]
-        self.has_shared = self.is_disturbed and self.more.random() < 0.5
+        self.has_shared = self.more.random() < 0.5
         self.has_shields = self.is_disturbed and self.more.random() < 0.3  # so much is refused that campaigns stop by themselves
         self.campaigns = [self.draw_campaign(i) for i in range(1, r.randint(1, 6) + 1)]
         for c in self.campaigns:
             c["skip"] = [(self.begin + dt.timedelta(days=n)).date() for n in c.get("skip_in", [])]
-            # Leads that several campaigns share, and wait for each other's mail. A forecast doesn't know of that.
+            # Leads that several campaigns share, and wait for each other's mail.
             c["has_shared"] = self.has_shared
             c["cooldown"] = self.more.choice([None, 1, 30, 200]) if self.has_shared else None
             # The window of a lead is read on its own clock, the day of the caps is the campaign's: judged apart.
@@ -269,7 +269,7 @@ class Scenario:
                      "SELECT simulation.release_all();", "SELECT mailer.campaign_resume(campaign_id) FROM mailer.campaign WHERE state = 'p';")
             # From here on nothing disturbs: whatever state things are in, the plan must come true. (When mails took longer
             # before than they do now, it can't know that.)
-            if self.most_transit == 60_000 and not self.has_shared:
+            if self.most_transit == 60_000:
                 self.is_quiet = True
                 self.end = max(self.end, self.now + dt.timedelta(days=4))
                 self.say(self.run_until(self.now + dt.timedelta(minutes=10)), "SELECT simulation.foretell();")

@@ -93,6 +93,7 @@ struct LaneFacts {
     std::optional<Time> starts_at = {};
     std::optional<Time> ends_at = {};  // no mail goes from then on
     Window window = {};
+    bool has_own_zone = false;  // its leads have a zone of their own, which may be the campaign's
     std::optional<int> max_per_day = {};
     Usage use = {};                           // by day of the window
     std::optional<int> max_new_per_day = {};  // of first mails; 0: no new ones
@@ -133,6 +134,7 @@ struct MessageFacts {
     bool is_held = false;                   // its lead is held until lead_release()
     std::optional<Time> not_before = {};    // its lead's
     std::optional<Time> cooled_until = {};  // another campaign mailed the address; the cooldown ends then
+    std::uint64_t recipient = 0;            // in a plan that knows of cooldowns: who gets it; 0: not looked at
     int step = 1;                           // place in its campaign's sequence
     int tries = 0;                          // that were made
 };

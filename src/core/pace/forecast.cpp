@@ -81,8 +81,8 @@ public:
         trust_inboxes();
         for (const SequencePlan& sequence : options_.sequences) {
             for (const MailInFlight& mail : sequence.in_flight)
-                plan_next(sequence, {.id = mail.message_id, .step = mail.step}, sequence.main_lane_id, mail.mailbox_id,
-                          mail.slot_at);
+                plan_next(sequence, {.id = mail.message_id, .recipient = mail.recipient, .step = mail.step},
+                          mail.lane_id, mail.mailbox_id, mail.slot_at);
         }
         for (const std::int64_t lane : planner_.lane_ids())
             planner_.set_pending(lane, waiting_[lane].earliest_due());
@@ -111,6 +111,7 @@ private:
         Time lands_at;
         std::uint64_t sequence;
         Reservation reservation;
+        std::uint64_t recipient;
         bool operator>(const Flight& other) const {
             return std::tie(lands_at, sequence) > std::tie(other.lands_at, other.sequence);
         }
@@ -152,22 +153,24 @@ private:
         const std::int64_t source = known == sources_.end() ? sent.id : known->second;
         if (pace == nullptr || step == nullptr || is_taken_to_reply(source, sequence.reply_rate_ppm)) return;
         const LaneFacts* from = planner_.lane(from_lane);
-        const std::int64_t lane = follow_up_lane(*pace, from == nullptr ? pace->window : from->window, mailbox_id);
+        const std::int64_t lane = follow_up_lane(*pace, from == nullptr ? *pace : *from, mailbox_id);
         MessageFacts next;
         next.id = next_id_++;
         next.due_at = step_due(pace->window, slot, *step);
         next.step = step->place;
+        next.cooled_until = sent.cooled_until;
+        next.recipient = sent.recipient;
         sources_[next.id] = source;
         waiting_[lane].add(next);
         planner_.set_pending(lane, waiting_[lane].earliest_due());
     }
 
-    // A window read on the lead's clock stays on it.
-    std::int64_t follow_up_lane(const LaneFacts& pace, Window window, std::int64_t mailbox_id) {
+    // A window read on the lead's clock stays on it, also where that is the campaign's.
+    std::int64_t follow_up_lane(const LaneFacts& pace, const LaneFacts& from, std::int64_t mailbox_id) {
         for (const std::int64_t id : planner_.lanes_of_pace(pace.id)) {
             const LaneFacts* lane = planner_.lane(id);
             if (lane != nullptr && lane->is_follow_up && lane->pool == std::vector{mailbox_id} &&
-                lane->window.zone.name() == window.zone.name())
+                lane->has_own_zone == from.has_own_zone && lane->window.zone.name() == from.window.zone.name())
                 return id;
         }
         LaneFacts lane{.id = next_lane_id_++, .kind = LaneKind::campaign, .name = pace.name, .pool = {mailbox_id}};
@@ -176,7 +179,8 @@ private:
         lane.is_follow_up = true;
         lane.heard_at = Time::max();
         lane.campaign_id = pace.campaign_id;
-        lane.window = std::move(window);
+        lane.window = from.window;
+        lane.has_own_zone = from.has_own_zone;
         planner_.upsert_lane(lane, now_);
         return lane.id;
     }
@@ -192,17 +196,37 @@ private:
         return static_cast<std::size_t>(std::max(0, facts->in_flight));
     }
 
-    void take_off(const Reservation& reservation) {
-        flights_.push({now_ + options_.transit, sequence_++, reservation});
+    void take_off(const Reservation& reservation, std::uint64_t recipient = 0) {
+        flights_.push({now_ + options_.transit, sequence_++, reservation, recipient});
     }
 
     bool has_landed(Time now) const { return !flights_.empty() && flights_.top().lands_at <= now; }
 
     void land(Time now) {
         while (has_landed(now)) {
-            planner_.finish(flights_.top().reservation, flights_.top().lands_at);
+            const Flight& flight = flights_.top();
+            if (flight.recipient != 0)
+                last_slot_[flight.recipient][campaign_of(flight.reservation.lane_id)] =
+                    flight.reservation.slot_at.value_or(flight.reservation.at);
+            planner_.finish(flight.reservation, flight.lands_at);
             flights_.pop();
         }
+    }
+
+    std::int64_t campaign_of(std::int64_t lane_id) const {
+        const LaneFacts* lane = planner_.pace(lane_id);
+        return lane == nullptr ? 0 : lane->campaign_id;
+    }
+
+    // What this plan has sent to the address from other campaigns cools it down as what was sent before does.
+    void cool(MessageFacts& message, std::int64_t lane_id) const {
+        const std::int64_t campaign = campaign_of(lane_id);
+        const auto cooldown = options_.cooldowns.find(campaign);
+        const auto sent = last_slot_.find(message.recipient);
+        if (cooldown == options_.cooldowns.end() || sent == last_slot_.end()) return;
+        for (const auto& [other, at] : sent->second)
+            if (other != campaign)
+                message.cooled_until = std::max(message.cooled_until.value_or(at), at + cooldown->second);
     }
 
     void send_one(const Planner::Go& go) {
@@ -212,7 +236,8 @@ private:
             planner_.set_pending(go.lane_id, lane.earliest_due());
             return;
         }
-        const MessageFacts message = *front;
+        MessageFacts message = *front;
+        cool(message, go.lane_id);
         const MessageFate fate = judge(message, now_);
         lane.pop();
         if (fate == MessageFate::postponed) {
@@ -220,7 +245,7 @@ private:
         } else if (fate == MessageFate::go) {
             const Reservation taken = planner_.reserve(go.lane_id, go.mailbox_id, message, now_);
             if (is_asked(go.lane_id)) forecast_.rows.push_back(row_of(message, taken));
-            take_off(taken);
+            take_off(taken, message.recipient);
             const std::int64_t main = planner_.pace(go.lane_id)->id;
             if (const auto sequence = sequences_.find(main); sequence != sequences_.end())
                 plan_next(*sequence->second, message, go.lane_id, go.mailbox_id, taken.slot_at.value_or(now_));
@@ -274,9 +299,10 @@ private:
     Forecast forecast_;
     std::priority_queue<Flight, std::vector<Flight>, std::greater<>> flights_;
     std::uint64_t sequence_ = 0;
-    std::unordered_map<std::int64_t, const SequencePlan*> sequences_;      // by main lane
-    std::unordered_map<std::int64_t, std::int64_t> sources_;               // of steps that aren't queued yet
-    std::int64_t next_id_ = std::numeric_limits<std::int64_t>::max() / 2;  // behind all that are queued
+    std::unordered_map<std::int64_t, const SequencePlan*> sequences_;            // by main lane
+    std::unordered_map<std::uint64_t, std::map<std::int64_t, Time>> last_slot_;  // by recipient and campaign
+    std::unordered_map<std::int64_t, std::int64_t> sources_;                     // of steps that aren't queued yet
+    std::int64_t next_id_ = std::numeric_limits<std::int64_t>::max() / 2;        // behind all that are queued
     // Lanes that are ready at one time go by their ids: those to come are behind all that are there, in the order in
     // which they are made.
     std::int64_t next_lane_id_ = std::numeric_limits<std::int64_t>::max() / 2;

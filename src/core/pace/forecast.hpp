@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -18,9 +19,11 @@ namespace mailer::core {
 // A mail that is being sent: its lead's next step counts from its slot.
 struct MailInFlight {
     std::int64_t message_id = 0;
+    std::int64_t lane_id = 0;
     std::int64_t mailbox_id = 0;
     int step = 1;
     Time slot_at = {};
+    std::uint64_t recipient = 0;  // see MessageFacts
 };
 
 // The later steps of a campaign, for a forecast that goes on to what isn't queued yet.
@@ -52,8 +55,9 @@ struct ForecastOptions {
     // Rows of this lane alone, or of the lanes that share its pace; the others still take their share.
     std::optional<std::int64_t> only_lane = {};
     std::vector<SequencePlan> sequences = {};
-    std::optional<Time> until = {};  // no slot after this
-    Duration transit{0};             // from claim to final reply
+    std::map<std::int64_t, Duration> cooldowns = {};  // of the campaigns that have one, by id
+    std::optional<Time> until = {};                   // no slot after this
+    Duration transit{0};                              // from claim to final reply
 };
 
 struct Forecast {

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/bounds.hpp"
 #include "core/octets.hpp"
 
 namespace mailer::core {
@@ -14,7 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration tick = 20ms;
-constexpr int most = 1'000'000;
 
 struct Unit {
     std::string_view name;
@@ -23,9 +23,10 @@ struct Unit {
 constexpr std::array<Unit, 4> units{{{"s", 1s}, {"min", 1min}, {"h", 1h}, {"d", 24h}}};
 
 Error bad_rate(std::string_view text) {
-    return Error{.message = "rate \"" + std::string(text.substr(0, 40)) + "\" is not understood",
-                 .detail = "It is a whole number from 1 to 1000000, a slash, and s, min, h or d.",
-                 .hint = "For example 14/s, 100/min or 1000/h; null is no rate."};
+    return Error{
+        .message = "rate \"" + std::string(text.substr(0, 40)) + "\" is not understood",
+        .detail = "It is a whole number from 1 to " + std::to_string(most_rate) + ", a slash, and s, min, h or d.",
+        .hint = "For example 14/s, 100/min or 1000/h; null is no rate."};
 }
 
 }  // namespace
@@ -43,7 +44,7 @@ Result<Rate> parse_rate(std::string_view text) {
     const std::string_view number = trimmed(text.substr(0, slash), " "), name = trimmed(text.substr(slash + 1), " ");
     int count = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), count);
-    if (error != std::errc{} || end != number.data() + number.size() || count < 1 || count > most)
+    if (error != std::errc{} || end != number.data() + number.size() || count < 1 || count > most_rate)
         return bad_rate(text);
     const auto unit = std::find_if(units.begin(), units.end(), [&](const Unit& u) { return u.name == name; });
     if (unit == units.end()) return bad_rate(text);

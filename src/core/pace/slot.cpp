@@ -2,6 +2,7 @@
 #include "core/pace/slot.hpp"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "core/bounds.hpp"
@@ -109,15 +110,14 @@ void reserve_slot(LaneFacts& lane, Time now, std::optional<Gate> why_late, Reser
     const CurrentSlot slot = current_slot(lane, now);
     taken.missed = missed_slots(lane, slot, now, why_late);
     taken.ordinal = lane.next_ordinal++;
-    taken.slot_at = slot.at;
     taken.campaign_day = lane.window.day_of(now);
     lane.use.take(*taken.campaign_day, taken.is_warmup);
     if (taken.is_new) lane.new_use.take(*taken.campaign_day, taken.is_warmup);
 
     const Duration step = jittered_gap(lane, lane.next_ordinal);
     const Duration least = lane.gap - Duration{swing_of(lane)} - slot_tolerance(lane.gap);
-    const bool is_missed = now - slot.at > lane.gap;
-    const Time next = bounded(std::max((is_missed ? now : slot.at) + step, now + least));
+    taken.slot_at = now - slot.at > lane.gap ? now : slot.at;
+    const Time next = bounded(std::max(*taken.slot_at + step, now + least));
     lane.gap_from = next - step;
     lane.next_slot_at = bounded(placed_slot(lane, next));
     taken.gap_from = lane.gap_from;
@@ -181,11 +181,17 @@ CurrentSlot current_slot(const LaneFacts& lane, Time now) {
     if (slot < wanted) slot = placed_slot(lane, wanted);
     if (lane.gap <= Duration{0} || now - slot <= lane.gap) return {slot, std::nullopt};
 
-    if (!lane.windows.empty()) return {placed_slot(lane, now), slot};
-    const auto span = lane.window.span_from(now);
-    if (!span || span->from <= slot) return {slot, slot};
-    // The window has closed since: the plan starts again where it opens (or has opened) next.
-    return {span->from > now ? placed_slot(lane, now) : opening_slot(lane, *span), slot};
+    // Where every window has closed since, the plan starts again where the first one opens (or has opened) next.
+    std::optional<Time> restart;
+    const std::span<const Window> windows = lane.windows.empty() ? std::span(&lane.window, 1) : std::span(lane.windows);
+    for (const Window& window : windows) {
+        const auto span = window.span_from(now);
+        if (!span) continue;
+        if (span->from <= slot) return {slot, slot};
+        const auto at = span->from > now ? placed_in(window, lane, now) : opening_slot(lane, *span);
+        if (at && (!restart || *at < *restart)) restart = at;
+    }
+    return {restart.value_or(slot), slot};
 }
 
 bool replan_slot(LaneFacts& lane, Time now) {

@@ -74,7 +74,7 @@ struct Reservation {
     std::optional<Date> campaign_day = {};  // campaign use +1 on this day
     bool is_new = false;                    // a first mail: it counts among the day's new ones too
     std::int64_t ordinal = 0;               // of the slot that was used; 0 for lanes without slots
-    std::optional<Time> slot_at = {};       // that slot
+    std::optional<Time> slot_at = {};       // that slot; where it was missed, the claim that took its place
     std::optional<Time> next_slot_at = {};  // store with gap_from and next_ordinal
     std::optional<Time> gap_from = {};
     std::int64_t next_ordinal = 0;

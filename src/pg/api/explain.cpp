@@ -74,7 +74,7 @@ void campaign_explain(FunctionCallInfo fcinfo) {
     const core::Time now = time_of_plan();
     const std::int64_t lane_id = lane_of_campaign(campaign_id);
     const std::vector<std::int64_t> lanes = lanes_of_campaign(campaign_id);
-    core::Planner planner = read_planner(lanes, now);
+    core::Planner planner = read_planner(look_at_arming(), lanes, now);
     const core::GateLine deaf = shut_inbox(planner, lanes, lane_id, lanes_with_mail(campaign_id), now);
     for (const core::GateLine& line : planner.explain(lane_id, nullptr, now))
         put(rows, named(line.gate == core::Gate::inbox_heard ? deaf : line));
@@ -101,7 +101,7 @@ std::optional<WaitingRow> waiting_row(std::int64_t message_id) {
         {INT8OID});
     const Rows rows = statement.run({p_bigint(message_id)});
     if (rows.empty()) return std::nullopt;
-    return WaitingRow{message_id, rows.bigint(0, 1), rows.bigint(0, 2), to_pg(*time_at(rows, 0, 3))};
+    return WaitingRow{message_id, rows.bigint(0, 1), rows.bigint(0, 2), *time_at(rows, 0, 3)};
 }
 
 void put_state(ResultSet& rows, const std::string& words) {
@@ -152,7 +152,7 @@ Datum text_datum(const std::string& words) {
 
 Datum waits_for(FunctionCallInfo fcinfo) {
     const bool is_sending = PG_GETARG_CHAR(2) == 's';
-    const WaitingRow row{PG_GETARG_INT64(0), PG_GETARG_INT64(1), PG_GETARG_INT64(3), PG_GETARG_TIMESTAMPTZ(4)};
+    const WaitingRow row{PG_GETARG_INT64(0), PG_GETARG_INT64(1), PG_GETARG_INT64(3), from_pg(PG_GETARG_TIMESTAMPTZ(4))};
     if (!is_sending && fcinfo->flinfo->fn_extra != nullptr) {
         const std::string* known = static_cast<MessageGates*>(fcinfo->flinfo->fn_extra)->cached(row);
         if (known != nullptr) return text_datum(*known);

@@ -1,5 +1,7 @@
-// The private C functions of sql/20_internal.sql: what the plpgsql API and the views need from the library itself.
+// The private C functions of sql/20_internal.sql and 25_clock.sql: what the plpgsql API and the views need from the
+// library itself.
 #include "core/pace/quota.hpp"
+#include "pg/bridge/clock.hpp"
 #include "pg/bridge/extension.hpp"
 #include "pg/bridge/guard.hpp"
 #include "pg/bridge/settings.hpp"
@@ -95,6 +97,10 @@ MAILER_FUNCTION(mailer_created) {
     warn_without_worker();
     mark_created();
     PG_RETURN_VOID();
+}
+
+MAILER_FUNCTION(mailer_now) {
+    return entry([] { return TimestampTzGetDatum(transaction_now()); });
 }
 
 MAILER_FUNCTION(mailer_wake) {

@@ -167,11 +167,8 @@ void Simulation::store_delivered() {
     transactions_.commit();
 }
 
-Time virtual_now() {
-    static Statement statement("SELECT NULLIF(pg_catalog.current_setting('mailer.virtual_now', true), '')::timestamptz",
-                               {});
-    Rows rows = statement.run({});
-    auto at = time_at(rows, 0, 1);
+Time start_of_simulation() {
+    const auto at = virtual_now();
     if (!at)
         throw Refusal({"55000", "there is nothing to simulate: mailer.virtual_now is not set", "",
                        "SET mailer.virtual_now = '2027-01-01 12:00+00'."});
@@ -230,7 +227,7 @@ void simulate(FunctionCallInfo fcinfo) {
     Transactions transactions(true);
     try {
         transactions.begin();
-        const Time from = virtual_now();
+        const Time from = start_of_simulation();
         const Options options = read_options(PG_GETARG_DATUM(2));
         transactions.commit();
         if (!simulation || options.is_new) simulation = std::make_unique<Simulation>(seed);

@@ -17,6 +17,11 @@ inline core::Time from_pg(std::int64_t pg_us) {
     return core::from_unix_us(std::clamp(pg_us, first, last) + pg_epoch_offset_us);
 }
 inline std::int64_t to_pg(core::Time t) { return core::to_unix_us(t) - pg_epoch_offset_us; }
+// The time that mailer.virtual_now sets for a simulation; nothing: the clock's is in force. Throws PgError for a text
+// that is no time.
+std::optional<core::Time> virtual_now();
+// mailer._now(): the virtual time, or the transaction's. As PostgreSQL has it; throws PgError.
+std::int64_t transaction_now();
 inline core::Time now() { return from_pg(GetCurrentTimestamp()); }
 inline core::Date day_from_pg(std::int64_t days) { return core::Date{std::chrono::days{days + pg_epoch_offset_days}}; }
 inline std::int32_t day_to_pg(core::Date day) {

@@ -165,10 +165,7 @@ namespace {
     "      FROM mailer.lead l WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"    \
     " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT l.not_before FROM mailer.lead l"                               \
     "      WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"                       \
-    " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT max(l.last_sent_at)"                                     \
-    "          + greatest(interval '0', least(c.cooldown, interval '100 years')) FROM mailer.campaign c"                \
-    "      JOIN mailer.lead l ON l.address_key = m.address_key AND l.campaign_id <> m.campaign_id"                     \
-    "      WHERE c.campaign_id = m.campaign_id AND c.cooldown IS NOT NULL GROUP BY c.cooldown LIMIT 1) END"
+    " " MAILER_COOLED_UNTIL
 
 constexpr std::int64_t deleted_step = 1000;  // behind all that are left
 

@@ -37,44 +37,46 @@ void PgQueue::store_breaker(std::int64_t mailbox_id, int failures, std::optional
 void PgQueue::forget_what_was_mended() {
     static Statement statement(
         R"sql(
-            WITH mended AS (UPDATE mailer.mailbox_state s
-                SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL
-                FROM mailer.mailbox m WHERE m.mailbox_id = s.mailbox_id AND s.breaker_since < m.mended_at
-                RETURNING s.mailbox_id)
+            WITH mended AS (SELECT s.mailbox_id, s.breaker_since < m.mended_at AS is_closed,
+                    s.connections_since < m.mended_at AS is_raised
+                FROM mailer.mailbox_state s
+                JOIN mailer.mailbox m ON m.mailbox_id = s.mailbox_id
+                WHERE s.breaker_since < m.mended_at OR s.connections_since < m.mended_at
+                FOR UPDATE OF s),
+            forgotten AS (UPDATE mailer.mailbox_state s
+                SET breaker_failures = CASE WHEN f.is_closed THEN 0 ELSE s.breaker_failures END,
+                    breaker_until = CASE WHEN f.is_closed THEN NULL ELSE s.breaker_until END,
+                    breaker_since = CASE WHEN f.is_closed THEN NULL ELSE s.breaker_since END,
+                    breaker_reason = CASE WHEN f.is_closed THEN NULL ELSE s.breaker_reason END,
+                    connections = CASE WHEN f.is_raised THEN NULL ELSE s.connections END,
+                    connections_since = CASE WHEN f.is_raised THEN NULL ELSE s.connections_since END,
+                    connections_next_at = CASE WHEN f.is_raised THEN NULL ELSE s.connections_next_at END,
+                    connections_pause = CASE WHEN f.is_raised THEN NULL ELSE s.connections_pause END,
+                    connections_reason = CASE WHEN f.is_raised THEN NULL ELSE s.connections_reason END
+                FROM mended f WHERE f.mailbox_id = s.mailbox_id)
             INSERT INTO mailer.event (kind, mailbox_id, by_role, detail)
             SELECT 'breaker_closed', mailbox_id, 'mailer', jsonb_build_object('text',
                 'its settings were changed')
-            FROM mended)sql",
-        {});
-    static Statement lowered(
-        R"sql(
-            UPDATE mailer.mailbox_state s
-            SET connections = NULL, connections_since = NULL, connections_next_at = NULL,
-                connections_pause = NULL, connections_all_at = NULL, connections_reason = NULL
-            FROM mailer.mailbox m
-            WHERE m.mailbox_id = s.mailbox_id AND s.connections_since < m.mended_at)sql",
+            FROM mended WHERE is_closed)sql",
         {});
     statement.run({});
-    lowered.run({});
 }
 
 void PgQueue::store_lowered(const core::MailboxFacts& mailbox) {
     static Statement statement(
         R"sql(
             INSERT INTO mailer.mailbox_state (mailbox_id, connections, connections_since,
-                connections_next_at, connections_pause, connections_all_at, connections_reason)
-            VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6, $7)
+                connections_next_at, connections_pause, connections_reason)
+            VALUES ($1, $2, $3, $4, $5 * interval '1 us', $6)
             ON CONFLICT (mailbox_id) DO UPDATE SET connections = excluded.connections,
                 connections_since = excluded.connections_since,
                 connections_next_at = excluded.connections_next_at,
                 connections_pause = excluded.connections_pause,
-                connections_all_at = excluded.connections_all_at,
                 connections_reason = excluded.connections_reason)sql",
-        {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TIMESTAMPTZOID, TEXTOID});
+        {INT8OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID});
     const core::LoweredConnections& lowered = *mailbox.lowered;
     statement.run({p_bigint(mailbox.id), p_int(lowered.connections), p_at(lowered.since), p_at(lowered.next_at),
-                   p_bigint(lowered.pause.count()), p_at(core::all_connections_at(mailbox.max_connections, lowered)),
-                   p_text(lowered.reason)});
+                   p_bigint(lowered.pause.count()), p_text(lowered.reason)});
 }
 
 void PgQueue::store_missed(std::int64_t campaign_id, const core::MissedSlots& missed) {

@@ -87,7 +87,12 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     m.gap = core::Duration(rows.bigint(i, 8));
     m.max_connections = static_cast<int>(rows.bigint(i, 9));
     if (auto rate = rows.maybe_text(i, 26)) {
-        if (auto parsed = core::parse_rate(*rate)) m.rate = *parsed;
+        if (auto parsed = core::parse_rate(*rate)) {
+            m.rate = *parsed;
+        } else {  // past the table's constraint: sent without a limit, its mails might cost it the account
+            m.is_enabled = false;
+            m.pause_reason = parsed.error().message;
+        }
     }
     // Claimed ahead, mails would leave when a connection is free, not when their gap or rate lets them.
     if (m.max_connections > 1 && m.gap == core::Duration::zero() && !m.rate) m.claims_per_connection = prefetch;
@@ -175,6 +180,7 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, std::map<std::int64_t
     if (lane.kind != core::LaneKind::campaign) return lane;
     lane.campaign_id = rows.bigint(i, 8);
     lane.name = rows.text(i, 9);
+    lane.has_own_zone = rows.boolean(i, 34);
     const std::int64_t main_lane = rows.bigint(i, 22);
     if (main_lane != lane.id) {
         lane.pace_id = main_lane;
@@ -316,7 +322,8 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "       c.lane_id, l.is_follow_up, c.ends_at, c.max_new_per_day, c.prefer = 'new',"
         "       " MAILER_SPAN_US("c.max_silence") ","
         "       ARRAY(SELECT DISTINCT (d - date '2000-01-01')::bigint FROM unnest(c.skip_dates) d WHERE isfinite(d) ORDER BY 1),"
-        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason, l.tenant_id"
+        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason, l.tenant_id,"
+        "       l.timezone IS NOT NULL"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
         "  LEFT JOIN mailer.shield d ON d.scope = 'c' AND d.id = c.campaign_id AND c.shield IS NOT NULL"

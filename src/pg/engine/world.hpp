@@ -54,6 +54,15 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
     " OR EXISTS (SELECT FROM mailer.promotion p WHERE p.is_held AND epoch = ANY (p.held_epochs) AND due_at > " \
     "p.promoted_at))"
 
+// When the cooldown of a campaign's message m ends, NULL where it has none or nobody else mailed the address (SQL text);
+// one rule, used by the claim and by the plan. It counts from the other mail's slot, which a plan can tell, and a day
+// is 24 hours, whatever the session's time zone.
+#define MAILER_COOLED_UNTIL                                                                                      \
+    "CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT max(l.last_slot_at)"                                       \
+    "  + greatest(0, least(extract(epoch FROM c.cooldown), 3155760000)) * interval '1 s' FROM mailer.campaign c" \
+    "  JOIN mailer.lead l ON l.address_key = m.address_key AND l.campaign_id <> m.campaign_id"                   \
+    "  WHERE c.campaign_id = m.campaign_id AND c.cooldown IS NOT NULL GROUP BY c.cooldown LIMIT 1) END"
+
 // The keys under which an address may be suppressed (SQL text): its own, and the one of its whole domain.
 #define MAILER_SUPPRESSED_KEYS(key) "ARRAY[" key ", '*' || right(" key ", strpos(reverse(" key "), '@'))]"
 

@@ -8,10 +8,6 @@
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/enqueue/attachments.hpp"
 
-extern "C" {
-#include "utils/fmgrprotos.h"
-}
-
 namespace mailer::pg {
 
 void check_key_length(const char* parameter, std::string_view key) {
@@ -173,15 +169,6 @@ void read_priority_and_kind(Request& request, std::optional<std::int32_t> priori
     if (kind.view != "warmup")
         refuse("invalid kind: \"" + std::string(kind.view) + "\"", {}, "Kinds are normal and warmup.");
     request.is_warmup = true;
-}
-
-std::int64_t transaction_now() {
-    return call([]() -> std::int64_t {
-        const char* virtual_now = GetConfigOption("mailer.virtual_now", true, false);
-        if (virtual_now == nullptr || *virtual_now == '\0') return GetCurrentTransactionStartTimestamp();
-        return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(virtual_now),
-                                                       ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-    });
 }
 
 std::size_t message_size_limit() {

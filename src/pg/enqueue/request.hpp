@@ -9,6 +9,7 @@
 
 #include "core/mail/envelope.hpp"
 #include "pg/bridge/arguments.hpp"
+#include "pg/bridge/clock.hpp"
 #include "pg/tenancy/principal.hpp"
 
 namespace mailer::pg {
@@ -80,10 +81,6 @@ void read_priority_and_kind(Request& request, std::optional<std::int32_t> priori
 void check_times(Request& request);
 void check_key(const char* parameter, const TextValue& key);
 void check_object(const char* parameter, RawValue& jsonb, std::size_t limit);
-
-// mailer._now() without SQL: the transaction's time, or the virtual time of a
-// simulation.
-std::int64_t transaction_now();
 
 // mailer.max_message_size in octets.
 std::size_t message_size_limit();

@@ -20,23 +20,6 @@ constexpr const char* held_since_promotion =
 
 bool is_shut(const NamedGate& gate) { return !gate.is_open && gate.name.find(':') == std::string::npos; }
 
-// Epochs whose mail came with a dump wait for arm(); those that a promoted server holds wait by their due times.
-std::vector<std::int64_t> epochs_without_arm() {
-    static Statement statement(
-        R"sql(
-            SELECT ARRAY(SELECT unnest(a.adopted) UNION SELECT unnest(p.held_epochs)
-                FROM mailer.promotion p)
-            FROM mailer.arming a)sql",
-        {});
-    const Rows rows = statement.run({});
-    return rows.empty() ? std::vector<std::int64_t>{} : rows.bigints(0, 1);
-}
-
-bool is_anything_held() {
-    static Statement statement("SELECT 1 FROM mailer.promotion p WHERE p.is_held", {});
-    return !statement.run({}).empty();
-}
-
 }  // namespace
 
 NamedGate named(const core::GateLine& line) {
@@ -48,22 +31,16 @@ NamedGate named(const core::GateLine& line) {
 MessageGates::MessageGates(core::Time now)
     : now_(now),
       in_flight_(read_in_flight()),
-      planner_(read_planner({}, now, &in_flight_)),
+      arming_(look_at_arming()),
+      planner_(read_planner(arming_, {}, now, &in_flight_)),
       armed_(planner_.system()),
-      held_(armed_),
-      adopted_(epochs_without_arm()),
-      is_anything_held_(is_anything_held()) {
+      held_(armed_) {
     held_.is_armed = false;
     held_.held_reason = held_since_promotion;
 }
 
-bool MessageGates::is_adopted(const WaitingRow& row) const {
-    return adopted_.empty() || std::find(adopted_.begin(), adopted_.end(), row.epoch) != adopted_.end();
-}
-
-bool MessageGates::is_held_since_promotion(const WaitingRow& row) const {
-    static Statement statement("SELECT mailer._is_held($1, $2)", {INT8OID, TIMESTAMPTZOID});
-    return is_anything_held_ && statement.run({p_bigint(row.epoch), p_time(row.due_at)}).boolean(0, 1);
+bool MessageGates::is_as_its_lane(const WaitingRow& row) const {
+    return !arming_.waits_for_arm(row.epoch) && !arming_.is_held(row.epoch, row.due_at);
 }
 
 void MessageGates::add_lane(std::int64_t lane_id) {
@@ -74,13 +51,14 @@ void MessageGates::add_lane(std::int64_t lane_id) {
 
 std::vector<NamedGate> MessageGates::all(const WaitingRow& row, const core::MessageFacts* message) {
     std::vector<NamedGate> gates;
-    if (!is_adopted(row)) gates.push_back({.name = "message_armed", .is_open = false, .detail = of_another_epoch});
+    if (arming_.waits_for_arm(row.epoch))
+        gates.push_back({.name = "message_armed", .is_open = false, .detail = of_another_epoch});
     add_lane(row.lane_id);
     if (planner_.lane(row.lane_id) == nullptr) {
         gates.push_back({.name = "state", .is_open = false, .detail = "its lane is gone"});
         return gates;
     }
-    planner_.set_system(is_held_since_promotion(row) ? held_ : armed_);
+    planner_.set_system(arming_.is_held(row.epoch, row.due_at) ? held_ : armed_);
     for (const core::GateLine& line : planner_.explain(row.lane_id, message, now_))
         gates.push_back(named(line));
     return gates;
@@ -93,15 +71,14 @@ std::string MessageGates::first_shut(const WaitingRow& row, const core::MessageF
 }
 
 const std::string* MessageGates::cached(const WaitingRow& row) const noexcept {
-    if (is_anything_held_ || !is_adopted(row)) return nullptr;
+    if (!is_as_its_lane(row)) return nullptr;
     const auto lane = lanes_.find(row.lane_id);
     return lane == lanes_.end() || lane->second.empty() ? nullptr : &lane->second;
 }
 
 const std::string& MessageGates::waits_for(const WaitingRow& row) {
-    const bool is_as_its_lane = is_adopted(row) && !is_held_since_promotion(row);
-    if (is_as_its_lane && !lanes_.contains(row.lane_id)) lanes_[row.lane_id] = first_shut(row, nullptr);
-    if (const std::string* known = is_as_its_lane ? cached(row) : nullptr) return *known;
+    if (is_as_its_lane(row) && !lanes_.contains(row.lane_id)) lanes_[row.lane_id] = first_shut(row, nullptr);
+    if (const std::string* known = cached(row)) return *known;
     const auto candidate = read_candidate(row.message_id, now_);
     words_ = candidate ? first_shut(row, &candidate->facts) : "nothing: it was claimed or settled this moment";
     if (words_.empty()) words_ = "nothing: it goes in its turn";

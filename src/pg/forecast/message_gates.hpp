@@ -17,7 +17,7 @@ struct WaitingRow {  // of queue_entry
     std::int64_t message_id = 0;
     std::int64_t lane_id = 0;
     std::int64_t epoch = 0;
-    std::int64_t due_at = 0;  // as PostgreSQL has it
+    core::Time due_at = {};
 };
 
 struct NamedGate {
@@ -44,17 +44,15 @@ public:
     const std::string* cached(const WaitingRow& row) const noexcept;
 
 private:
-    bool is_adopted(const WaitingRow& row) const;
-    bool is_held_since_promotion(const WaitingRow& row) const;
+    bool is_as_its_lane(const WaitingRow& row) const;  // no gate of its epoch's is shut
     void add_lane(std::int64_t lane_id);
     std::string first_shut(const WaitingRow& row, const core::MessageFacts* message);
 
     core::Time now_;
     worker::InFlight in_flight_;
+    ArmingState arming_;
     core::Planner planner_;
     core::SystemFacts armed_, held_;             // held_: of what was due at a promotion
-    std::vector<std::int64_t> adopted_;          // epochs that need no mailer.arm()
-    bool is_anything_held_ = false;              // since a promotion
     std::map<std::int64_t, std::string> lanes_;  // what each waits for; empty: its gates are open
     std::string words_;
 };

@@ -3,6 +3,7 @@
 #include "pg/forecast/plan.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
@@ -114,21 +115,21 @@ struct Competition {
     PlannedLane asked;
     std::vector<PlannedLane> others = {};
     std::vector<core::SequencePlan> sequences = {};
+    std::map<std::int64_t, core::Duration> cooldowns = {};
 };
 
 // In virtual time the caller drives the sender.
 core::SenderFence read_sender(const Settings& settings) {
     static Statement statement(
         R"sql(
-            SELECT w.is_ready
-                OR COALESCE(pg_catalog.current_setting('mailer.virtual_now', true), '') <> '',
+            SELECT w.is_ready,
                 CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,
                 CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' ||
                 w.hint, '')
             FROM mailer.worker_status w)sql",
         {});
     const Rows rows = statement.run({});
-    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1), .words = rows.text(0, 3)};
+    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1) || virtual_now(), .words = rows.text(0, 3)};
     if (!sender.is_open) sender.opens_at = time_at(rows, 0, 2);
     if (settings.enabled || !sender.is_open) return sender;
     return {.is_set = true,
@@ -136,26 +137,50 @@ core::SenderFence read_sender(const Settings& settings) {
             .words = "the sender sends nothing: mailer.enabled is off. Set it on and reload."};
 }
 
+// The campaigns whose mail another one with a cooldown waits for.
+class Coolers {
+public:
+    explicit Coolers(const std::map<std::int64_t, core::Duration>& cooldowns) : cooldowns_(cooldowns) {}
+
+    void add_those_of(const core::LaneFacts& lane) {
+        if (lane.kind != core::LaneKind::campaign || !cooldowns_.contains(lane.campaign_id)) return;
+        if (!asked_.insert(lane.campaign_id).second) return;
+        for (const std::int64_t campaign : campaigns_with_leads_of(lane.campaign_id))
+            coolers_.insert(campaign);
+    }
+    bool contain(const core::LaneFacts& lane) const {
+        return lane.kind == core::LaneKind::campaign && coolers_.contains(lane.campaign_id);
+    }
+
+private:
+    const std::map<std::int64_t, core::Duration>& cooldowns_;
+    std::set<std::int64_t> asked_, coolers_;
+};
+
 // Lanes that have a mailbox in common with the one asked about, and those that have one in common with them, and so on:
-// which mailbox a lane gets depends on all of them.
+// which mailbox a lane gets depends on all of them. Likewise campaigns for whose mail one of these cools down.
 void add_competitors(std::vector<core::LaneFacts> lanes, const core::LaneFacts& asked, core::Time now,
                      Competition& competition) {
     std::vector<std::int64_t> contested = asked.pool;
+    Coolers coolers(competition.cooldowns);
+    coolers.add_those_of(asked);
     for (core::LaneFacts& lane : lanes) {  // the asked campaign's own lanes, whatever mailboxes they have
         if (lane.pace_id != asked.id) continue;
         contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
         competition.planner.upsert_lane(lane, now);
         competition.others.push_back(planned(lane));
-        lane.pool.clear();
+        lane.state = core::LaneState::completed;  // it is in
     }
+    auto is_in = [&](const core::LaneFacts& lane) { return share(lane.pool, contested) || coolers.contain(lane); };
     for (bool is_growing = true; is_growing;) {
         is_growing = false;
         for (core::LaneFacts& lane : lanes) {
-            if (lane.id == asked.id || lane.state != core::LaneState::running || !share(lane.pool, contested)) continue;
+            if (lane.id == asked.id || lane.state != core::LaneState::running || !is_in(lane)) continue;
+            coolers.add_those_of(lane);
             contested.insert(contested.end(), lane.pool.begin(), lane.pool.end());
             competition.planner.upsert_lane(lane, now);
             competition.others.push_back(planned(lane));
-            lane.pool.clear();  // it is in
+            lane.state = core::LaneState::completed;  // it is in
             is_growing = true;
         }
     }
@@ -169,8 +194,15 @@ Competition read_competition(const core::LaneFacts& asked, core::Time now) {
     for (const auto& mailbox : read_mailboxes(settings, {}, now))
         competition.planner.upsert_mailbox(mailbox);
     competition.planner.upsert_lane(asked, now);
+    competition.cooldowns = read_cooldowns();
     add_competitors(read_lanes(lanes_with_pending(), {}, now), asked, now, competition);
     competition.sequences = read_sequences(competition.planner);
+    for (const core::LaneFacts& lane : read_lanes(follow_up_lanes_of(competition.sequences), {}, now))
+        if (competition.planner.lane(lane.id) == nullptr) competition.planner.upsert_lane(lane, now);
+    const bool has_cooldowns = !competition.cooldowns.empty();
+    competition.asked.has_cooldowns = has_cooldowns && competition.asked.campaign_id;
+    for (PlannedLane& lane : competition.others)
+        lane.has_cooldowns = has_cooldowns && lane.campaign_id;
     return competition;
 }
 
@@ -190,16 +222,13 @@ core::Forecast forecast_to(const Competition& competition, std::int64_t depth, c
 
 }  // namespace
 
-core::Time time_of_plan() {
-    static Statement statement("SELECT mailer._now()", {});
-    Rows rows = statement.run({}, true);
-    return *time_at(rows, 0, 1);
-}
+core::Time time_of_plan() { return from_pg(transaction_now()); }
 
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now, const worker::InFlight* in_flight) {
+core::Planner read_planner(const ArmingState& arming, std::span<const std::int64_t> lane_ids, core::Time now,
+                           const worker::InFlight* in_flight) {
     const Settings settings = settings_of_session();
     core::Planner planner;
-    core::SystemFacts system = read_system(settings, look_at_arming(), claims_ahead);
+    core::SystemFacts system = read_system(settings, arming, claims_ahead);
     system.sender = read_sender(settings);
     planner.set_system(system);
     for (const auto& mailbox : read_mailboxes(settings, {claims_ahead, in_flight}, now))
@@ -245,6 +274,7 @@ MessageForecast forecast_of(const worker::Candidate& candidate, core::Time now) 
     core::ForecastOptions options;
     options.only_lane = main->id;
     options.transit = usual_transit();
+    options.cooldowns = competition.cooldowns;
     for (std::int64_t depth = std::max(first_depth, before + 1);; depth = std::min(10 * depth, message_depth)) {
         const core::Forecast plan = forecast_to(competition, depth, now, options);
         for (const core::ForecastRow& row : plan.rows) {
@@ -269,6 +299,7 @@ CampaignForecast forecast_campaign(std::int64_t campaign_id, Datum overrides, st
     options.only_lane = lane.id;
     options.transit = usual_transit();
     options.sequences = competition.sequences;
+    options.cooldowns = competition.cooldowns;
     for (core::SequencePlan& sequence : options.sequences)
         if (sequence.main_lane_id == lane.id) sequence.reply_rate_ppm = reply_rate_of(overrides);
     if (max_rows) options.max_rows = static_cast<std::size_t>(std::max<std::int64_t>(0, *max_rows));

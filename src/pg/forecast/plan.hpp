@@ -12,7 +12,7 @@ core::Time time_of_plan();  // mailer._now(): the transaction's time, or the sim
 
 // A planner with all mailboxes, these lanes, and nothing pending in them; it knows whether anybody sends. `in_flight`
 // is null or what was read of it already.
-core::Planner read_planner(std::span<const std::int64_t> lane_ids, core::Time now,
+core::Planner read_planner(const ArmingState& arming, std::span<const std::int64_t> lane_ids, core::Time now,
                            const worker::InFlight* in_flight = nullptr);
 void add_lanes(core::Planner& planner, std::span<const std::int64_t> lane_ids, core::Time now,
                const worker::InFlight* in_flight = nullptr);

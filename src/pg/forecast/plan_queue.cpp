@@ -12,6 +12,14 @@ namespace {
 
 Param p_small(int v) { return p_datum(INT2OID, Int16GetDatum(static_cast<int16>(v))); }
 
+std::vector<std::int64_t> ids_of(const core::LaneQueue& queue) {
+    std::vector<std::int64_t> ids;
+    ids.reserve(queue.waiting.size());
+    for (const core::MessageFacts& facts : queue.waiting)
+        ids.push_back(facts.id);
+    return ids;
+}
+
 // A campaign's leads are found by their addresses, which it has an index for; of other lanes those that were read.
 Rows suppressed_of(const PlannedLane& lane, const core::LaneQueue& queue, core::Time now) {
     // By the address, or by its domain: few domains are suppressed, so what has none costs one look.
@@ -31,10 +39,7 @@ Rows suppressed_of(const PlannedLane& lane, const core::LaneQueue& queue, core::
                   " WHERE m.message_id = ANY ($1) AND " MAILER_SUPPRESSION_APPLIES("$2"),
         {INT8ARRAYOID, TIMESTAMPTZOID});
     if (lane.campaign_id) return of_campaign.run({p_bigint(*lane.campaign_id), p_at(now)}, true);
-    std::vector<std::int64_t> ids;
-    ids.reserve(queue.waiting.size());
-    for (const core::MessageFacts& facts : queue.waiting)
-        ids.push_back(facts.id);
+    const std::vector<std::int64_t> ids = ids_of(queue);
     return of_others.run({p_bigints(std::span<const std::int64_t>(ids)), p_at(now)}, true);
 }
 
@@ -49,6 +54,27 @@ void mark_suppressed(const PlannedLane& lane, core::LaneQueue& queue, core::Time
         facts.is_suppressed = suppressed.contains(facts.id);
 }
 
+void tell_cooldowns(core::LaneQueue& queue) {
+    static Statement statement("SELECT m.message_id, hashtextextended(m.address_key, 0), " MAILER_COOLED_UNTIL
+                               " FROM mailer.message m WHERE m.message_id = ANY ($1)",
+                               {INT8ARRAYOID});
+    struct Told {
+        std::uint64_t recipient;
+        std::optional<core::Time> cooled_until;
+    };
+    const std::vector<std::int64_t> ids = ids_of(queue);
+    const Rows rows = statement.run({p_bigints(std::span<const std::int64_t>(ids))}, true);
+    std::unordered_map<std::int64_t, Told> told;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        told.emplace(rows.bigint(i, 1), Told{static_cast<std::uint64_t>(rows.bigint(i, 2)), time_at(rows, i, 3)});
+    for (core::MessageFacts& facts : queue.waiting) {
+        const auto of = told.find(facts.id);
+        if (of == told.end()) continue;
+        facts.recipient = of->second.recipient;
+        facts.cooled_until = of->second.cooled_until;
+    }
+}
+
 void tell_steps(core::LaneQueue& queue) {
     static Statement statement(
         R"sql(
@@ -57,10 +83,7 @@ void tell_steps(core::LaneQueue& queue) {
             JOIN mailer.campaign_step t ON t.step_id = m.step_id
             WHERE m.message_id = ANY ($1))sql",
         {INT8ARRAYOID});
-    std::vector<std::int64_t> ids;
-    ids.reserve(queue.waiting.size());
-    for (const core::MessageFacts& facts : queue.waiting)
-        ids.push_back(facts.id);
+    const std::vector<std::int64_t> ids = ids_of(queue);
     if (ids.empty()) return;
     const Rows rows = statement.run({p_bigints(std::span<const std::int64_t>(ids))}, true);
     std::unordered_map<std::int64_t, int> places;
@@ -97,6 +120,7 @@ core::LaneQueue read_queue(const PlannedLane& lane, std::int64_t depth, core::Ti
     }
     mark_suppressed(lane, queue, now);
     if (lane.is_follow_up) tell_steps(queue);
+    if (lane.has_cooldowns) tell_cooldowns(queue);
     return queue;
 }
 

@@ -8,7 +8,8 @@ namespace mailer::pg {
 struct PlannedLane {
     std::int64_t id = 0;
     std::optional<std::int64_t> campaign_id = {};
-    bool is_follow_up = false;  // then each message tells its step
+    bool is_follow_up = false;   // then each message tells its step
+    bool has_cooldowns = false;  // then each message tells its recipient, and until when it cools down
 };
 
 // The first `depth` of every priority; LaneQueue::ends tells where more wait. Suppressed ones are marked: the claim

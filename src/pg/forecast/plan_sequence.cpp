@@ -17,7 +17,8 @@ std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
         {INT8ARRAYOID});
     static Statement on_their_way(
         R"sql(
-        SELECT l.campaign_id, q.message_id, q.mailbox_id, COALESCE(t.place, 1), COALESCE(q.slot_at, q.claimed_at)
+        SELECT l.campaign_id, q.message_id, q.mailbox_id, COALESCE(t.place, 1), COALESCE(q.slot_at, q.claimed_at),
+            hashtextextended(m.address_key, 0), q.lane_id
         FROM mailer.lane l
         JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 's'
         JOIN mailer.message m ON m.message_id = q.message_id
@@ -52,14 +53,62 @@ std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
         const auto plan = plans.find(flying.bigint(i, 1));
         if (plan == plans.end()) continue;
         plan->second.in_flight.push_back({.message_id = flying.bigint(i, 2),
+                                          .lane_id = flying.bigint(i, 7),
                                           .mailbox_id = flying.bigint(i, 3),
                                           .step = static_cast<int>(flying.bigint(i, 4)),
-                                          .slot_at = *time_at(flying, i, 5)});
+                                          .slot_at = *time_at(flying, i, 5),
+                                          .recipient = static_cast<std::uint64_t>(flying.bigint(i, 6))});
     }
     std::vector<core::SequencePlan> result;
     for (auto& [campaign, plan] : plans)
         result.push_back(std::move(plan));
     return result;
+}
+
+std::map<std::int64_t, core::Duration> read_cooldowns() {
+    static Statement statement(
+        "SELECT campaign_id, " MAILER_SPAN_US(
+            "cooldown") " FROM mailer.campaign WHERE cooldown IS NOT NULL AND state NOT IN ('c', 'x')",
+        {});
+    const Rows rows = statement.run({}, true);
+    std::map<std::int64_t, core::Duration> cooldowns;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        cooldowns[rows.bigint(i, 1)] = core::Duration(rows.bigint(i, 2));
+    return cooldowns;
+}
+
+std::vector<std::int64_t> campaigns_with_leads_of(std::int64_t campaign_id) {
+    static Statement statement(
+        R"sql(
+            SELECT DISTINCT o.campaign_id
+            FROM mailer.lead l
+            JOIN mailer.lead o ON o.address_key = l.address_key AND o.campaign_id <> l.campaign_id
+            WHERE l.campaign_id = $1 AND l.ended IS NULL AND o.ended IS NULL)sql",
+        {INT8OID});
+    const Rows rows = statement.run({p_bigint(campaign_id)}, true);
+    std::vector<std::int64_t> campaigns;
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        campaigns.push_back(rows.bigint(i, 1));
+    return campaigns;
+}
+
+std::vector<std::int64_t> follow_up_lanes_of(const std::vector<core::SequencePlan>& sequences) {
+    static Statement statement(
+        R"sql(
+            SELECT l.lane_id
+            FROM mailer.campaign c
+            JOIN mailer.lane l ON l.campaign_id = c.campaign_id AND l.is_follow_up
+            WHERE c.lane_id = ANY ($1))sql",
+        {INT8ARRAYOID});
+    std::vector<std::int64_t> lanes;
+    for (const core::SequencePlan& sequence : sequences)
+        lanes.push_back(sequence.main_lane_id);
+    if (lanes.empty()) return lanes;
+    const Rows rows = statement.run({p_bigints(lanes)}, true);
+    lanes.clear();
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        lanes.push_back(rows.bigint(i, 1));
+    return lanes;
 }
 
 std::int64_t reply_rate_of(Datum overrides) {

@@ -84,6 +84,10 @@ void inherit_promises(const std::vector<core::Promise>& others) {
         insert.run({p_text(promise.name), p_at(promise.until)});
 }
 
+bool contains(const std::vector<std::int64_t>& epochs, std::int64_t epoch) {
+    return std::find(epochs.begin(), epochs.end(), epoch) != epochs.end();
+}
+
 std::int64_t count_due(const ArmingState& state, core::Time until) {
     static Statement statement(
         R"sql(
@@ -152,8 +156,7 @@ void decide(ArmingState& state, const Binding& stored, const Binding& current, c
     const std::int64_t due = may ? 0 : count_due(state, record.promoted_at);
     if (due > 0) {
         for (std::int64_t epoch : state.adopted)
-            if (std::find(state.held_epochs.begin(), state.held_epochs.end(), epoch) == state.held_epochs.end())
-                state.held_epochs.push_back(epoch);
+            if (!contains(state.held_epochs, epoch)) state.held_epochs.push_back(epoch);
         state.held_until = record.promoted_at;
         state.epoch = new_epoch();
         state.adopted = {state.epoch};
@@ -219,6 +222,14 @@ std::vector<std::int64_t> ArmingState::all_epochs() const {
     std::vector<std::int64_t> all = adopted;
     all.insert(all.end(), held_epochs.begin(), held_epochs.end());
     return all;
+}
+
+bool ArmingState::waits_for_arm(std::int64_t row_epoch) const {
+    return arming != Arming::missing && !contains(adopted, row_epoch) && !contains(held_epochs, row_epoch);
+}
+
+bool ArmingState::is_held(std::int64_t row_epoch, core::Time due_at) const {
+    return due_at <= held_until && contains(held_epochs, row_epoch) && !contains(adopted, row_epoch);
 }
 
 const std::string& current_machine() {

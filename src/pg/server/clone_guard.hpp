@@ -45,6 +45,10 @@ struct ArmingState {
     const char* why = "";            // one sentence for explain(), health() and the log; empty when armed
 
     std::vector<std::int64_t> all_epochs() const;
+
+    // The rule by which rows are claimed, for those that only look at one; queue_claim.cpp has it as SQL.
+    bool waits_for_arm(std::int64_t epoch) const;  // came with a dump or a copy; false when there is no row in arming
+    bool is_held(std::int64_t epoch, core::Time due_at) const;  // since a promotion
 };
 
 // What `arming` says. Requires a transaction and an Spi. Throws PgError.
