@@ -3,6 +3,8 @@
 #include <cctype>
 #include <stdexcept>
 
+#include "core/octets.hpp"
+
 namespace mailer::web {
 
 const char* const usage =
@@ -47,11 +49,10 @@ ListenAddress read_address(const std::string& text) {
 }
 
 std::string read_header_name(std::string name) {
-    for (char& c : name) {
-        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    name = core::lowered(name);
+    for (const char c : name)
         if (!std::isalnum(static_cast<unsigned char>(c)) && c != '-')
             throw std::runtime_error("--trust-header takes a name of letters, digits and hyphens, not " + name);
-    }
     if (name.empty()) throw std::runtime_error("--trust-header needs a name");
     return name;
 }

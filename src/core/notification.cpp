@@ -11,17 +11,10 @@ namespace {
 
 constexpr std::size_t longest_name = 1000;  // characters; nobody's name is, and a header must end somewhere
 
-constexpr char raised(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
-
 bool begins_character(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
 
 // Without blanks at its ends, which controls may have become.
-std::string visible_name(std::string_view name) {
-    const std::string plain = without_controls(name);
-    const std::size_t first = plain.find_first_not_of(' ');
-    if (first == std::string::npos) return {};
-    return plain.substr(first, plain.find_last_not_of(' ') - first + 1);
-}
+std::string visible_name(std::string_view name) { return std::string(trimmed(without_controls(name), " ")); }
 
 }  // namespace
 

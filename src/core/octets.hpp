@@ -17,13 +17,30 @@ constexpr std::string_view trimmed(std::string_view text, std::string_view blank
     return text.substr(first, text.find_last_not_of(blanks) - first + 1);
 }
 
-// Other octets than A to Z stay as they are.
+// Other octets than ASCII letters stay as they are.
 constexpr char lowered(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 inline std::string lowered(std::string_view text) {
     std::string out(text);
     for (char& c : out)
         c = lowered(c);
     return out;
+}
+constexpr char raised(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+inline std::string raised(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        c = raised(c);
+    return out;
+}
+
+constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (lowered(a[i]) != lowered(b[i])) return false;
+    return true;
+}
+constexpr bool starts_ignoring_case(std::string_view text, std::string_view prefix) noexcept {
+    return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
 }
 
 constexpr bool is_ascii(std::string_view text) noexcept {

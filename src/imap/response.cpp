@@ -14,8 +14,6 @@ constexpr std::size_t longest_answer = 2 * 1024 * 1024;
 constexpr int deepest = 32;
 constexpr std::size_t most_values = 20000;
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-
 // "… {123}" or "{123+}" at the end of a line.
 std::optional<std::size_t> literal_size(std::string_view line) {
     if (!line.ends_with('}')) return std::nullopt;
@@ -146,21 +144,9 @@ bool is_status(std::string_view word) {
     return false;
 }
 
-std::string upper(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c & ~0x20);
-    return out;
-}
-
 std::string_view line_of(std::string_view text) { return text.substr(0, text.find_first_of("\r\n")); }
 
 }  // namespace
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-    return a.size() == b.size() &&
-           std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool Value::is(std::string_view word) const { return kind == Kind::atom && equals_ignoring_case(text, word); }
 
@@ -214,7 +200,7 @@ std::optional<Response> ResponseParser::next() {
     }
     Reader status = reader;
     if (const std::string word = status.word(); is_status(word)) {
-        response.status = upper(word);
+        response.status = core::raised(word);
         std::string_view text = line_of(status.rest());
         if (text.starts_with('[')) {
             const auto end = std::min(text.find(']'), text.size());

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/octets.hpp"
+
 namespace mailer::imap {
 
 struct Value {
@@ -46,6 +48,6 @@ private:
     bool is_broken_ = false;
 };
 
-bool equals_ignoring_case(std::string_view a, std::string_view b);
+using core::equals_ignoring_case;
 
 }  // namespace mailer::imap

@@ -5,6 +5,8 @@
 #include <array>
 #include <optional>
 
+#include "core/octets.hpp"
+
 namespace mailer::oauth {
 
 namespace {
@@ -65,9 +67,7 @@ constexpr std::array<Sign, 17> signs{{
 }};
 
 bool contains(std::string_view text, std::string_view what) {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
-    return std::search(text.begin(), text.end(), what.begin(), what.end(),
-                       [&](char a, char b) { return lower(a) == lower(b); }) != text.end();
+    return core::lowered(text).find(core::lowered(what)) != std::string::npos;
 }
 
 }  // namespace

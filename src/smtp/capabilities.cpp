@@ -3,25 +3,14 @@
 
 #include <charconv>
 
+#include "core/octets.hpp"
 #include "smtp/reply_parser.hpp"
 
 namespace mailer::smtp {
 
-namespace {
-
-std::string upper(std::string_view s) {
-    std::string out{s};
-    for (char& c : out) {
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    }
-    return out;
-}
-
-}  // namespace
-
 void Capabilities::add(std::string_view line) {
     const std::size_t end = line.find_first_of(" =");
-    const std::string keyword = upper(line.substr(0, end));
+    const std::string keyword = core::raised(line.substr(0, end));
     const std::string_view rest = end == std::string_view::npos ? std::string_view{} : line.substr(end + 1);
     if (keyword == "PIPELINING") has_pipelining = true;
     if (keyword == "8BITMIME") has_8bitmime = true;

@@ -11,9 +11,10 @@ int configured(const Endpoint& endpoint) { return std::max(1, endpoint.max_conne
 
 }  // namespace
 
-std::optional<core::LoweredConnections> ConnectionLimits::of(std::int64_t mailbox_id) const {
+const std::optional<core::LoweredConnections>& ConnectionLimits::of(std::int64_t mailbox_id) const {
+    static const std::optional<core::LoweredConnections> none;
     const auto known = lowered_.find(mailbox_id);
-    return known == lowered_.end() ? std::nullopt : std::optional(known->second);
+    return known == lowered_.end() ? none : known->second;
 }
 
 int ConnectionLimits::most(std::int64_t mailbox_id, const Endpoint& endpoint, core::Time now) const {
@@ -34,11 +35,9 @@ void ConnectionLimits::lower(std::int64_t mailbox_id, const Endpoint& endpoint, 
     lowered_.insert_or_assign(mailbox_id, std::move(lowered));
 }
 
-void ConnectionLimits::set(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) {
-    if (lowered)
-        lowered_.insert_or_assign(mailbox_id, *lowered);
-    else
-        lowered_.erase(mailbox_id);
+void ConnectionLimits::replace(const Lowered& lowered) {
+    lowered_.clear();
+    lowered_.insert(lowered.begin(), lowered.end());
 }
 
 }  // namespace mailer::smtp

@@ -25,13 +25,14 @@ public:
     // `working` connections are open or opening, and one more was turned away with this.
     void lower(std::int64_t mailbox_id, const Endpoint& endpoint, int working, const core::Report& failure,
                core::Time now);
-    void set(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered);
+    // Those that aren't named have what their endpoint allows.
+    void replace(const Lowered& lowered);
     Lowered take_news() { return std::exchange(news_, {}); }
 
 private:
-    std::optional<core::LoweredConnections> of(std::int64_t mailbox_id) const;
+    const std::optional<core::LoweredConnections>& of(std::int64_t mailbox_id) const;
 
-    Lowered lowered_;
+    std::map<std::int64_t, std::optional<core::LoweredConnections>> lowered_;  // none is without a value
     Lowered news_;
 };
 

@@ -44,6 +44,12 @@ void MailboxLines::close_idle() {
     }
 }
 
+void MailboxLines::lose_opening(Line& line) {
+    line.is_dead = true;  // the transport's next turn closes it
+    opening_count--;
+    if (count_at(*line.endpoint) == 0) turned_away.reset();
+}
+
 int MailboxLines::count_at(const Endpoint& server) const {
     return static_cast<int>(
         std::count_if(lines.begin(), lines.end(), [&](const Line* l) { return !l->is_dead && l->is_at(server); }));

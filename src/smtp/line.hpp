@@ -53,6 +53,9 @@ struct MailboxLines {
     // Of those that are idle the one that was used last: the others may grow old and go.
     Line* find_idle(const std::shared_ptr<const Endpoint>& endpoint) const;
     void close_idle();  // expire() of the transport says goodbye
+    // A connection that was opening failed or is given up. If none is left at its server, none will open that would
+    // show that the one that was turned away was one too many.
+    void lose_opening(Line& line);
     // Connections to this server: open or opening, without the dead; and whether any is open.
     int count_at(const Endpoint& server) const;
     bool has_open_at(const Endpoint& server) const;

@@ -5,6 +5,7 @@
 #include <exception>
 #include <utility>
 
+#include "core/octets.hpp"
 #include "net/authorities.hpp"
 #include "net/cleartext.hpp"
 #include "net/socket.hpp"
@@ -50,16 +51,15 @@ bool has_token(const Endpoint& endpoint) {
            endpoint.login_mechanism == "oauthbearer";
 }
 
-std::string upper(std::string_view text) {
-    std::string out{text};
-    for (char& c : out)
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    return out;
+bool offers(std::string_view auth, std::string_view mechanism) {
+    const std::string all = ' ' + core::raised(auth) + ' ';
+    return all.find(' ' + std::string{mechanism} + ' ') != std::string::npos;
 }
 
-bool offers(std::string_view auth, std::string_view mechanism) {
-    const std::string all = ' ' + upper(auth) + ' ';
-    return all.find(' ' + std::string{mechanism} + ' ') != std::string::npos;
+// OpenSSL's words for the server's alert ("… tlsv13 alert certificate required, errno 0").
+bool is_certificate_refused(std::string_view text) {
+    return text.find("alert certificate required") != std::string_view::npos ||
+           text.find("alert bad certificate") != std::string_view::npos;
 }
 
 // The octets of base64 text; what isn't base64 ends it.
@@ -153,7 +153,7 @@ void Opening::set_login_options() {
     CURL* easy = easy_.get();
     const Endpoint& e = *endpoint_;
     if (!e.username.empty()) curl_easy_setopt(easy, CURLOPT_USERNAME, e.username.c_str());
-    std::string mechanisms = "AUTH=" + upper(e.login_mechanism);
+    std::string mechanisms = "AUTH=" + core::raised(e.login_mechanism);
     if (e.login_mechanism == "auto")
         mechanisms = has_token(e)      ? "AUTH=XOAUTH2;AUTH=OAUTHBEARER"
                      : offers_digests_ ? "AUTH=CRAM-MD5;AUTH=DIGEST-MD5"
@@ -215,6 +215,8 @@ int Opening::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, v
         if (type == CURLINFO_HEADER_OUT) opening->note_command(text);
         if (type == CURLINFO_TEXT && text.find("Request CERT") != std::string_view::npos)
             opening->is_asked_for_certificate_ = true;
+        if (type == CURLINFO_TEXT && is_certificate_refused(text))
+            opening->certificate_alert_ = text.substr(0, text.find_first_of("\r\n"));
         constexpr std::string_view tls_prefix = "SSL connection using ";
         if (type == CURLINFO_TEXT && text.starts_with("TLSv"))
             opening->has_tls_begun_ = true;  // "TLSv1.3 (OUT), TLS handshake …"
@@ -368,13 +370,15 @@ Ending ending_of(CURLcode code, std::string_view text, bool is_nonsense) {
 void Opening::on_done(CURLcode code, core::Time now) {
     if (is_over_) return;
     std::string_view text{error_buffer_.data()};
+    if (!certificate_alert_.empty()) text = certificate_alert_;  // the buffer has what libcurl complained of first
     if (text.empty()) text = curl_easy_strerror(code);
     if (code != CURLE_OK) {
         const std::string why = explain(code, text);
+        const bool is_refused = !certificate_alert_.empty();
+        said_ = is_refused ? Stage::tls : stage_of(code).value_or(said_);
         // 8 without a reply: what came was no SMTP at all.
-        said_ = lacks_certificate() ? Stage::tls : stage_of(code).value_or(said_);
         const bool is_nonsense = is_nonsense_ || (code == CURLE_WEIRD_SERVER_REPLY && !last_reply_);
-        fail(lacks_certificate() ? Ending::failed : ending_of(code, text, is_nonsense), why, code);
+        fail(is_refused ? Ending::failed : ending_of(code, text, is_nonsense), why, code);
         goes_on_elsewhere(code, now);
         return;
     }
@@ -386,28 +390,26 @@ void Opening::on_done(CURLcode code, core::Time now) {
     is_over_ = true;
 }
 
-// In TLS 1.3 the handshake is over for the client before the server has looked at its certificate (RFC 8446 4.4.2.4):
-// the refusal comes instead of a reply, as an alert or as no more than a closed connection.
-bool Opening::lacks_certificate() const { return is_asked_for_certificate_ && !endpoint_->client_cert_file; }
-
 // What libcurl's words leave out and the operator needs.
 std::string Opening::explain(CURLcode code, std::string_view text) const {
     std::string why{text};
     if (!token_fault_.empty()) why += ": 334 " + token_fault_;
     const bool has_no_mechanism = code == CURLE_LOGIN_DENIED && said_ != Stage::auth;
     if (has_no_mechanism) {
-        const std::string wanted = endpoint_->login_mechanism != "auto" ? upper(endpoint_->login_mechanism)
+        const std::string wanted = endpoint_->login_mechanism != "auto" ? core::raised(endpoint_->login_mechanism)
                                    : has_token(*endpoint_)              ? "XOAUTH2 or OAUTHBEARER"
                                                                         : "PLAIN, LOGIN or CRAM-MD5";
         why = "no login that fits: the server offers " +
               (capabilities_.auth.empty() ? std::string("none") : capabilities_.auth) + ", and " + wanted +
               " is wanted";
     }
-    const bool is_about_certificate =
-        lacks_certificate() || why.find("certificate required") != std::string::npos ||
-        (!endpoint_->client_cert_file && (why.find("alert bad certificate") != std::string::npos ||
-                                          why.find("alert handshake failure") != std::string::npos));
-    if (is_about_certificate) why += ": the server wants a client certificate, set client_cert_file";
+    // In TLS 1.3 the handshake is over for the client before the server has looked at its certificate (RFC 8446
+    // 4.4.2.4): the refusal comes instead of a reply, as an alert or as no more than a closed connection. The latter is
+    // worth a hint and proves nothing: many servers ask for a certificate that they don't need.
+    const bool is_certificate_wanted = is_asked_for_certificate_ || !certificate_alert_.empty() ||
+                                       text.find("alert handshake failure") != std::string_view::npos;
+    if (is_certificate_wanted && !endpoint_->client_cert_file)
+        why += ": the server wants a client certificate, set client_cert_file";
     return why;
 }
 
@@ -459,6 +461,7 @@ bool Opening::restart(core::Time now) {
     login_reply_.reset();
     last_reply_.reset();
     token_fault_.clear();
+    certificate_alert_.clear();
     try_started_at_ = now;
     is_in_loop_ = loop_.add(easy_.get(), now);
     if (!is_in_loop_) fail(Ending::failed, "out of resources", 0);

@@ -72,7 +72,6 @@ private:
     bool goes_on_elsewhere(CURLcode code, core::Time now);
     bool restart(core::Time now);
     void note_token_fault(const core::Reply& reply);
-    bool lacks_certificate() const;
     std::string explain(CURLcode code, std::string_view text) const;
     void note_command(std::string_view line);
     bool note_reply_line(std::string_view line);
@@ -105,6 +104,7 @@ private:
     Capabilities capabilities_;
     bool has_tls_begun_ = false;
     bool is_asked_for_certificate_ = false;  // and nothing was heard since
+    std::string certificate_alert_;          // what OpenSSL says of the server's refusal of ours, or of its absence
     std::string tls_text_;
     std::optional<core::Reply> greeting_;
     std::optional<core::Reply> login_reply_;

@@ -130,9 +130,8 @@ public:
 
     void on_opening_over(Line& line) {
         MailboxLines& mailbox = mailboxes_[line.mailbox_id];
-        mailbox.opening_count--;
         if (!line.opening->is_open()) {
-            line.is_dead = true;
+            mailbox.lose_opening(line);
             Report failure = line.opening->failure(now_);
             if (is_one_too_many(mailbox, line, failure)) return;
             mailbox.has_made_room = false;
@@ -140,6 +139,7 @@ public:
             if (auto delivery = mailbox.take_next(line.endpoint)) report_failure(*delivery, std::move(failure));
             return;
         }
+        mailbox.opening_count--;
         mailbox.has_made_room = false;
         const bool may_pipeline = line.endpoint->allow_pipelining && now_ >= mailbox.lockstep_until;
         line.connection = std::make_unique<Connection>(loop_, &line, line.opening->take_easy(), *line.endpoint,
@@ -167,7 +167,6 @@ public:
             mailbox.turned_away = failure;
             return true;
         }
-        mailbox.turned_away.reset();
         return makes_room_at_server(mailbox, *line.endpoint);
     }
 
@@ -336,9 +335,7 @@ public:
         for (const auto& line : lines_) {
             if (line->is_dead || is_current(line->mailbox_id, *line->endpoint)) continue;
             line->closes_after = has_more_ = true;
-            if (!line->opening) continue;
-            mailboxes_[line->mailbox_id].opening_count--;
-            line->is_dead = true;  // the next turn closes it
+            if (line->opening) mailboxes_[line->mailbox_id].lose_opening(*line);
         }
     }
 
@@ -369,8 +366,7 @@ public:
         for (const auto& line : lines_) {
             if (line->is_dead) continue;
             if (line->opening) {
-                mailboxes_[line->mailbox_id].opening_count--;
-                line->is_dead = true;
+                mailboxes_[line->mailbox_id].lose_opening(*line);
                 continue;
             }
             if (line->delivery && line->connection->dialogue().is_dot_in_flight() && !with_dots) continue;
@@ -466,9 +462,7 @@ std::vector<std::uint64_t> Transport::let_go_of_outdated(const IsCurrent& is_cur
 
 ConnectionLimits::Lowered Transport::take_lowered() { return impl_->limits_.take_news(); }
 
-void Transport::limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) {
-    impl_->limits_.set(mailbox_id, lowered);
-}
+void Transport::limit_connections(const ConnectionLimits::Lowered& lowered) { impl_->limits_.replace(lowered); }
 
 int Transport::in_flight() const { return impl_->in_flight_; }
 

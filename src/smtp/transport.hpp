@@ -86,8 +86,8 @@ public:
     // Mailboxes whose server turned a connection away while others of the mailbox worked, since the last call. Nothing
     // failed: what waited goes over those that work. The limit holds here from that moment on.
     ConnectionLimits::Lowered take_lowered();
-    // The limit as the caller keeps it, over restarts and until somebody lifts it.
-    void limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered);
+    // The limits as the caller keeps them, over restarts and until somebody lifts them: those of all mailboxes.
+    void limit_connections(const ConnectionLimits::Lowered& lowered);
 
     int in_flight() const;  // submitted and not yet returned
     int in_flight(std::int64_t mailbox_id) const;

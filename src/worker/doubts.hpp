@@ -4,7 +4,9 @@
 // recipient for whom relaying is denied, a group that wants a login, content at which it hangs up. Such replies are
 // taken for the mailbox's (core/outcome/mailbox_fault.hpp), which then rests. As long as other tenants' mail is
 // accepted, one tenant's refusals make only its own mail wait: nobody stops a mailbox that others use. Where another
-// tenant is refused likewise, with nobody accepted in between, it is the mailbox after all. Knows no clock and no SQL.
+// tenant is refused likewise, with nobody accepted in between, it is the mailbox after all. So it is once the mailbox
+// has rested for a fault that lasts, until somebody is accepted again: no other tenant's mail goes out that this one
+// could stop. Knows no clock and no SQL.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +26,13 @@ public:
     Blame refused(std::int64_t tenant_id);
     // One of its mails was accepted, or refused for its own sake.
     void proved(std::int64_t tenant_id);
+    // The mailbox rests for a fault of its own that lasts: whom it served before says nothing about what comes.
+    void forget_served() { served_.clear(); }
 
 private:
     static constexpr int most_in_a_row = 10;
 
-    std::set<std::int64_t> served_;   // tenants, since the sender started
+    std::set<std::int64_t> served_;   // tenants, since the sender started or the mailbox rested so
     std::set<std::int64_t> refused_;  // tenants, since anybody was served last
     int in_a_row_ = 0;
 };

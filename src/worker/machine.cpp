@@ -15,6 +15,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "core/octets.hpp"
+
 namespace mailer::worker {
 
 namespace {
@@ -28,9 +30,7 @@ std::string read_line(const std::string& path) {
     close(fd);
     std::string text(buffer.data(), n > 0 ? static_cast<std::size_t>(n) : 0);
     text.resize(std::min(text.find('\n'), text.size()));
-    const auto first = text.find_first_not_of(' ');
-    if (first == std::string::npos) return {};
-    return text.substr(first, text.find_last_not_of(' ') - first + 1);
+    return std::string(core::trimmed(text, " "));
 }
 
 // A partition has no serial number; the disk that it is on does.

@@ -1,5 +1,6 @@
-// What the pump knows of paces and their lanes between claims: days that are counted, what is on its way, whether a
-// campaign has anything left, and when the inboxes of its follow-ups were read.
+// What the pump knows of paces, their lanes and mailboxes between claims: days that are counted, what is on its way,
+// whether a campaign has anything left, when the inboxes of its follow-ups were read, and how many connections a
+// mailbox's server takes.
 #include <algorithm>
 
 #include "worker/pump.hpp"
@@ -46,6 +47,18 @@ void Pump::count_days(const core::Reservation& r, int sign) {
     add(tick_.campaign_days, pace->campaign_id, *r.campaign_day, false, pace->max_per_day);
     if (r.is_new)
         tick_.campaign_days[{pace->campaign_id, r.campaign_day->time_since_epoch().count()}].first_mails += sign;
+}
+
+// What is kept of mailboxes is kept of those that exist.
+void Pump::note_mailboxes() {
+    const auto is_gone = [this](const auto& entry) { return planner_.mailbox(entry.first) == nullptr; };
+    std::erase_if(refusals_, is_gone);
+    std::erase_if(doubts_, is_gone);
+    std::erase_if(lowered_, is_gone);
+    std::map<std::int64_t, core::LoweredConnections> limits = lowered_;  // before what is stored: they are newer
+    for (const std::int64_t id : planner_.mailbox_ids())
+        if (const auto& stored = planner_.mailbox(id)->lowered) limits.emplace(id, *stored);
+    courier_.limit_connections(limits);
 }
 
 // What the courier found out goes into gates and table, so that no more is claimed than can be carried.

@@ -279,9 +279,9 @@ public:
     // The same of all whose mailbox has another server or login by now than the one they were submitted for.
     virtual std::vector<std::uint64_t> take_back_outdated() = 0;
     // Mailboxes whose server takes fewer connections than they may have, since the last call. The courier keeps to it
-    // by itself; limit_connections() passes it what is stored, which somebody may have lifted.
+    // by itself; limit_connections() passes it what is stored of all mailboxes, which somebody may have lifted.
     virtual std::map<std::int64_t, core::LoweredConnections> take_lowered() { return {}; }
-    virtual void limit_connections(std::int64_t /*mailbox_id*/, const std::optional<core::LoweredConnections>&) {}
+    virtual void limit_connections(const std::map<std::int64_t, core::LoweredConnections>&) {}
 };
 
 // Where a claim was when its sender died.

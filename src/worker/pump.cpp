@@ -251,8 +251,7 @@ void Pump::reload_world(Time now) {
         if (planner_.lane(id) != nullptr) planner_.set_pending(id, since);
     }
     planner_.remember(before);
-    for (const std::int64_t id : planner_.mailbox_ids())
-        if (!lowered_.contains(id)) courier_.limit_connections(id, planner_.mailbox(id)->lowered);
+    note_mailboxes();
     apply_fences();
     take_back_shut(now);
     take_back_outdated(now);
@@ -381,6 +380,9 @@ void Pump::rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why
     if (known == nullptr) return;
     if (known->breaker_open_until && now < *known->breaker_open_until)
         return;  // one opening for all that failed together
+    // Only a fault of the mailbox's own lasts: a moment's rest for one tenant's refusals isn't one (note_trouble).
+    if (const auto doubts = doubts_.find(mailbox_id); is_lasting && doubts != doubts_.end())
+        doubts->second.forget_served();
     core::MailboxFacts mailbox = *known;
     const int failures = queue_.breaker_failures(mailbox_id) + 1;
     mailbox.breaker_open_until =

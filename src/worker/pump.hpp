@@ -78,6 +78,7 @@ private:
     void transact(Time now);
     void refresh(Time now);
     void reload_world(Time now);
+    void note_mailboxes();
     void load_unknown_lanes(Time now);
     void sweep(Time now);
     void hear_inboxes(Time now);

@@ -24,3 +24,19 @@ TEST(Octets, ATextIsCutBeforeTheCharacterThatDoesNotFit) {
 }
 
 TEST(Octets, WhatIsNoUtf8IsCutAllTheSame) { EXPECT_EQ(whole_characters("\x80\x80\x80", 2), ""); }
+
+TEST(Octets, CaseIsThatOfAsciiLetters) {
+    EXPECT_EQ(mailer::core::lowered("AZaz@[`{Ł"), "azaz@[`{Ł");
+    EXPECT_EQ(mailer::core::raised("AZaz@[`{ł"), "AZAZ@[`{ł");
+    EXPECT_TRUE(mailer::core::equals_ignoring_case("Reply-To", "reply-tO"));
+    EXPECT_FALSE(mailer::core::equals_ignoring_case("@", "`"));
+    EXPECT_FALSE(mailer::core::equals_ignoring_case("To", "To:"));
+    EXPECT_TRUE(mailer::core::starts_ignoring_case("BODY[1]", "body["));
+    EXPECT_FALSE(mailer::core::starts_ignoring_case("BODY", "body["));
+}
+
+TEST(Octets, BlanksAreTakenOffBothEnds) {
+    EXPECT_EQ(mailer::core::trimmed(" \t a b\r\n"), "a b");
+    EXPECT_EQ(mailer::core::trimmed("\ta ", " "), "\ta");
+    EXPECT_EQ(mailer::core::trimmed(" \t"), "");
+}

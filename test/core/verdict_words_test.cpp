@@ -28,7 +28,9 @@ TEST(Verdict, TheWordsInAnAddressThatTheServerRepeatsAreNotItsOwn) {
          {"<throttle@example.com>: Recipient address rejected: no such user here",
           "ratelimit@example.com... User unknown", "<\"relay access denied\"@example.com>: Recipient address rejected",
           "<\"must authenticate@once\"@example.com> unknown", "user <x@daily-ratelimit.example> unknown",
-          "\"sending quota\"@example.com", "@throttle", "unknown: ada@throttle"}) {
+          "\"sending quota\"@example.com", "@throttle", "unknown: ada@throttle",
+          "<\"relay access denied now\"@example.com> unknown", "<\"x@ rate limit z\"@example.com> unknown",
+          R"(<"rate limit \" z"@example.com> unknown)", R"("list" <"rate limit \\"@example.com> unknown)"}) {
         const Verdict verdict = judged(refused({550, "", text}));
         EXPECT_EQ(verdict.trouble, Trouble::none) << text;
         EXPECT_EQ(verdict.next, Next::settle_failed) << text;

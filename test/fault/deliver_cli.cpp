@@ -88,9 +88,11 @@ std::string describe(const core::Report& report, const core::Verdict& verdict, c
     if (verdict.is_trouble_lasting) out += " lasting";
     if (verdict.proves_mailbox) out += ", mailbox works";
     if (verdict.most_recipients > 0) out += ", at most " + std::to_string(verdict.most_recipients);
-    const bool is_said_by_us = report.stage == core::Stage::auth || report.error_text.find("set ") != std::string::npos;
-    if (report.ending == core::Ending::failed && is_said_by_us && !report.session_reply)
-        out += "\n  why: " + report.error_text;
+    const bool is_failed = report.ending == core::Ending::failed;
+    const bool says_what_to_set = report.error_text.find("set ") != std::string::npos;
+    const bool is_said_by_us = is_failed && (says_what_to_set || report.stage == core::Stage::auth);
+    const bool has_hint = report.error_text.ends_with("set client_cert_file");
+    if ((is_said_by_us || has_hint) && !report.session_reply) out += "\n  why: " + report.error_text;
     out += "\n";
     for (const core::RecipientVerdict& r : verdict.recipients) {
         out += "  " + mail.recipients[static_cast<std::size_t>(r.index)] + ": " + text(r.fate);

@@ -185,8 +185,14 @@ class Server:
         context.load_cert_chain(f"{self.certificates}/{name}.pem", f"{self.certificates}/{name}.key")
         if client:
             context.load_verify_locations(f"{self.certificates}/ca.pem")
-            context.verify_mode = ssl.CERT_REQUIRED
-        self.sock = context.wrap_socket(self.sock, server_side=True)
+            context.verify_mode = {"client": ssl.CERT_REQUIRED, "maybe": ssl.CERT_OPTIONAL}[client]
+        self.sock = context.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            self.sock.do_handshake()
+        except ssl.SSLError:  # a socket that is closed with unread data in it could take the alert with it
+            while socket.socket.recv(self.sock, 65536):
+                pass
+            raise
         self.sock.settimeout(PATIENCE)
 
     def close(self):

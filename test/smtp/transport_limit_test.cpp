@@ -80,9 +80,48 @@ TEST_F(TransportLimitTest, TheCallerIsAskedToComeBackForTheNextOne) {
     const auto wait = transport.next_timeout(now);
     ASSERT_TRUE(wait);
     EXPECT_LE(*wait, core::first_connection_pause);
-    transport.limit_connections(1, std::nullopt);  // somebody lifted it
+    transport.limit_connections({});  // somebody lifted it
     server.takes = 1000;
     ASSERT_TRUE(until([&] { return server.messages() == 5; }));
+}
+
+// One connection is opening and one was turned away: the first would show by opening that the other was one too many.
+class ATurnedAwayConnection : public TransportLimitTest {
+protected:
+    void SetUp() override {
+        server.takes = 1;
+        server.holds = {"EHLO", "HELO"};
+        submit(2);
+        ASSERT_TRUE(until([&] { return server.turned_away == 1 && transport.connections(1) == 1; }));
+        server.takes = 1000;
+    }
+};
+
+TEST_F(ATurnedAwayConnection, LowersNothingWhenTheOtherFailedToo) {
+    const auto refuse = [&](std::string_view verb) {  // no more to do with the number of connections
+        ASSERT_TRUE(until([&] { return server.peers[0].commands.back().starts_with(verb); }));
+        Server::say(server.peers[0], "535 5.7.8 bad credentials\r\n");
+    };
+    refuse("EHLO");
+    refuse("HELO");
+    server.holds = {};
+    ASSERT_TRUE(until_reports(2));
+    EXPECT_EQ(reports[0].stage, Stage::ehlo);
+    EXPECT_TRUE(reports[1].final_reply);
+    EXPECT_TRUE(transport.take_lowered().empty());
+}
+
+TEST_F(ATurnedAwayConnection, LowersNothingWhenTheOtherWasGivenUp) {
+    server.holds = {};
+    endpoint = std::make_shared<Endpoint>(*endpoint);
+    endpoint->password = "changed";
+    submit(1);
+    const auto taken_back =
+        transport.let_go_of_outdated([&](std::int64_t, const Endpoint& made_for) { return made_for == *endpoint; });
+    EXPECT_EQ(taken_back.size(), 2U);
+    ASSERT_TRUE(until_reports(1));
+    EXPECT_TRUE(reports[0].final_reply);
+    EXPECT_TRUE(transport.take_lowered().empty());
 }
 
 TEST_F(TransportLimitTest, AServerThatTakesNobodyIsAFailureAndLowersNothing) {

@@ -17,6 +17,7 @@ class OneMailbox : public StubQueue {
 public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time) override {
+        if (is_deleted) return {};
         core::MailboxFacts mailbox;
         mailbox.id = 1;
         mailbox.max_connections = 10;
@@ -37,18 +38,15 @@ public:
 
     std::optional<core::LoweredConnections> table, written;
     std::vector<std::string> kinds;
-    bool is_lost = false;
+    bool is_lost = false, is_deleted = false;
 };
 
 class Limited : public StubCourier {
 public:
     std::map<std::int64_t, core::LoweredConnections> take_lowered() override { return std::exchange(news, {}); }
-    void limit_connections(std::int64_t, const std::optional<core::LoweredConnections>& lowered) override {
-        told.push_back(lowered);
-    }
+    void limit_connections(const std::map<std::int64_t, core::LoweredConnections>& lowered) override { told = lowered; }
 
-    std::map<std::int64_t, core::LoweredConnections> news;
-    std::vector<std::optional<core::LoweredConnections>> told;
+    std::map<std::int64_t, core::LoweredConnections> news, told;
 };
 
 class Lowered : public testing::Test {
@@ -88,19 +86,28 @@ TEST_F(Lowered, IsStoredAgainWhenItsTransactionIsLost) {
     pump.tick(start + 2s);
     ASSERT_TRUE(queue.table);
     EXPECT_EQ(queue.table->connections, 3);
-    EXPECT_EQ(courier.told,
-              std::vector<std::optional<core::LoweredConnections>>{std::nullopt});  // not lifted meanwhile
+    EXPECT_EQ(courier.told.at(1).connections, 3);  // not lifted meanwhile
 }
 
 TEST_F(Lowered, IsToldToTheCourierOfTheNextSenderAndLiftedWithTheTable) {
     queue.table = core::lower(std::nullopt, 10, 4, "421 too many", start);
     pump.tick(start);
-    EXPECT_EQ(courier.told.back()->connections, 4);
+    EXPECT_EQ(courier.told.at(1).connections, 4);
     queue.table.reset();
     queue.generation++;
     pump.tick(start);
-    EXPECT_EQ(courier.told.back(), std::nullopt);
+    EXPECT_TRUE(courier.told.empty());
     EXPECT_EQ(pump.planner().mailbox(1)->connections(start), 10);
+}
+
+TEST_F(Lowered, IsForgottenWithItsMailbox) {
+    queue.table = core::lower(std::nullopt, 10, 4, "421 too many", start);
+    pump.tick(start);
+    queue.is_deleted = true;
+    queue.generation++;
+    lower_to(3);  // one of its last connections
+    pump.tick(start);
+    EXPECT_TRUE(courier.told.empty());
 }
 
 }  // namespace

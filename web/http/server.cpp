@@ -10,6 +10,7 @@
 #include <cstring>
 #include <optional>
 
+#include "core/octets.hpp"
 #include "http/deadlines.hpp"
 #include "http/executor.hpp"
 #include "http/listen.hpp"
@@ -46,9 +47,7 @@ struct Exchange {
 std::size_t leave_escaped(void*, MHD_Connection*, char* text) { return std::strlen(text); }
 
 MHD_Result take_header(void* request, MHD_ValueKind, const char* name, const char* value) {
-    std::string key(name);
-    for (char& c : key)
-        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    const std::string key = core::lowered(name);
     auto* to = static_cast<Request*>(request);
     if (!to->headers.insert_or_assign(key, value ? value : "").second) to->repeated.insert(key);
     return MHD_YES;

@@ -70,18 +70,6 @@ std::optional<std::string> decode_word(std::string_view text, std::size_t& lengt
 
 }  // namespace
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    if (a.size() != b.size()) return false;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        if (lowered(a[i]) != lowered(b[i])) return false;
-    }
-    return true;
-}
-
-bool starts_ignoring_case(std::string_view text, std::string_view prefix) noexcept {
-    return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
-}
-
 std::string_view take_line(std::string_view& rest) noexcept {
     const auto end = rest.find('\n');
     std::string_view line = rest.substr(0, end);

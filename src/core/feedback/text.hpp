@@ -16,9 +16,6 @@ namespace mailer::core::feedback {
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
-bool starts_ignoring_case(std::string_view text, std::string_view prefix) noexcept;
-
 // The next line without its end (LF, CRLF or CR LF LF); removes it from `rest`. Require a non-empty rest.
 std::string_view take_line(std::string_view& rest) noexcept;
 

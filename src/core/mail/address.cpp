@@ -130,14 +130,7 @@ bool may_send_as(const Address& wanted, std::string_view from_address, const std
 }
 
 std::string address_with_name(std::string_view name, Address address) {
-    address.name = without_controls(name);
-    const auto first = address.name.find_first_not_of(' ');
-    if (first == std::string::npos) {
-        address.name.clear();
-    } else {
-        address.name.erase(address.name.find_last_not_of(' ') + 1);
-        address.name.erase(0, first);
-    }
+    address.name = trimmed(without_controls(name), " ");
     return format_address(address);
 }
 

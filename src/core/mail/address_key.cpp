@@ -44,9 +44,7 @@ std::string fold(const std::string& local) {
 std::string address_key(const Address& address) {
     std::string key;
     if (is_ascii(address.local)) {
-        key = address.local;
-        for (char& c : key)
-            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+        key = lowered(address.local);
     } else {
         key = fold(address.local);
     }

@@ -16,11 +16,6 @@ namespace {
 
 constexpr std::size_t usual_words = 4;  // of a name, at the most
 
-bool same_ascii(std::string_view text, std::string_view lower) {
-    return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
-                      [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a + 32) : a) == b; });
-}
-
 struct Word {
     std::string text;
     std::size_t start;
@@ -224,7 +219,7 @@ bool AddressListParser::element(bool in_group) {
         if (peek() == '@') return fail(at_, "nothing stands before \"@\"");
         return fail(at_, "unexpected " + quoted_for_error(text_.substr(at_, 1)));
     }
-    if (peek() == ':' && before.size() == 1 && same_ascii(before.front().text, "mailto"))
+    if (peek() == ':' && before.size() == 1 && equals_ignoring_case(before.front().text, "mailto"))
         return fail(start, "\"mailto:\" belongs to a link, not to an address",
                     "Drop mailto: and keep what follows it.");
     if (peek() == ':') return group(start, in_group) && separator(in_group);

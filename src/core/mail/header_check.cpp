@@ -42,12 +42,6 @@ constexpr OwnedField kOwned[] = {
     {"ARC-", kFromServers},
 };
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-bool begins_like(std::string_view name, std::string_view prefix) noexcept {
-    return name.size() >= prefix.size() && same_field_name(name.substr(0, prefix.size()), prefix);
-}
-
 Status check_name(std::string_view name) {
     if (!is_field_name(name))
         return Error{"22023",
@@ -56,7 +50,7 @@ Status check_name(std::string_view name) {
                      {}};
     for (const OwnedField& owned : kOwned) {
         const bool is_prefix = owned.name.back() == '-';
-        if (is_prefix ? begins_like(name, owned.name) : same_field_name(name, owned.name))
+        if (is_prefix ? starts_ignoring_case(name, owned.name) : same_field_name(name, owned.name))
             return Error{"22023", "header \"" + std::string(name) + "\" can't be set",
                          "This field is written by mailer or by mail servers.", std::string(owned.hint)};
     }
@@ -96,9 +90,7 @@ bool is_field_name(std::string_view name) noexcept {
     return !name.empty() && name.size() <= kLongestName && std::all_of(name.begin(), name.end(), is_ftext);
 }
 
-bool same_field_name(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
+bool same_field_name(std::string_view a, std::string_view b) noexcept { return equals_ignoring_case(a, b); }
 
 Status check_message_id(std::string_view message_id) {
     const auto refuse = [&](const char* why) {

@@ -7,19 +7,15 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/octets.hpp"
+
 namespace mailer::core {
 namespace {
 
 constexpr std::size_t longest_tag_name = 12;
 constexpr std::size_t longest_entity = 10;
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
-
-bool begins_like(std::string_view text, std::string_view prefix) noexcept {
-    return text.size() >= prefix.size() &&
-           std::equal(prefix.begin(), prefix.end(), text.begin(), [](char a, char b) { return a == lower(b); });
-}
 
 bool is_any_of(std::string_view name, auto const& names) noexcept {
     return std::find(names.begin(), names.end(), name) != names.end();
@@ -65,7 +61,7 @@ std::string character_of(std::string_view name) {
         {"larr", "←"},  {"shy", ""},     {"zwnj", ""},    {"zwj", ""},
     });
     if (name.size() > 1 && name.front() == '#') {
-        const bool is_hex = name.size() > 2 && lower(name[1]) == 'x';
+        const bool is_hex = name.size() > 2 && lowered(name[1]) == 'x';
         const std::string_view digits = name.substr(is_hex ? 2 : 1);
         std::uint32_t c = 0;
         const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), c, is_hex ? 16 : 10);
@@ -110,7 +106,7 @@ public:
 private:
     bool is_tag() const {
         const char next = at_ + 1 < html_.size() ? html_[at_ + 1] : ' ';
-        return next == '/' || next == '!' || next == '?' || (lower(next) >= 'a' && lower(next) <= 'z');
+        return next == '/' || next == '!' || next == '?' || (lowered(next) >= 'a' && lowered(next) <= 'z');
     }
 
     // Breaks and blanks wait until text follows, so that none gathers at the ends.
@@ -169,7 +165,7 @@ private:
         std::string name;
         for (const char c : inside.substr(0, longest_tag_name)) {
             if (is_blank(c) || c == '/' || c == '>') break;
-            name += lower(c);
+            name += lowered(c);
         }
         if (!hidden_.empty()) {
             if (is_closing && name == hidden_) hidden_.clear();
@@ -197,13 +193,13 @@ private:
     // "text <https://…>", and the address alone where it is the text.
     void close_link() {
         const std::string link = std::exchange(link_, {});
-        const bool is_useful =
-            begins_like(link, "http:") || begins_like(link, "https:") || begins_like(link, "mailto:");
+        const bool is_useful = starts_ignoring_case(link, "http:") || starts_ignoring_case(link, "https:") ||
+                               starts_ignoring_case(link, "mailto:");
         if (!is_useful) return;
         std::string_view text = std::string_view(out_).substr(std::min(link_begins_, out_.size()));
         while (!text.empty() && is_blank(text.front()))
             text.remove_prefix(1);
-        const std::string_view shown = begins_like(link, "mailto:") ? std::string_view(link).substr(7) : link;
+        const std::string_view shown = starts_ignoring_case(link, "mailto:") ? std::string_view(link).substr(7) : link;
         if (text == shown || text == link) return;
         has_blank_ = has_blank_ || !text.empty();
         put("<" + std::string(shown) + ">");
@@ -217,7 +213,7 @@ private:
     // An attribute's value with its entities read.
     static std::string attribute(std::string_view inside, std::string_view name) {
         for (std::size_t at = 0; at + name.size() < inside.size(); ++at) {
-            if (!is_blank(inside[at]) || !begins_like(inside.substr(at + 1), name)) continue;
+            if (!is_blank(inside[at]) || !starts_ignoring_case(inside.substr(at + 1), name)) continue;
             std::size_t i = at + 1 + name.size();
             while (i < inside.size() && is_blank(inside[i]))
                 ++i;

@@ -91,16 +91,23 @@ constexpr auto words = std::to_array<WordRule>({
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
+// RFC 5321 4.1.2: between quotes stand blanks, "@", and behind a backslash quotes.
+void drop_quoted_local_parts(std::string& text) {
+    for (std::size_t from = text.find('"'); from != std::string::npos; from = text.find('"', from + 1)) {
+        std::size_t end = from + 1;
+        while (end < text.size() && text[end] != '"')
+            end += text[end] == '\\' ? 2 : 1;
+        if (end + 1 < text.size() && text[end + 1] == '@') text.erase(from, end + 1 - from);
+    }
+}
+
 // The server's own words, in lower case, without the addresses in them: the client that queued the mail chose those.
 std::string words_of(const Reply& reply) {
     constexpr std::string_view blanks = " \t\r\n";
     std::string text = lowered(reply.text);
+    drop_quoted_local_parts(text);
     for (std::size_t at = text.find('@'); at != std::string::npos; at = text.find('@', at)) {
         std::size_t from = at;
-        if (from > 0 && text[from - 1] == '"') {  // a quoted local part may have blanks in it
-            const std::size_t quote = from > 1 ? text.rfind('"', from - 2) : std::string::npos;
-            from = quote == std::string::npos ? from - 1 : quote;
-        }
         while (from > 0 && blanks.find(text[from - 1]) == std::string_view::npos)
             --from;
         std::size_t end = text.find_first_of(blanks, at);

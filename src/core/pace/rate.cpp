@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "core/bounds.hpp"
+#include "core/octets.hpp"
 
 namespace mailer::core {
 
@@ -28,14 +29,6 @@ Error bad_rate(std::string_view text) {
         .hint = "For example 14/s, 100/min or 1000/h; null is no rate."};
 }
 
-std::string_view trim(std::string_view s) {
-    while (s.starts_with(' '))
-        s.remove_prefix(1);
-    while (s.ends_with(' '))
-        s.remove_suffix(1);
-    return s;
-}
-
 }  // namespace
 
 Duration Rate::spacing() const { return (period + Duration{count - 1}) / count; }
@@ -48,7 +41,7 @@ std::string Rate::text() const {
 Result<Rate> parse_rate(std::string_view text) {
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) return bad_rate(text);
-    const std::string_view number = trim(text.substr(0, slash)), name = trim(text.substr(slash + 1));
+    const std::string_view number = trimmed(text.substr(0, slash), " "), name = trimmed(text.substr(slash + 1), " ");
     int count = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), count);
     if (error != std::errc{} || end != number.data() + number.size() || count < 1 || count > most_rate)

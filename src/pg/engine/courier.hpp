@@ -31,8 +31,8 @@ public:
     std::vector<std::uint64_t> take_back_outdated() override;
 
     std::map<std::int64_t, core::LoweredConnections> take_lowered() override { return transport_.take_lowered(); }
-    void limit_connections(std::int64_t mailbox_id, const std::optional<core::LoweredConnections>& lowered) override {
-        transport_.limit_connections(mailbox_id, lowered);
+    void limit_connections(const std::map<std::int64_t, core::LoweredConnections>& lowered) override {
+        transport_.limit_connections(lowered);
     }
 
     int smtp_fd() const { return transport_.poll_fd(); }

@@ -2,7 +2,6 @@
 #include "pg/engine/mail_room.hpp"
 
 #include <algorithm>
-#include <cctype>
 
 #include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
@@ -291,8 +290,7 @@ void PgMailRoom::ask_for_reports(const StoredMessage& m, const Account& account,
     }
     const std::string own = message_option(m, "dsn");
     prepared.envelope_id = token;
-    for (const char c : own.empty() ? account.dsn : own)
-        prepared.notify += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    prepared.notify = core::raised(own.empty() ? account.dsn : own);
 }
 
 // The envelope: recipients that have no answer yet and aren't suppressed.
@@ -311,10 +309,7 @@ void PgMailRoom::address(const Fetched& fetched, const Account& account, Prepare
         }
         prepared.recipients.push_back(all[static_cast<std::size_t>(n) - 1]);
         prepared.envelope.push_back(n);
-        std::string key = prepared.recipients.back();
-        for (char& c : key)
-            if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
-        prepared.recipient_keys.push_back(core::fingerprint_of(key));
+        prepared.recipient_keys.push_back(core::fingerprint_of(core::lowered(prepared.recipients.back())));
     }
 }
 
