@@ -216,6 +216,12 @@ BEGIN
             MESSAGE = format('category "%s" is required: it can''t be switched off', preference_set.category),
             HINT = 'Leave email_enabled and in_app_enabled on; a digest may be chosen.';
     END IF;
+    IF EXISTS (SELECT FROM mailer.category) AND NOT EXISTS (SELECT FROM mailer.category c WHERE c.name = preference_set.category) THEN
+        RAISE NOTICE USING MESSAGE = format('there is no category "%s" yet', preference_set.category),
+            DETAIL = 'The preference is stored, and applies to what is notified under exactly this name.',
+            HINT = format('Known are: %s. mailer.category_set() makes one.',
+                (SELECT string_agg(format('"%s"', k.name), ', ') FROM (SELECT c.name FROM mailer.category c ORDER BY c.name LIMIT 20) k));
+    END IF;
     INSERT INTO mailer.preference AS p (user_id, category, email_enabled, in_app_enabled, digest, updated_at)
     VALUES (preference_set.user_id, preference_set.category, COALESCE(preference_set.email_enabled, true),
         COALESCE(preference_set.in_app_enabled, true), COALESCE(preference_set.digest, 'immediate'), mailer._now())
@@ -247,7 +253,7 @@ COMMENT ON FUNCTION preference_set(text, text, boolean, boolean, text) IS
 'Sets how a user gets a category: by mail, in the application, both (the default) or neither. A parameter that is left out,
 or NULL, stays as it is.
 digest: immediate sends each mail, hourly collects until the full hour, daily until category_set''s digest_hour, in the user''s time zone.
-Waiting mail follows: single mails are collected in the digest. email_enabled => true also ends an unsubscription by link from this category.
+Waiting mail follows: single mails are collected in the digest. A category that category_set doesn''t know draws a NOTICE. email_enabled => true also ends an unsubscription by link from this category.
 Errors: 22004 no user or category, 22023 a bad digest, 55000 the category is required.';
 
 -- A digest that gathers already moves to where the preference and the zone of now put it.

@@ -71,6 +71,7 @@ inline constexpr SubjectSign auto_subjects[] = {
     {"on vacation", "On vacation until Monday"},
     {"vacation reply", "Vacation reply"},
     {"abwesenheit", "Abwesenheitsnotiz: Nyaan"},
+    {"abwesend", "Abwesend: Nyaan"},
     {"automatische antwort", "Automatische Antwort: Nyaan"},
     {"r\xc3\xa9ponse automatique", "R\xc3\xa9ponse automatique : Nyaan"},
     {"absence du bureau", "Absence du bureau : Nyaan"},
