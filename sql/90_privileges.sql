@@ -176,6 +176,7 @@ AS $$
         'oauth_url',
         'pause',
         'purge',
+        'reply_text',
         'resolve',
         'resolve_held',
         'resume',
