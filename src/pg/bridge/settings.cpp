@@ -318,6 +318,8 @@ int max_listeners() noexcept { return listener_limit > 0 ? listener_limit : std:
 
 int max_databases() noexcept { return database_limit; }
 
+std::int64_t promise_time_us() noexcept { return promise_time * std::int64_t{1000}; }
+
 const char* identity_setting() noexcept { return identity == nullptr ? "" : identity; }
 
 bool allows_cleartext_login() noexcept { return allow_cleartext_login; }

@@ -17,8 +17,10 @@
 #include "pg/bridge/bgworker.hpp"
 #include "pg/bridge/extension.hpp"
 #include "pg/bridge/limits.hpp"
+#include "pg/server/preparer_slots.hpp"
 #include "pg/server/promotion.hpp"
 #include "pg/server/shared_area.hpp"
+#include "pg/server/standbys.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -44,6 +46,7 @@ constexpr std::int64_t second = 1000000;
 constexpr std::int64_t longest_backoff = 60 * second;
 constexpr std::int64_t after_lost_election = 5 * second;
 constexpr std::int64_t after_exhaustion = 30 * second;
+constexpr std::int64_t until_way_is_given = second / 4;
 constexpr TimestampTz never = PG_INT64_MAX;
 
 struct Database {
@@ -53,7 +56,7 @@ struct Database {
     bool is_running;      // a worker was started or seen, and its end not yet dealt with
     int failures;         // in a row
     TimestampTz next_at;  // not before this
-    TimestampTz due_at;   // when its mail is due; DT_NOBEGIN: at once, or unknown
+    TimestampTz due_at;   // when a worker must be there for its mail; DT_NOBEGIN: at once, or unknown
     TimestampTz began_at;
     BackgroundWorkerHandle* worker;  // null: started by an earlier launcher, or none
 };
@@ -64,6 +67,7 @@ int database_capacity = 0;
 
 TimestampTz no_process_until = 0;
 bool is_exhaustion_logged = false;
+bool is_way_asked = false;
 bool is_fullness_logged = false;
 
 Database* known(Oid oid) {
@@ -227,7 +231,15 @@ void tell_exhausted_since(TimestampTz since) {
     LWLockRelease(a->directory);
 }
 
+// Preparers give way first: of a database without a process no mail goes, of one without a preparer only mail that has
+// functions waits.
 void note_exhaustion(TimestampTz now) {
+    is_way_asked = give_way();
+    if (is_way_asked) {
+        no_process_until = now + until_way_is_given;
+        return;
+    }
+    take_way_back();
     no_process_until = now + after_exhaustion;
     tell_exhausted_since(now);
     if (is_exhaustion_logged) return;
@@ -237,6 +249,13 @@ void note_exhaustion(TimestampTz now) {
                   errdetail("Mail waits in the queue; the next try is in 30 seconds."),
                   errhint("Raise max_worker_processes: mailer needs one for the launcher, and one for each of "
                           "mailer.max_workers.")));
+}
+
+// When a worker must be there for mail that is due then: where there are standbys, early enough to promise them something
+// that runs at the due time.
+TimestampTz start_for(TimestampTz due) {
+    if (due == DT_NOBEGIN || due == DT_NOEND || !Standbys::is_any()) return due;
+    return due - promise_time_us();
 }
 
 enum class Room { free, busy, full };
@@ -252,7 +271,7 @@ Room look_for_room(Database* database, bool is_crowded_now) {
     }
     if (is_free) slot->left_how = Leave::unexpected;
     slot->next_start_at = database->next_at;
-    database->due_at = is_crowded_now ? slot->next_due : DT_NOBEGIN;
+    database->due_at = is_crowded_now ? start_for(slot->next_due) : DT_NOBEGIN;
     unlock(slot);
     return is_free ? Room::free : Room::busy;
 }
@@ -334,6 +353,7 @@ bool start(Database* database, TimestampTz now) {
     }
     is_exhaustion_logged = false;
     tell_exhausted_since(0);
+    if (std::exchange(is_way_asked, false)) take_way_back();
     database->is_running = true;
     database->began_at = now;
     return true;
