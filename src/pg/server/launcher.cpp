@@ -143,9 +143,24 @@ bool take_rescan_request() {
     return is_asked;
 }
 
+// The extension was created where no slot was free: what DDL left in databases without it comes free, and they are
+// visited again.
+void visit_those_without() {
+    for (int i = 0; i < database_count; ++i) {
+        if (databases[i].fit != Fit::absent || databases[i].is_running) continue;
+        forget_slot(databases[i].oid);
+        databases[i].fit = Fit::unknown;
+        databases[i].next_at = 0;
+    }
+}
+
 // CREATE EXTENSION committed, or a worker has found the extension.
 void take_created() {
     Area* const a = area();
+    LWLockAcquire(a->directory, LW_EXCLUSIVE);
+    bool const is_place_lacking = std::exchange(a->is_place_lacking, false);
+    LWLockRelease(a->directory);
+    if (is_place_lacking) visit_those_without();
     for (int i = 0; i < a->slot_count; ++i) {
         Slot& slot = a->slots[i];
         LWLockAcquire(slot.lock, LW_EXCLUSIVE);
@@ -439,25 +454,6 @@ void sleep_until(TimestampTz until) {
 }
 
 }  // namespace
-
-BackgroundWorkerHandle* start_in_background(const char* name, const char* function, Oid database) {
-    BackgroundWorker worker;
-    BackgroundWorkerHandle* handle = nullptr;
-    memset(&worker, 0, sizeof worker);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "mailer", sizeof worker.bgw_library_name);
-    strlcpy(worker.bgw_function_name, function, sizeof worker.bgw_function_name);
-    strlcpy(worker.bgw_name, name, sizeof worker.bgw_name);
-    strlcpy(worker.bgw_type, name, sizeof worker.bgw_type);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
-    MemoryContext const previous = MemoryContextSwitchTo(TopMemoryContext);
-    bool const is_started = RegisterDynamicBackgroundWorker(&worker, &handle);
-    MemoryContextSwitchTo(previous);
-    return is_started ? handle : nullptr;
-}
 
 void register_launcher() {
     BackgroundWorker worker;
