@@ -281,8 +281,11 @@ void define_failover() {
     DefineCustomStringVariable(
         "mailer.identity", "Identity of this server, if an orchestrator knows it better than the disk's serial number.",
         "Empty: identified by the volume. With another identity than before, nothing is sent until "
-        "mailer.arm().",
+        "mailer.arm(). Default from the environment variable MAILER_IDENTITY.",
         &identity, "", fixed_at_start(), 0, nullptr, nullptr, nullptr);
+    // As PGPORT for port: what an orchestrator gives a container, below the configuration files and the command line.
+    if (const char* const given = getenv("MAILER_IDENTITY"); given != nullptr && *given != '\0')
+        SetConfigOption("mailer.identity", given, PGC_POSTMASTER, PGC_S_ENV_VAR);
     DefineCustomStringVariable(
         "mailer.sender_lease",
         "What confirms that this server is the one that sends: an http address that answers 200, or a "
