@@ -143,7 +143,7 @@ void Dialogue::on_data(Response& response) {
         ListedFolder folder{values[3].text, {}};
         for (const Value& flag : values[1].items)
             folder.flags.push_back(flag.text);
-        if (!quoted(folder.name).empty()) listed_.push_back(std::move(folder));
+        if (!quoted_name(folder.name).empty()) listed_.push_back(std::move(folder));
     } else if (values[0].is("SEARCH") && step_ == Step::search) {
         for (std::size_t i = 1; i < values.size() && found_.size() < most_found; ++i)
             if (const auto uid = values[i].number()) found_.push_back(*uid);
@@ -360,7 +360,7 @@ void Dialogue::next_folder(core::Time now) {
         if (!folders_[i].is_due) continue;
         current_ = i;
         uid_validity_ = uid_next_ = 0;
-        return command(Step::examine, "EXAMINE " + quoted(folder().name), now);
+        return command(Step::examine, "EXAMINE " + quoted_name(folder().name), now);
     }
     if (!folders_.empty() && examined_ != folders_[0].name) {
         folders_[0].is_due = true;
@@ -373,7 +373,7 @@ void Dialogue::next_folder(core::Time now) {
 void Dialogue::look_around(core::Time now) {
     if (polled_ < folders_.size()) {
         const std::string& name = folders_[polled_++].name;
-        return command(Step::status, "STATUS " + quoted(name) + " (UIDNEXT UIDVALIDITY)", now);
+        return command(Step::status, "STATUS " + quoted_name(name) + " (UIDNEXT UIDVALIDITY)", now);
     }
     if (!folders_.empty() && (!has_idle_ || now >= inbox_due_at_)) folders_[0].is_due = true;
     next_folder(now);
