@@ -68,6 +68,9 @@ SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid
 SELECT mailer.oauth_url('desk') AS url \gset
 SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
+SELECT throws_ok($$SELECT mailer.oauth_preview('nonsense')$$, '22023', NULL, 'nor is there anything to say about a state that isn''t ours');
+SELECT results_eq(format('SELECT mailbox, page_state, expires_at > now(), token_state FROM mailer.oauth_preview(%L)', :'state'),
+    $$VALUES ('desk'::text, 'open'::text, true, 'consent_needed'::text)$$, 'a preview says which mailbox it is, and that nobody has consented');
 SELECT throws_ok($$SELECT mailer.oauth_code('nonsense', 'c')$$, '22023', NULL, 'a state that isn''t ours');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', overlay(:'state' placing 'AAAA' from 1), 'c'), '22023', NULL, 'a state that was changed');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'http://localhost/?error=access_denied&error_description=no+thanks'), '22023', 'consent was not given: access_denied', 'a refusal is reported');
@@ -75,10 +78,13 @@ SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', ''), '2200
 SELECT is(mailer.oauth_code(:'state', 'http://localhost/?state=' || :'state' || '&code=4%2F0Ab&scope=x'), 'desk', 'a pasted address');
 SELECT is((SELECT code FROM mailer.oauth_account_secret), '4/0Ab', 'its code is kept for the exchange');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'c'), '22023', 'this page of consent was used already', 'once');
+SELECT results_eq(format('SELECT mailbox, page_state, expires_at, token_state FROM mailer.oauth_preview(%L)', :'state'),
+    $$VALUES ('desk'::text, 'used'::text, NULL::timestamptz, 'refreshing'::text)$$, 'which a preview says, too');
 SELECT mailer._url_parameter(mailer.oauth_url('desk', '1 ms'), 'state') AS late \gset
 DO $$ DECLARE late timestamptz := clock_timestamp() + interval '3 ms'; BEGIN WHILE clock_timestamp() < late LOOP END LOOP; END $$;
 
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'late', 'c'), '22023', NULL, 'a page that has expired');
+SELECT is((SELECT page_state FROM mailer.oauth_preview(:'late')), 'expired', 'is shown as such');
 
 -- The lease: one at a time, fenced.
 SELECT app_id AS app FROM mailer.oauth_app WHERE name = 'web' \gset
