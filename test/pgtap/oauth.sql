@@ -178,5 +178,15 @@ SELECT ok(NOT EXISTS (SELECT FROM mailer.oauth_status o, mailer.event_log e WHER
 SELECT is((SELECT array_agg(c::regclass::text ORDER BY 1) FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'mailer' AND c::regclass::text ~ 'oauth'),
     ARRAY['mailer.oauth_app', 'mailer.oauth_account', 'mailer.oauth_app_app_id_seq'], 'no secret is dumped');
 
+-- A code that the provider refused is gone: nothing is left to ask with until somebody consents again.
+SELECT mailer.mailbox_create('refused', 'smtp.example.com', username => 'ada@example.com') AS refused \gset
+SELECT mailer.oauth_set('refused', '{"provider": "google", "client_id": "c", "client_secret": "s"}');
+SELECT mailer.oauth_code(mailer._url_parameter(mailer.oauth_url('refused'), 'state'), 'c');
+SELECT app_id AS refused_app FROM mailer.oauth_account WHERE mailbox_id = :refused \gset
+SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), '<=', 0::bigint, 'a code is exchanged at once');
+SELECT mailer._token_fail(:refused_app, :refused, (SELECT lease FROM mailer._token_lease(:refused_app, :refused)), 'grant', 'invalid_client', 'wrong', '', 0);
+SELECT is((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), NULL, 'a code that was refused is not asked about again');
+SELECT is((SELECT (token_state, failure_code) FROM mailer.oauth_status WHERE mailbox = 'refused'), ('refused'::text, 'invalid_client'::text), 'and why stays to be read');
+
 SELECT * FROM finish();
 ROLLBACK;

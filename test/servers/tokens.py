@@ -15,7 +15,8 @@ How it answers stands in FOLDER/behaviour, a JSON object that is read at each re
     clients   who is registered for GET /authorize: {"client": {"secret": "…", "redirect_uris": ["…"]}}
 GET /authorize is a page for a person with a browser, who allows or denies. Its codes are good once, for a minute, with the redirect_uri, the
 client, its secret and the code_verifier that they were asked for with; the tokens open the mailbox of its login_hint.
-FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered.
+FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered;
+or led_to, the address that a person's browser was led to.
 A refresh token that begins with "refresh-0" is good; codes are any text that begins with "code", besides those of /authorize. FOLDER/revoked lists access tokens that no longer work.
 """
 import base64
@@ -117,7 +118,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             asked = requests.pop(fields.get("request"), None)
         if asked is None:
             return self.answer(400, b"This page is too old.", "text/plain")
-        note(decision=fields.get("decision"), client_id=asked["client_id"])
         if fields.get("decision") != "allow":
             return self.lead_back(asked, error="access_denied", error_description="The user denied the request.")
         code = "once-" + secrets.token_urlsafe(24)
@@ -127,8 +127,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def lead_back(self, asked, **answer):
         given = urllib.parse.urlencode({**answer, **({"state": asked["state"]} if "state" in asked else {})})
+        address = asked["redirect_uri"] + ("&" if "?" in asked["redirect_uri"] else "?") + given
+        note(client_id=asked["client_id"], led_to=address)
         self.send_response(303)
-        self.send_header("Location", asked["redirect_uri"] + ("&" if "?" in asked["redirect_uri"] else "?") + given)
+        self.send_header("Location", address)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
