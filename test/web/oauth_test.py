@@ -174,7 +174,7 @@ def connected():
     fits("connected")
     assert token_state("desk") == "valid"
     her.follows("back to the mailbox")
-    her.sees("It is connected.", "renews that by itself")
+    her.sees("It is connected.", "renews that by itself", "This was done.")
     her.follows("desk")
     her.sees("It is connected.", "Consent given")
     her.follows("Mailboxes")

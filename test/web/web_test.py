@@ -236,6 +236,9 @@ def public_only():
         for path in ("/", "/login", "/logout", "/campaigns"):
             assert anybody.get(path).status == 404, path
         assert anybody.get("/healthz").status == 200 and anybody.get("/u/x").status == 404
+        state = sql("SELECT (regexp_match(mailer.oauth_url('<script>alert(1)</script>'), 'state=([^&]+)'))[1]")
+        denied = anybody.get(f"/oauth/callback?error=access_denied&state={state}")
+        assert denied.status == 200 and "/mailboxes" not in denied.text, "it leads to a page that isn't served here"
     finally:
         public.stop()
 
