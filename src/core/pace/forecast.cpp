@@ -220,6 +220,7 @@ private:
 
     // What this plan has sent to the address from other campaigns cools it down as what was sent before does.
     void cool(MessageFacts& message, std::int64_t lane_id) const {
+        if (last_slot_.empty()) return;
         const std::int64_t campaign = campaign_of(lane_id);
         const auto cooldown = options_.cooldowns.find(campaign);
         const auto sent = last_slot_.find(message.recipient);
