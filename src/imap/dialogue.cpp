@@ -396,7 +396,7 @@ void Dialogue::look_around(core::Time now) {
 void Dialogue::ask_for_news(core::Time now) {
     std::string others;
     for (std::size_t i = 1; i < folders_.size(); ++i)
-        others += (others.empty() ? "" : " ") + quoted(folders_[i].name);
+        others += (others.empty() ? "" : " ") + quoted_name(folders_[i].name);
     command(Step::notify,
             "NOTIFY SET STATUS (selected (MessageNew MessageExpunge)) (mailboxes (" + others +
                 ") (MessageNew MessageExpunge))",
