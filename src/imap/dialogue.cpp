@@ -153,7 +153,7 @@ void Dialogue::on_data(Response& response) {
         ListedFolder folder{values[3].text, {}};
         for (const Value& flag : values[1].items)
             folder.flags.push_back(flag.text);
-        if (!quoted(folder.name).empty()) listed_.push_back(std::move(folder));
+        if (!quoted_name(folder.name).empty()) listed_.push_back(std::move(folder));
     } else if (values[0].is("SEARCH") && step_ == Step::search) {
         for (std::size_t i = 1; i < values.size() && found_.size() < most_found; ++i)
             if (const auto uid = values[i].number()) found_.push_back(*uid);
@@ -373,7 +373,7 @@ void Dialogue::next_folder(core::Time now) {
         if (!folders_[i].is_due) continue;
         current_ = i;
         uid_validity_ = uid_next_ = 0;
-        return command(Step::examine, "EXAMINE " + quoted(folder().name), now);
+        return command(Step::examine, "EXAMINE " + quoted_name(folder().name), now);
     }
     if (!folders_.empty() && examined_ != folders_[0].name) {
         folders_[0].is_due = true;
@@ -386,7 +386,7 @@ void Dialogue::next_folder(core::Time now) {
 void Dialogue::look_around(core::Time now) {
     if (polled_ < folders_.size()) {
         const std::string& name = folders_[polled_++].name;
-        return command(Step::status, "STATUS " + quoted(name) + " (UIDNEXT UIDVALIDITY)", now);
+        return command(Step::status, "STATUS " + quoted_name(name) + " (UIDNEXT UIDVALIDITY)", now);
     }
     if (!folders_.empty() && (!has_idle_ || now >= inbox_due_at_)) folders_[0].is_due = true;
     next_folder(now);
@@ -396,7 +396,7 @@ void Dialogue::look_around(core::Time now) {
 void Dialogue::ask_for_news(core::Time now) {
     std::string others;
     for (std::size_t i = 1; i < folders_.size(); ++i)
-        others += (others.empty() ? "" : " ") + quoted(folders_[i].name);
+        others += (others.empty() ? "" : " ") + quoted_name(folders_[i].name);
     command(Step::notify,
             "NOTIFY SET STATUS (selected (MessageNew MessageExpunge)) (mailboxes (" + others +
                 ") (MessageNew MessageExpunge))",

@@ -8,6 +8,7 @@
 #include "core/octets.hpp"
 #include "net/authorities.hpp"
 #include "net/cleartext.hpp"
+#include "net/curl_options.hpp"
 
 namespace mailer::imap {
 
@@ -62,11 +63,10 @@ bool Line::set_options() {
     const smtp::Tls tls = endpoint_->tls;
     const bool verifies = endpoint_->verify_certificate && tls != smtp::Tls::opportunistic;
     set(CURLOPT_URL, url.c_str());
-    set(CURLOPT_PROTOCOLS_STR, "imap,imaps");
     set(CURLOPT_CONNECT_ONLY, 1L);
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_QUICK_EXIT, 1L);
+    is_ok &= net::allow_only(easy, "imap,imaps") && net::close_at_once(easy);
     set(CURLOPT_PROXY, endpoint_->proxy ? endpoint_->proxy->c_str() : "");
     if (endpoint_->proxy) set(CURLOPT_HTTPPROXYTUNNEL, 1L);
     set(CURLOPT_TCP_NODELAY, 1L);

@@ -71,10 +71,11 @@ class Mailroom:
         return f"250 2.0.0 taken as {name}"
 
 
-def authenticator(user, password):
+def authenticator(logins):
     def check(server, session, envelope, mechanism, data):
-        right = (getattr(data, "login", b""), getattr(data, "password", b"")) == (user.encode(), password.encode())
-        session.logged_in_as = user if right else None
+        user = getattr(data, "login", b"")
+        right = user + b":" + getattr(data, "password", b"") in logins
+        session.logged_in_as = user.decode() if right else None
         return AuthResult(success=right, handled=False)  # the answer is aiosmtpd's: 535 for a wrong one
     return check
 
@@ -108,7 +109,7 @@ async def serve(options):
         if options.client_ca:
             tls.load_verify_locations(options.client_ca)
             tls.verify_mode = ssl.CERT_REQUIRED
-    login = dict(authenticator=authenticator(*options.login.split(":", 1)), auth_required=True,
+    login = dict(authenticator=authenticator({login.encode() for login in options.login}), auth_required=True,
                  auth_require_tls=tls is not None) if options.login else {}
 
     def dialogue():
@@ -145,7 +146,7 @@ def main():
     parser.add_argument("--certificate", help="offer and require STARTTLS with this certificate (PEM)")
     parser.add_argument("--key")
     parser.add_argument("--client-ca", metavar="FILE", help="and want a client certificate of this authority")
-    parser.add_argument("--login", metavar="USER:PASSWORD", help="require this login")
+    parser.add_argument("--login", metavar="USER:PASSWORD", action="append", help="require this login; may be given several times")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     os.makedirs(options.folder, exist_ok=True)
