@@ -80,6 +80,14 @@ class Node:
         self.process = subprocess.Popen([*within, "patroni", str(self.folder / "patroni.yml")], stdin=subprocess.DEVNULL, stdout=log,
                                         stderr=log, preexec_fn=os.setsid if within else as_owner, cwd=self.folder, env=env)
 
+    def log_size(self):
+        return (self.folder / "patroni.log").stat().st_size
+
+    def log_since(self, size):
+        with open(self.folder / "patroni.log", "rb") as log:
+            log.seek(size)
+            return log.read().decode(errors="replace")
+
     def postmaster(self):
         try:
             return int((self.folder / "data/postmaster.pid").read_text().split("\n")[0])
@@ -205,14 +213,14 @@ class Cluster:
         self.batch += 1
         (leader or self.leader()).psql(f"SELECT mailer.enqueue('b{self.batch}.' || n || '@example.com', 's', 't') FROM generate_series(1, {count}) n")
 
-    def wait_promised(self):
+    def wait_promised(self, count=2):
         leader = self.leader()
         def is_promised():  # while there is mail: promises are made for it
-            if leader.psql("SELECT count(*) FROM mailer.promise WHERE NOT is_joining AND until > clock_timestamp()") == "2":
+            if leader.psql("SELECT count(*) FROM mailer.promise WHERE NOT is_joining AND until > clock_timestamp()") == str(count):
                 return True
             self.send(10, leader)
             return False
-        wait_until("both replicas are promised to be waited for", is_promised, 120)
+        wait_until("the replicas are promised to be waited for", is_promised, 120)
 
     def accepted(self):
         counts = collections.Counter()
@@ -228,11 +236,19 @@ class Cluster:
             settings = json.load(answer)
         return "strict" if settings.get("synchronous_mode_strict") else "synchronous" if settings.get("synchronous_mode") else "asynchronous"
 
-    def set_mode(self, mode):
+    def configure(self, settings):
         leader = self.leader()
-        body = json.dumps({"synchronous_mode": mode != "asynchronous", "synchronous_mode_strict": mode == "strict"}).encode()
+        body = json.dumps(settings).encode()
         request = urllib.request.Request(f"http://{leader.address}:{leader.rest}/config", body, {"Content-Type": "application/json"}, method="PATCH")
         urllib.request.urlopen(request, timeout=10).read()
+        return leader
+
+    def set_parameter(self, name, value):
+        leader = self.configure({"postgresql": {"parameters": {name: value}}})
+        wait_until(f"{name} is {value}", lambda: leader.psql(f"SHOW {name}") == value, 40)
+
+    def set_mode(self, mode):
+        leader = self.configure({"synchronous_mode": mode != "asynchronous", "synchronous_mode_strict": mode == "strict"})
         wait_until(f"replication is {mode}", lambda: (leader.psql("SHOW synchronous_standby_names") != "") == (mode != "asynchronous"), 40)
 
     def heal(self):

@@ -52,9 +52,9 @@ def another_leader(cluster, old, seconds=90):
     return found[0]
 
 
-def under_load(cluster):
+def under_load(cluster, promised=2):
     cluster.send(100)
-    cluster.wait_promised()
+    cluster.wait_promised(promised)
     before = sum(cluster.accepted().values())
     wait_until("mail goes", lambda: sum(cluster.accepted().values()) > before or cluster.leader().psql("SELECT pending = 0 FROM mailer.status()") == "t", 120)
 
@@ -91,6 +91,9 @@ def network_cut(cluster, rng):
     began, before = time.monotonic(), sum(cluster.accepted().values())
     new = another_leader(cluster, old)
     measure(cluster, "network cut", began, max(before, sum(cluster.accepted().values())), new)
+    seen = old.log_size()
+    cluster.network.mend(old.name)
+    wait_until("what the old leader wrote alone is rewound", lambda: "pg_rewind exit code=0" in old.log_since(seen), 120)
 
 
 def standby_lost(cluster, rng):
@@ -103,28 +106,133 @@ def standby_lost(cluster, rng):
     print(f"#   standby lost: {time.monotonic() - began:.1f} s until all is sent (mailer.promise_time is 40 s)")
 
 
-def sent_while_alone(cluster, rng):
-    """What a primary sent without any promised standby is held by the next one."""
-    cluster.set_mode("asynchronous")  # strict mode would not let it commit alone
-    under_load(cluster)
-    old = cluster.leader()
-    wait_until("all is sent", lambda: old.psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 60)
-    old.psql("SELECT mailer.pause('the standbys must know it as waiting')")
-    cluster.send(7, old)
-    wait_until("the standbys know it", lambda: old.psql(
+def seven_wait(cluster, promised=2):
+    """Seven mails that are due and go nowhere, and that every standby knows."""
+    under_load(cluster, promised)
+    leader = cluster.leader()
+    wait_until("all is sent", lambda: leader.psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 60)
+    leader.psql("SELECT mailer.pause('the standbys must know it as waiting')")
+    cluster.send(7, leader)
+    wait_until("the standbys know it", lambda: leader.psql(
         "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn >= pg_current_wal_lsn()") == "2", 30)
+    return leader
+
+
+def holds_seven(new):
+    wait_until("it holds", lambda: new.psql("SELECT held FROM mailer.promotion_state()") == "7", 60)
+    new.psql("SELECT mailer.resume()")  # the pause came along, not its end
+
+
+def let_go(new):
+    if new.psql("SELECT mailer.resolve_held('resend')") != "7":
+        raise Failure("not all that is held is let go")
+
+
+def fail_over_to(candidate):
+    """A person says who is next: the leader is dead."""
+    body = json.dumps({"candidate": candidate.name}).encode()
+    request = urllib.request.Request(f"http://{candidate.address}:{candidate.rest}/failover", body, {"Content-Type": "application/json"})
+    with contextlib.suppress(OSError):  # Patroni answers when it is over, or says that it took too long
+        urllib.request.urlopen(request, timeout=60).read()
+    wait_until("the candidate leads", candidate.is_leader, 90)
+
+
+def send_alone(cluster):
+    """The standbys die, and the leader sends what they know as waiting."""
+    old = seven_wait(cluster)
     others = cluster.replicas()
     for node in others:
         node.die()
+    wait_until("Patroni asks for no standby any more", lambda: old.psql("SHOW synchronous_standby_names") == "", 60)
     old.psql("SELECT mailer.resume()")
     wait_until("it sends alone", lambda: old.psql("SELECT pending + sending = 0 FROM mailer.status()") == "t", 120)
+    return old, others
+
+
+def sent_while_alone(cluster, rng):
+    """What a primary sent without any promised standby is held by the next one."""
+    cluster.set_mode("asynchronous")  # strict mode would not let it commit alone
+    old, others = send_alone(cluster)
     old.die()
     for node in others:
         node.start()
-    new = another_leader(cluster, old, 120)
-    wait_until("it holds", lambda: new.psql("SELECT held FROM mailer.promotion_state()") == "7", 60)
-    new.psql("SELECT mailer.resume()")  # the pause came along, not its end
+    holds_seven(another_leader(cluster, old, 120))
     return 7
+
+
+def sent_twice_once(cluster, rng):
+    """Synchronous mode, whose setting Patroni empties when the standbys die; a manual failover to the standby that was synchronous; and
+    the setting is there again as soon as the other one attaches. Whoever decides by that setting sends all of it twice."""
+    cluster.set_mode("synchronous")
+    leader = cluster.leader()
+    synchronous = []
+    wait_until("there is a synchronous standby", lambda: synchronous.extend(leader.psql(
+        "SELECT application_name FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')").split()) or synchronous, 60)
+    old, others = send_alone(cluster)
+    old.die()
+    for node in others:
+        node.start()
+    wait_until("they are back", lambda: all(n.is_replica() for n in others), 90)
+    new = next(n for n in others if n.name == synchronous[0])
+    fail_over_to(new)
+    holds_seven(new)
+    wait_until("Patroni asks for a synchronous standby again", lambda: new.psql("SHOW synchronous_standby_names") != "", 90)
+    before = sum(cluster.accepted().values())
+    cluster.send(5, new)
+    wait_until("new mail goes", lambda: sum(cluster.accepted().values()) >= before + 5, 120)
+    return 7
+
+
+def promise_ran_out(cluster, rng):
+    """A standby that is promoted after its promise has ended holds what was due: who knows who else was there meanwhile."""
+    cluster.set_mode("asynchronous")
+    old = seven_wait(cluster)
+    others = cluster.replicas()
+    ends = float(old.psql("SELECT extract(epoch FROM max(until)) FROM mailer.promise"))
+    for node in cluster.nodes:
+        node.die()
+    wait_until("the promise has ended", lambda: time.time() > ends, 60)
+    new = rng.choice(others)
+    new.start()
+    wait_until("it leads", new.is_leader, 90)
+    holds_seven(new)
+    let_go(new)
+
+
+def unpromised(cluster, rng):
+    """A manual failover to a node that mailer.promise_to doesn't name."""
+    cluster.set_mode("asynchronous")
+    candidate = rng.choice(cluster.replicas())
+    cluster.set_parameter("mailer.promise_to", ",".join(n.name for n in cluster.nodes if n is not candidate))
+    try:
+        wait_until("its promise has ended", lambda: cluster.leader().psql(
+            f"SELECT count(*) FROM mailer.promise WHERE name = '{candidate.name}' AND until > clock_timestamp()") == "0", 60)
+        old = seven_wait(cluster, promised=1)
+        old.die()
+        fail_over_to(candidate)
+        holds_seven(candidate)
+        let_go(candidate)
+    finally:
+        cluster.set_parameter("mailer.promise_to", "all")
+
+
+def switch_over(old, candidate):
+    body = json.dumps({"leader": old.name, "candidate": candidate.name}).encode()
+    request = urllib.request.Request(f"http://{old.address}:{old.rest}/switchover", body, {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=60).read()
+    wait_until("the candidate leads", candidate.is_leader, 60)
+
+
+def failback(cluster, rng):
+    """A switchover, and back again as soon as the first one is promised to be waited for."""
+    cluster.set_mode("asynchronous")  # else only the synchronous one may lead
+    under_load(cluster)
+    first = cluster.leader()
+    second = rng.choice(cluster.replicas())
+    switch_over(first, second)
+    wait_until("the first one follows", first.is_replica, 90)
+    under_load(cluster)
+    switch_over(second, first)
 
 
 def switchover(cluster, rng):
@@ -135,11 +243,7 @@ def switchover(cluster, rng):
         names = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'sync'"
         wait_until("there is a synchronous standby", lambda: old.psql(names) != "", 60)
         candidates = [n for n in candidates if n.name in old.psql(names).split()]
-    candidate = rng.choice(candidates)
-    body = json.dumps({"leader": old.name, "candidate": candidate.name}).encode()
-    request = urllib.request.Request(f"http://{old.address}:{old.rest}/switchover", body, {"Content-Type": "application/json"})
-    urllib.request.urlopen(request, timeout=60).read()
-    wait_until("the candidate leads", candidate.is_leader, 60)
+    switch_over(old, rng.choice(candidates))
 
 
 def manual_failover(cluster, rng):
@@ -150,11 +254,7 @@ def manual_failover(cluster, rng):
     candidate = rng.choice(cluster.replicas())
     old.die()
     began, before = time.monotonic(), sum(cluster.accepted().values())
-    body = json.dumps({"candidate": candidate.name}).encode()
-    request = urllib.request.Request(f"http://{candidate.address}:{candidate.rest}/failover", body, {"Content-Type": "application/json"})
-    with contextlib.suppress(OSError):  # Patroni answers when it is over, or says that it took too long
-        urllib.request.urlopen(request, timeout=60).read()
-    wait_until("the candidate leads", candidate.is_leader, 90)
+    fail_over_to(candidate)
     measure(cluster, "manual failover", began, before, candidate)
 
 
@@ -180,8 +280,8 @@ def second_failover(cluster, rng):
     cluster.leader().die()
 
 
-SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, second_failover, manual_failover, back_alone,
-                                     network_cut, standby_lost, sent_while_alone)}
+SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, failback, second_failover, manual_failover,
+                                     back_alone, network_cut, standby_lost, sent_while_alone, sent_twice_once, promise_ran_out, unpromised)}
 SHORT = ("machine_dead", "postmaster_killed", "network_cut")
 MODES = ("asynchronous", "synchronous", "strict")
 

@@ -8,7 +8,7 @@ connects anywhere. In the folder given it writes
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
     log.jsonl        one line per accepted mail, per refused recipient and per connection turned away (--connections), with the time and the envelope
 
-A recipient is refused permanently (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, and put off once (450) when named by --later.
+A recipient is refused permanently (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, put off once (450) when named by --later, and always when named by --never.
 """
 import argparse
 import asyncio
@@ -40,6 +40,8 @@ class Mailroom:
         if key in self.options.refuse:
             self.note(event="refused", recipient=address, sender=envelope.mail_from, code=550)
             return f"550 5.1.1 <{address}>: nobody of that name here"
+        if key in self.options.never:
+            return "450 4.2.0 <%s>: not now" % address
         if key in self.options.full:
             self.note(event="refused", recipient=address, sender=envelope.mail_from, code=552)
             return f"552 5.2.2 <{address}>: mailbox is over its quota"
@@ -137,6 +139,7 @@ def main():
     parser.add_argument("--refuse", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--deny", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")
+    parser.add_argument("--never", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="answer the final dot this much later")
     parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="and by up to so much more, at random")
     parser.add_argument("--connections", type=int, default=0, metavar="N", help="take so many at a time, and turn others away with 421")

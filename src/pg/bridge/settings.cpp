@@ -281,8 +281,11 @@ void define_failover() {
     DefineCustomStringVariable(
         "mailer.identity", "Identity of this server, if an orchestrator knows it better than the disk's serial number.",
         "Empty: identified by the volume. With another identity than before, nothing is sent until "
-        "mailer.arm().",
+        "mailer.arm(). Default from the environment variable MAILER_IDENTITY.",
         &identity, "", fixed_at_start(), 0, nullptr, nullptr, nullptr);
+    // As PGPORT for port: what an orchestrator gives a container, below the configuration files and the command line.
+    if (const char* const given = getenv("MAILER_IDENTITY"); given != nullptr && *given != '\0')
+        SetConfigOption("mailer.identity", given, PGC_POSTMASTER, PGC_S_ENV_VAR);
     DefineCustomStringVariable(
         "mailer.sender_lease",
         "What confirms that this server is the one that sends: an http address that answers 200, or a "
@@ -317,6 +320,8 @@ int max_workers() noexcept { return worker_limit > 0 ? worker_limit : std::max(1
 int max_listeners() noexcept { return listener_limit > 0 ? listener_limit : std::max(1, max_workers() / 2); }
 
 int max_databases() noexcept { return database_limit; }
+
+std::int64_t promise_time_us() noexcept { return promise_time * std::int64_t{1000}; }
 
 const char* identity_setting() noexcept { return identity == nullptr ? "" : identity; }
 

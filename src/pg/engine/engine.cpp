@@ -270,7 +270,7 @@ std::int64_t Engine::run() {
     if (!is_session_ && !context_.should_stop()) {
         const auto next = pump_->next_due();
         const auto turn = listener_.next_turn();
-        report_next_due(std::min(next ? to_pg(*next - fence_.lead(now())) : DT_NOEND, turn ? to_pg(*turn) : DT_NOEND));
+        report_next_due(std::min(next ? to_pg(*next) : DT_NOEND, turn ? to_pg(*turn) : DT_NOEND));
         context_.note_idle();
     }
     return pump_->settled_count();

@@ -17,8 +17,10 @@
 #include "pg/bridge/bgworker.hpp"
 #include "pg/bridge/extension.hpp"
 #include "pg/bridge/limits.hpp"
+#include "pg/server/preparer_slots.hpp"
 #include "pg/server/promotion.hpp"
 #include "pg/server/shared_area.hpp"
+#include "pg/server/standbys.hpp"
 
 extern "C" {
 #include "access/heapam.h"
@@ -44,6 +46,7 @@ constexpr std::int64_t second = 1000000;
 constexpr std::int64_t longest_backoff = 60 * second;
 constexpr std::int64_t after_lost_election = 5 * second;
 constexpr std::int64_t after_exhaustion = 30 * second;
+constexpr std::int64_t until_way_is_given = second / 4;
 constexpr TimestampTz never = PG_INT64_MAX;
 
 struct Database {
@@ -53,7 +56,7 @@ struct Database {
     bool is_running;      // a worker was started or seen, and its end not yet dealt with
     int failures;         // in a row
     TimestampTz next_at;  // not before this
-    TimestampTz due_at;   // when its mail is due; DT_NOBEGIN: at once, or unknown
+    TimestampTz due_at;   // when a worker must be there for its mail; DT_NOBEGIN: at once, or unknown
     TimestampTz began_at;
     BackgroundWorkerHandle* worker;  // null: started by an earlier launcher, or none
 };
@@ -64,6 +67,7 @@ int database_capacity = 0;
 
 TimestampTz no_process_until = 0;
 bool is_exhaustion_logged = false;
+bool is_way_asked = false;
 bool is_fullness_logged = false;
 
 Database* known(Oid oid) {
@@ -139,9 +143,24 @@ bool take_rescan_request() {
     return is_asked;
 }
 
+// The extension was created where no slot was free: what DDL left in databases without it comes free, and they are
+// visited again.
+void visit_those_without() {
+    for (int i = 0; i < database_count; ++i) {
+        if (databases[i].fit != Fit::absent || databases[i].is_running) continue;
+        forget_slot(databases[i].oid);
+        databases[i].fit = Fit::unknown;
+        databases[i].next_at = 0;
+    }
+}
+
 // CREATE EXTENSION committed, or a worker has found the extension.
 void take_created() {
     Area* const a = area();
+    LWLockAcquire(a->directory, LW_EXCLUSIVE);
+    bool const is_place_lacking = std::exchange(a->is_place_lacking, false);
+    LWLockRelease(a->directory);
+    if (is_place_lacking) visit_those_without();
     for (int i = 0; i < a->slot_count; ++i) {
         Slot& slot = a->slots[i];
         LWLockAcquire(slot.lock, LW_EXCLUSIVE);
@@ -227,7 +246,15 @@ void tell_exhausted_since(TimestampTz since) {
     LWLockRelease(a->directory);
 }
 
+// Preparers give way first: of a database without a process no mail goes, of one without a preparer only mail that has
+// functions waits.
 void note_exhaustion(TimestampTz now) {
+    is_way_asked = give_way();
+    if (is_way_asked) {
+        no_process_until = now + until_way_is_given;
+        return;
+    }
+    take_way_back();
     no_process_until = now + after_exhaustion;
     tell_exhausted_since(now);
     if (is_exhaustion_logged) return;
@@ -237,6 +264,13 @@ void note_exhaustion(TimestampTz now) {
                   errdetail("Mail waits in the queue; the next try is in 30 seconds."),
                   errhint("Raise max_worker_processes: mailer needs one for the launcher, and one for each of "
                           "mailer.max_workers.")));
+}
+
+// When a worker must be there for mail that is due then: where there are standbys, early enough to promise them something
+// that runs at the due time.
+TimestampTz start_for(TimestampTz due) {
+    if (due == DT_NOBEGIN || due == DT_NOEND || !Standbys::is_any()) return due;
+    return due - promise_time_us();
 }
 
 enum class Room { free, busy, full };
@@ -252,7 +286,7 @@ Room look_for_room(Database* database, bool is_crowded_now) {
     }
     if (is_free) slot->left_how = Leave::unexpected;
     slot->next_start_at = database->next_at;
-    database->due_at = is_crowded_now ? slot->next_due : DT_NOBEGIN;
+    database->due_at = is_crowded_now ? start_for(slot->next_due) : DT_NOBEGIN;
     unlock(slot);
     return is_free ? Room::free : Room::busy;
 }
@@ -334,6 +368,7 @@ bool start(Database* database, TimestampTz now) {
     }
     is_exhaustion_logged = false;
     tell_exhausted_since(0);
+    if (std::exchange(is_way_asked, false)) take_way_back();
     database->is_running = true;
     database->began_at = now;
     return true;
@@ -419,25 +454,6 @@ void sleep_until(TimestampTz until) {
 }
 
 }  // namespace
-
-BackgroundWorkerHandle* start_in_background(const char* name, const char* function, Oid database) {
-    BackgroundWorker worker;
-    BackgroundWorkerHandle* handle = nullptr;
-    memset(&worker, 0, sizeof worker);
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "mailer", sizeof worker.bgw_library_name);
-    strlcpy(worker.bgw_function_name, function, sizeof worker.bgw_function_name);
-    strlcpy(worker.bgw_name, name, sizeof worker.bgw_name);
-    strlcpy(worker.bgw_type, name, sizeof worker.bgw_type);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
-    MemoryContext const previous = MemoryContextSwitchTo(TopMemoryContext);
-    bool const is_started = RegisterDynamicBackgroundWorker(&worker, &handle);
-    MemoryContextSwitchTo(previous);
-    return is_started ? handle : nullptr;
-}
 
 void register_launcher() {
     BackgroundWorker worker;

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int most_wishes = 128;
 constexpr std::int64_t wish_lasts_us = 5'000'000;
+constexpr std::int64_t way_is_given_us = 1'000'000;
 constexpr const char* tranche = "mailer_preparers";
 
 // Somebody's first process, waited for.
@@ -32,6 +33,7 @@ struct Preparers {
     LWLock* lock;
     ConditionVariable left;
     TimestampTz refused_at;
+    TimestampTz way_given_until;  // a worker lacks a process: until then no preparer starts
     std::uint64_t last_number;
     Wish wishes[most_wishes];
     PreparerSlot slots[most_preparers];
@@ -241,8 +243,10 @@ bool take_slot(Oid role, Oid user, int limit, bool is_troubled, PreparerKey* key
     }
     int const free_count = limit - used;
     bool const is_first = own == 0;
-    bool const may =
-        is_first ? free_count - older > (is_troubled && limit - stuck > 1 ? 1 : 0) : free_count - others_waiting > 1;
+    bool const is_way_given = all->way_given_until > GetCurrentTimestamp();
+    bool const may = is_way_given ? false
+                     : is_first   ? free_count - older > (is_troubled && limit - stuck > 1 ? 1 : 0)
+                                  : free_count - others_waiting > 1;
     if (may) *key = assign(role, user);
     if (may && key->slot >= 0) {
         if (wish != nullptr) wish->pid = 0;
@@ -262,6 +266,25 @@ void withdraw_wish(Oid role) noexcept {
         wish->pid = 0;
         wake_wishers();
     }
+}
+
+bool give_way() noexcept {
+    if (all == nullptr) return false;
+    Locked const locked;
+    bool is_any = false;
+    for (const PreparerSlot& slot : all->slots)
+        is_any = is_any || (slot.is_taken && slot.sender_pid != 0);
+    if (!is_any) return false;
+    all->way_given_until = GetCurrentTimestamp() + way_is_given_us;
+    make_room(1);
+    return true;
+}
+
+void take_way_back() noexcept {
+    if (all == nullptr) return;
+    Locked const locked;
+    all->way_given_until = 0;
+    wake_wishers();
 }
 
 void note_refusal() noexcept {

@@ -80,8 +80,12 @@ void request_preparer_memory();  // from _PG_init while preloading
 // turn: the sender's latch is set when it may be had, and others are asked to make room. No role gets the last one
 // beside others that it has, nor one whose functions took too long lately (`is_troubled`).
 bool take_slot(Oid role, Oid user, int limit, bool is_troubled, PreparerKey* key) noexcept;
-void withdraw_wish(Oid role) noexcept;               // no slot is waited for any more
-void note_refusal() noexcept;                        // the postmaster had no process
+void withdraw_wish(Oid role) noexcept;  // no slot is waited for any more
+void note_refusal() noexcept;           // the postmaster had no process
+// For the launcher, when a worker lacks a process: one preparer leaves, now or after its question, and for a second none
+// starts. False: there is none that could.
+bool give_way() noexcept;
+void take_way_back() noexcept;  // the worker has its process, or none will come free: preparers start again
 void give_back_unstarted(PreparerKey key) noexcept;  // of a process that never came up
 void note_question(PreparerKey key, std::int64_t message_id) noexcept;
 void dismiss(PreparerKey key) noexcept;         // it leaves when it is idle

@@ -192,10 +192,16 @@ void post_changed() noexcept {
 void post_sweep() noexcept { post_hints(nullptr, 0, true); }
 
 void post_created(Oid database) noexcept {
+    if (the_area == nullptr) return;
     Slot* const slot = lock_slot(database, true);
-    if (slot == nullptr) return;
-    slot->is_created = true;
-    unlock(slot);
+    if (slot != nullptr) {
+        slot->is_created = true;
+        unlock(slot);
+    } else {
+        LWLockAcquire(the_area->directory, LW_EXCLUSIVE);
+        the_area->is_place_lacking = true;
+        LWLockRelease(the_area->directory);
+    }
     wake_launcher();
 }
 
@@ -302,6 +308,20 @@ void note_exhaustion(SenderStatus& status, TimestampTz since) noexcept {
     strlcpy(status.error, "all background worker processes are in use (max_worker_processes)", sizeof status.error);
 }
 
+bool are_all_taken() noexcept {
+    LWLockAcquire(the_area->directory, LW_SHARED);
+    Slot const* const free_one = find_slot(InvalidOid);
+    LWLockRelease(the_area->directory);
+    return free_one == nullptr;
+}
+
+// No worker ever comes here: to this database the launcher has no place to give.
+void note_lack_of_place(SenderStatus& status) noexcept {
+    status.error_at = GetCurrentTimestamp();
+    strlcpy(status.error, "the server has as many databases with mailer as mailer.max_databases allows",
+            sizeof status.error);
+}
+
 }  // namespace
 
 SenderStatus sender_status() noexcept {
@@ -315,6 +335,7 @@ SenderStatus sender_status() noexcept {
     Slot* const slot = lock_slot(MyDatabaseId, false);
     if (slot == nullptr) {
         note_exhaustion(status, exhausted_since);
+        if (are_all_taken()) note_lack_of_place(status);
         return status;
     }
     status.kind = slot->sender_kind;

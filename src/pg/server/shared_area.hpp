@@ -56,6 +56,7 @@ struct Area {
     pid_t launcher_pid;
     Latch* launcher_latch;
     bool is_rescan_asked;
+    bool is_place_lacking;        // the extension was created where no slot was free
     bool is_crowded;              // there are more databases with the extension than workers may run …
     bool is_awaited;              // … and one of them waits, with mail that is due, for a worker to leave
     TimestampTz exhausted_since;  // no background process could be had; 0: there was one at the last try
