@@ -10,7 +10,8 @@ AS $$
     SELECT a.app_id, a.token_mailbox_id, a.mailbox_id,
            CASE WHEN a.device_poll_at IS NOT NULL
                 THEN (extract(epoch FROM GREATEST(a.device_poll_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint
-                WHEN a.token_state = 'consent_needed' THEN NULL
+                -- Without anything to send there is nothing to ask, and what the provider said when it refused the code stays to be read.
+                WHEN a.grant_type = 'refresh_token' AND NOT a.has_refresh_token AND NOT a.has_code THEN NULL
                 ELSE (extract(epoch FROM GREATEST(a.refresh_at, a.retry_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint END,
            (extract(epoch FROM a.token_expires_at - clock_timestamp()) * 1000000)::bigint, t.fetched_at
     FROM mailer._oauth_accounts() a

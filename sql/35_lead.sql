@@ -287,4 +287,25 @@ BEGIN
     END LOOP;
 END;
 $$;
-COMMENT ON FUNCTION _hold_leads(text, bigint) IS 'After a soft bounce: the leads of an address are held until lead_release()';
+COMMENT ON FUNCTION _hold_leads(text, bigint) IS 'After a soft bounce: the leads of an address are held until lead_release(), or a success to that address';
+
+-- A person's hold stays: what a soft bounce holds was held in the transaction that stored the bounce.
+CREATE FUNCTION _release_bounced(address text, tenant_id bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    l mailer.lead;
+BEGIN
+    FOR l IN
+        SELECT x.* FROM mailer.lead x JOIN mailer.campaign c ON c.campaign_id = x.campaign_id
+        WHERE x.address_key = mailer._address_key(_release_bounced.address) AND x.held_at IS NOT NULL AND x.ended IS NULL AND c.state <> 'x'
+          AND EXISTS (SELECT FROM mailer.feedback f JOIN mailer.message m ON m.message_id = f.message_id AND m.tenant_id = _release_bounced.tenant_id
+                      WHERE f.address_key = x.address_key AND f.kind = 'bounce' AND NOT f.is_hard AND f.at = x.held_at)
+        ORDER BY x.campaign_id FOR UPDATE OF x
+    LOOP
+        PERFORM mailer._release_lead(l), mailer._log_lead('lead_released', l, 'mail to the address came through'), mailer._changed();
+    END LOOP;
+END;
+$$;
+COMMENT ON FUNCTION _release_bounced(text, bigint) IS 'After a success to an address: leads that a soft bounce of a tenant''s mail holds are released';

@@ -3,6 +3,7 @@
 -- mailer.oauth_url() makes the page's address with a state that only this database can have signed, and keeps the verifier of PKCE (RFC 7636).
 -- mailer.oauth_code() stores the code that comes back; no provider is asked inside the caller's transaction. The sender, or CALL mailer.run(),
 -- exchanges the code for a refresh token as soon as it has committed, under the same lease as any other token.
+-- mailer.oauth_preview() returns which mailbox a state is for, and how it is by now.
 -- mailer.oauth_device() has the provider asked for a code that somebody enters on its page, for applications without a redirect (RFC 8628).
 
 CREATE FUNCTION oauth_url(mailbox text, valid_for interval DEFAULT '7 days') RETURNS text
@@ -131,6 +132,29 @@ COMMENT ON FUNCTION oauth_code(text, text) IS
 'Takes the result of the page of mailer.oauth_url() and returns the mailbox''s name. code: the code, or the whole address that the browser was redirected to
 (then state may be NULL). After this commits, the sender or CALL mailer.run() asks the provider: see oauth_status.
 Errors: 22023 the state is not ours, has expired or was used, or consent was not given.';
+
+CREATE FUNCTION oauth_preview(state text, OUT mailbox text, OUT mailbox_id bigint, OUT page_state text, OUT expires_at timestamptz, OUT token_state text)
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    said record;
+BEGIN
+    SELECT s.* INTO said FROM mailer._read_oauth_state(btrim(oauth_preview.state)) s;
+    IF said.mailbox_id IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this state was not made by this database',
+            HINT = 'Pass the state that came from the provider''s page.';
+    END IF;
+    SELECT a.mailbox, a.mailbox_id, a.token_state INTO mailbox, mailbox_id, token_state FROM mailer._oauth_accounts() a WHERE a.mailbox_id = said.mailbox_id;
+    SELECT c.expires_at INTO expires_at FROM mailer.oauth_consent c WHERE c.nonce = said.nonce AND c.mailbox_id = said.mailbox_id;
+    page_state := CASE WHEN said.is_expired THEN 'expired' WHEN expires_at IS NULL OR mailbox IS NULL THEN 'used' ELSE 'open' END;
+END;
+$$;
+COMMENT ON FUNCTION oauth_preview(text) IS
+'Returns which mailbox a state of mailer.oauth_url() is for, and the mailbox''s token_state; changes nothing. For the page to which the provider redirects.
+page_state: open (until expires_at), used (also when the mailbox''s settings were changed meanwhile) or expired.
+mailbox is NULL if it is no longer connected to OAuth2.
+Errors: 22023 the state is not ours.';
 
 CREATE FUNCTION oauth_device(mailbox text) RETURNS void
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

@@ -34,35 +34,41 @@ AS $$
 $$;
 COMMENT ON FUNCTION _shield_lift_row(bigint[]) IS 'Lifts what the refusals of a row suppressed: the server refused us, not them';
 
-CREATE FUNCTION _shield_store(s mailer.shield, share numeric) RETURNS text
+CREATE FUNCTION _shield_judged(s mailer.shield, share numeric) RETURNS mailer.shield
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-DECLARE
-    why text := CASE WHEN s.shut_at IS NULL THEN mailer._shield_verdict(s, share) END;
 BEGIN
     IF cardinality(s.messages) > 200 THEN
         s.messages := s.messages[cardinality(s.messages) - 199:];
         s.faults := s.faults[cardinality(s.faults) - 199:];
     END IF;
-    IF why IS NOT NULL THEN
+    IF s.shut_at IS NULL THEN
+        s.shut_reason := mailer._shield_verdict(s, share);
+    END IF;
+    IF s.shut_at IS NULL AND s.shut_reason IS NOT NULL THEN
         s.shut_at := mailer._now();
-        s.shut_reason := why;
         IF cardinality(s.row_messages) >= 5 THEN
             PERFORM mailer._shield_lift_row(s.row_messages);
         END IF;
         INSERT INTO mailer.event (at, kind, campaign_id, mailbox_id, by_role, detail)
         VALUES (mailer._now(), 'shield_shut', CASE s.scope WHEN 'c' THEN s.id END, CASE s.scope WHEN 'm' THEN s.id END, 'mailer',
-            jsonb_build_object('reason', why, 'share', share));
+            jsonb_build_object('reason', s.shut_reason, 'share', share));
         PERFORM mailer._changed();
     END IF;
+    RETURN s;
+END;
+$$;
+COMMENT ON FUNCTION _shield_judged(shield, numeric) IS 'The shield over its last 200 mails, shut where it has to shut';
+
+CREATE FUNCTION _shield_store(s mailer.shield) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
     UPDATE mailer.shield x
     SET counted = s.counted, messages = s.messages, faults = s.faults, row_code = s.row_code, row_messages = s.row_messages,
         complaints_at = s.complaints_at, shut_at = s.shut_at, shut_reason = s.shut_reason
-    WHERE x.scope = s.scope AND x.id = s.id;
-    RETURN why;
-END;
+    WHERE x.scope = s.scope AND x.id = s.id
 $$;
-COMMENT ON FUNCTION _shield_store(shield, numeric) IS 'Stores what a shield remembers, and shuts it where it has to; why it just shut, else NULL';
+COMMENT ON FUNCTION _shield_store(shield) IS 'Stores what a shield remembers';
 
 CREATE FUNCTION _shield_locked(scope "char", id bigint) RETURNS mailer.shield
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -85,6 +91,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     s mailer.shield := mailer._shield_locked(_shield_settled.scope, _shield_settled.id);
+    was_shut CONSTANT boolean := s.shut_at IS NOT NULL;
 BEGIN
     FOR i IN 1..cardinality(message_ids) LOOP
         s.counted := s.counted + 1;
@@ -101,8 +108,13 @@ BEGIN
         THEN
             s.row_messages := s.row_messages || message_ids[i];
         END IF;
+        -- Mails that are settled together count one after the other: an acceptance doesn't hide what was refused before it.
+        IF codes[i] IS NOT NULL OR i = cardinality(message_ids) THEN
+            s := mailer._shield_judged(s, share);
+        END IF;
     END LOOP;
-    RETURN mailer._shield_store(s, share);
+    PERFORM mailer._shield_store(s);
+    RETURN CASE WHEN NOT was_shut THEN s.shut_reason END;
 END;
 $$;
 COMMENT ON FUNCTION _shield_settled("char", bigint, numeric, bigint[], text[]) IS
@@ -146,17 +158,21 @@ DECLARE
     share numeric := CASE scope WHEN 'c' THEN (SELECT c.shield FROM mailer.campaign c WHERE c.campaign_id = id)
         ELSE (SELECT b.shield FROM mailer.mailbox b WHERE b.mailbox_id = id) END;
     s mailer.shield;
+    was_shut boolean;
 BEGIN
     IF share IS NULL THEN
         RETURN NULL;
     END IF;
     s := mailer._shield_locked(scope, id);
+    was_shut := s.shut_at IS NOT NULL;
     IF kind = 'complaint' THEN
         s.complaints_at := s.complaints_at[GREATEST(1, cardinality(s.complaints_at) - 99):] || s.counted;
     ELSIF array_position(s.messages, _shield_feedback.message_id) IS NOT NULL THEN
         s.faults[array_position(s.messages, _shield_feedback.message_id)] := true;
     END IF;
-    RETURN mailer._shield_store(s, share);
+    s := mailer._shield_judged(s, share);
+    PERFORM mailer._shield_store(s);
+    RETURN CASE WHEN NOT was_shut THEN s.shut_reason END;
 END;
 $$;
 COMMENT ON FUNCTION _shield_feedback("char", bigint, bigint, text) IS 'Counts a hard bounce or complaint of one of the mails. Why the shield just shut, else NULL';
@@ -196,7 +212,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _health_shield() IS 'Shut shields, and what is on the way there: more than 2 % of at least 50 mails';
 
-REVOKE ALL ON FUNCTION _shield_verdict(shield, numeric), _shield_lift_row(bigint[]), _shield_store(shield, numeric),
+REVOKE ALL ON FUNCTION _shield_verdict(shield, numeric), _shield_lift_row(bigint[]), _shield_judged(shield, numeric), _shield_store(shield),
     _shield_locked("char", bigint), _shield_settled("char", bigint, numeric, bigint[], text[]),
     _shields_settled(bigint[], bigint[], bigint[], text[]), _shield_feedback("char", bigint, bigint, text), _shield_open("char", bigint),
     _health_shield() FROM PUBLIC;

@@ -189,6 +189,7 @@ BEGIN
             CASE WHEN f.is_guess THEN 'opt_out' ELSE 'unsubscribed' END, NULL);
     ELSIF f.kind IN ('reply', 'auto_reply', 'delivered') THEN
         PERFORM mailer._heard_from(mailer._address_key(recipient));
+        PERFORM mailer._release_bounced(recipient, mailer._tenant_of_message(f.message_id));
     END IF;
 END;
 $$;

@@ -90,7 +90,8 @@ void Dialogue::on_response(Response& response, core::Time now) {
             is_idling_ = true;
             if (std::any_of(folders_.begin(), folders_.end(), [](const Folder& one) { return one.is_due; }))
                 return end_idle(now);  // something came in the meantime
-            deadline_ = std::min(now + (folders_.size() > 1 ? plan_.poll : renewed_after), renew_at_);
+            const bool polls = folders_.size() > 1 && !is_notified_;
+            deadline_ = std::min(now + (polls ? plan_.poll : renewed_after), renew_at_);
             Event listening;
             listening.kind = Event::Kind::listening;
             emit(std::move(listening));
@@ -109,9 +110,17 @@ void Dialogue::on_response(Response& response, core::Time now) {
     if (!response.status.empty()) {
         if (const auto value = number_in_code(response.code, "UIDVALIDITY")) uid_validity_ = value;
         if (const auto value = number_in_code(response.code, "UIDNEXT")) uid_next_ = value;
+        if (is_notified_ && equals_ignoring_case(response.code, "NOTIFICATIONOVERFLOW")) {
+            has_notify_ = is_notified_ = false;  // it tells no more (RFC 5465, 5.8)
+            if (is_idling_) end_idle(now);
+        }
         return;
     }
     on_data(response);
+    const bool has_status_news =
+        is_idling_ && !response.values.empty() && response.values[0].is("STATUS") &&
+        std::any_of(folders_.begin(), folders_.end(), [](const Folder& one) { return one.is_due; });
+    if (has_status_news) return end_idle(now);
     // With any command a server may tell of new mails in the folder that is open (RFC 9051, 5.2 and 7.4.1), and it
     // tells once. What answers EXAMINE is their number.
     const bool is_news =
@@ -135,6 +144,7 @@ void Dialogue::on_data(Response& response) {
         bool has_extended = false, has_use = false;
         for (const Value& one : values) {
             has_idle_ |= one.is("IDLE");
+            has_notify_ |= one.is("NOTIFY");
             has_use |= one.is("SPECIAL-USE");
             has_extended |= one.is("LIST-EXTENDED");
         }
@@ -143,7 +153,7 @@ void Dialogue::on_data(Response& response) {
         ListedFolder folder{values[3].text, {}};
         for (const Value& flag : values[1].items)
             folder.flags.push_back(flag.text);
-        if (!quoted(folder.name).empty()) listed_.push_back(std::move(folder));
+        if (!quoted_name(folder.name).empty()) listed_.push_back(std::move(folder));
     } else if (values[0].is("SEARCH") && step_ == Step::search) {
         for (std::size_t i = 1; i < values.size() && found_.size() < most_found; ++i)
             if (const auto uid = values[i].number()) found_.push_back(*uid);
@@ -155,7 +165,7 @@ void Dialogue::on_data(Response& response) {
         }
         for (Folder& one : folders_) {
             if (one.name != values[1].text) continue;
-            one.is_due |= validity != one.cursor.uid_validity || next > one.cursor.last_uid + 1;
+            one.is_due |= (validity != 0 && validity != one.cursor.uid_validity) || next > one.cursor.last_uid + 1;
         }
     } else if (values.size() >= 3 && values[1].is("FETCH")) {
         on_fetch(values[2]);
@@ -193,7 +203,7 @@ void Dialogue::on_fetch(Value& items) {
 void Dialogue::on_done(const Response& response, core::Time now) {
     is_waiting_ = is_idling_ = false;
     const bool is_ok = response.status == "OK";
-    if (!is_ok && step_ != Step::examine && step_ != Step::status && step_ != Step::list) {
+    if (!is_ok && step_ != Step::examine && step_ != Step::status && step_ != Step::list && step_ != Step::notify) {
         return fail(response.status + ' ' + response.text,
                     equals_ignoring_case(response.code, "LIMIT") || equals_ignoring_case(response.code, "UNAVAILABLE"));
     }
@@ -275,6 +285,9 @@ void Dialogue::on_done(const Response& response, core::Time now) {
             mails.mails = std::move(batch_);
             return emit(std::move(mails));
         }
+        case Step::notify:
+            has_notify_ = is_notified_ = is_ok;
+            return next_folder(now);
         case Step::status:
         case Step::noop:
             return look_around(now);
@@ -360,7 +373,7 @@ void Dialogue::next_folder(core::Time now) {
         if (!folders_[i].is_due) continue;
         current_ = i;
         uid_validity_ = uid_next_ = 0;
-        return command(Step::examine, "EXAMINE " + quoted(folder().name), now);
+        return command(Step::examine, "EXAMINE " + quoted_name(folder().name), now);
     }
     if (!folders_.empty() && examined_ != folders_[0].name) {
         folders_[0].is_due = true;
@@ -373,13 +386,25 @@ void Dialogue::next_folder(core::Time now) {
 void Dialogue::look_around(core::Time now) {
     if (polled_ < folders_.size()) {
         const std::string& name = folders_[polled_++].name;
-        return command(Step::status, "STATUS " + quoted(name) + " (UIDNEXT UIDVALIDITY)", now);
+        return command(Step::status, "STATUS " + quoted_name(name) + " (UIDNEXT UIDVALIDITY)", now);
     }
     if (!folders_.empty() && (!has_idle_ || now >= inbox_due_at_)) folders_[0].is_due = true;
     next_folder(now);
 }
 
+// IDLE then tells of all folders. The answer says how each is now, so that what came in since it was read isn't missed.
+void Dialogue::ask_for_news(core::Time now) {
+    std::string others;
+    for (std::size_t i = 1; i < folders_.size(); ++i)
+        others += (others.empty() ? "" : " ") + quoted_name(folders_[i].name);
+    command(Step::notify,
+            "NOTIFY SET STATUS (selected (MessageNew MessageExpunge)) (mailboxes (" + others +
+                ") (MessageNew MessageExpunge))",
+            now);
+}
+
 void Dialogue::begin_idle(core::Time now) {
+    if (has_idle_ && has_notify_ && !is_notified_ && folders_.size() > 1) return ask_for_news(now);
     polled_ = 1;
     renew_at_ = now + renewed_after;
     if (has_idle_) return command(Step::idle, "IDLE", now);

@@ -9,8 +9,9 @@
 //  4. Whatever the server sends, what is kept is bounded (response.hpp), and so is a batch: 16 MB.
 //
 // The caller moves bytes (receive, output, sent), looks at event() and answers it, and calls expire(). Order: the
-// folders are chosen, each is read from its cursor on, then IDLE in INBOX; its EXISTS, or a STATUS of the others every
-// `poll`, begins again where something is new.
+// folders are chosen, each is read from its cursor on, then IDLE in INBOX; its EXISTS, or a STATUS of the others, begins
+// again where something is new. That STATUS comes by itself where the server has NOTIFY (RFC 5465), else it is asked for
+// every `poll`.
 #pragma once
 
 #include <cstdint>
@@ -85,7 +86,7 @@ public:
     void log_out();  // says so, as far as it can be sent at once
 
 private:
-    enum class Step { capability, list, examine, search, headers, bodies, status, idle, idle_end, noop };
+    enum class Step { capability, list, examine, search, headers, bodies, status, notify, idle, idle_end, noop };
     struct Folder {
         std::string name;
         Cursor cursor;
@@ -102,6 +103,7 @@ private:
     void finish_folder(core::Time now);
     void next_batch(core::Time now);
     void look_around(core::Time now);
+    void ask_for_news(core::Time now);
     void begin_idle(core::Time now);
     void end_idle(core::Time now);
     void emit(Event event);
@@ -123,6 +125,8 @@ private:
     core::Time inbox_due_at_;  // searched at the latest, told of something or not
 
     bool has_idle_ = false, has_special_use_ = false;
+    bool has_notify_ = false;   // the server may be asked to tell of the other folders, too
+    bool is_notified_ = false;  // it does
     std::vector<ListedFolder> listed_;
     std::string sent_folder_;
     std::vector<Folder> folders_;

@@ -123,7 +123,7 @@ std::string modified_utf7(std::string_view utf8) {
     return out;
 }
 
-std::string quoted(std::string_view name) {
+std::string quoted_name(std::string_view name) {
     std::string out = "\"";
     for (const char c : name) {
         if (c == '\r' || c == '\n' || c == '\0') return {};

@@ -22,7 +22,7 @@ struct FolderChoice {
 FolderChoice choose_folders(const std::vector<ListedFolder>& listed, const std::vector<std::string>& wished);
 
 // A quoted string, for a command. Empty when the name holds what can't be quoted.
-std::string quoted(std::string_view name);
+std::string quoted_name(std::string_view name);
 
 // RFC 3501, section 5.1.3.
 std::string modified_utf7(std::string_view utf8);

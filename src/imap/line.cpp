@@ -5,14 +5,21 @@
 #include <exception>
 #include <string_view>
 
+#include "core/octets.hpp"
 #include "net/authorities.hpp"
 #include "net/cleartext.hpp"
+#include "net/curl_options.hpp"
 
 namespace mailer::imap {
 
 namespace {
 
 constexpr core::Duration opening_limit = std::chrono::seconds{60};
+
+// EXTERNAL is the client certificate's, which is shown to the mail server only.
+bool has_mechanism(const smtp::Endpoint& endpoint) {
+    return endpoint.login_mechanism != "auto" && endpoint.login_mechanism != "external";
+}
 
 std::string url_of(const smtp::Endpoint& endpoint) {
     const bool is_fit =
@@ -56,11 +63,10 @@ bool Line::set_options() {
     const smtp::Tls tls = endpoint_->tls;
     const bool verifies = endpoint_->verify_certificate && tls != smtp::Tls::opportunistic;
     set(CURLOPT_URL, url.c_str());
-    set(CURLOPT_PROTOCOLS_STR, "imap,imaps");
     set(CURLOPT_CONNECT_ONLY, 1L);
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_QUICK_EXIT, 1L);
+    is_ok &= net::allow_only(easy, "imap,imaps") && net::close_at_once(easy);
     set(CURLOPT_PROXY, endpoint_->proxy ? endpoint_->proxy->c_str() : "");
     if (endpoint_->proxy) set(CURLOPT_HTTPPROXYTUNNEL, 1L);
     set(CURLOPT_TCP_NODELAY, 1L);
@@ -78,13 +84,35 @@ bool Line::set_options() {
     set(CURLOPT_SSL_VERIFYHOST, verifies ? 2L : 0L);
     is_ok &= smtp::set_authorities(easy, *endpoint_);
     set(CURLOPT_USERNAME, endpoint_->username.c_str());
-    if (endpoint_->token || endpoint_->oauth_bearer) {
-        set(CURLOPT_XOAUTH2_BEARER, (endpoint_->token ? endpoint_->token->text : *endpoint_->oauth_bearer).c_str());
-        set(CURLOPT_LOGIN_OPTIONS, "AUTH=XOAUTH2;AUTH=OAUTHBEARER");
-    } else {
-        set(CURLOPT_PASSWORD, endpoint_->password.c_str());
-    }
+    set_login_options();
     return is_ok;
+}
+
+// Left to itself libcurl may choose a mechanism that can't work here: GSSAPI, or CRAM-MD5 where the server can't check it.
+void Line::set_login_options() {
+    CURL* easy = easy_.get();
+    const smtp::Endpoint& e = *endpoint_;
+    const bool has_token = e.token || e.oauth_bearer;
+    const std::string mechanisms = has_mechanism(e) ? "AUTH=" + core::raised(e.login_mechanism)
+                                   : has_token      ? "AUTH=XOAUTH2;AUTH=OAUTHBEARER"
+                                                    : "AUTH=PLAIN;AUTH=LOGIN";
+    curl_easy_setopt(easy, CURLOPT_LOGIN_OPTIONS, mechanisms.c_str());
+    if (has_token) {
+        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, (e.token ? e.token->text : *e.oauth_bearer).c_str());
+    } else {
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, e.password.c_str());
+    }
+}
+
+// Where neither PLAIN nor LOGIN is offered as a mechanism, libcurl chooses: the command LOGIN, or a digest.
+bool Line::tries_any_login(core::Time now) {
+    if (is_any_login_ || offers_plain_ || has_mechanism(*endpoint_) || endpoint_->token || endpoint_->oauth_bearer)
+        return false;
+    is_any_login_ = true;
+    loop_.remove(easy_.get());
+    curl_easy_setopt(easy_.get(), CURLOPT_LOGIN_OPTIONS, nullptr);
+    is_in_loop_ = loop_.add(easy_.get(), now);
+    return is_in_loop_;
 }
 
 // Keeps the server's last refusal: "A002 NO [AUTHENTICATIONFAILED] …", "* BYE …".
@@ -92,6 +120,8 @@ int Line::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, void
     if (type != CURLINFO_HEADER_IN) return 0;
     try {
         std::string_view line{data, size};
+        auto& offers_plain = static_cast<Line*>(self)->offers_plain_;
+        offers_plain |= line.find("AUTH=PLAIN") != line.npos || line.find("AUTH=LOGIN") != line.npos;
         line = line.substr(0, line.find_first_of("\r\n"));
         const auto at = line.find(' ');
         if (at == std::string_view::npos) return 0;
@@ -107,6 +137,7 @@ int Line::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, void
 
 void Line::on_done(CURLcode code, core::Time now) {
     if (is_dead() || is_open()) return;
+    if (code == CURLE_LOGIN_DENIED && tries_any_login(now)) return;
     if (code != CURLE_OK) {
         is_login_refused_ = code == CURLE_LOGIN_DENIED || (!last_refusal_.empty() && !last_refusal_.starts_with("BYE"));
         const std::string_view text{error_buffer_.data()};

@@ -39,6 +39,8 @@ public:
 
 private:
     bool set_options();
+    void set_login_options();
+    bool tries_any_login(core::Time now);
     static int on_debug(CURL* easy, curl_infotype type, char* data, std::size_t size, void* self) noexcept;
 
     smtp::CurlLoop& loop_;
@@ -51,6 +53,8 @@ private:
     std::string last_refusal_;
     std::string error_;
     bool is_login_refused_ = false;
+    bool offers_plain_ = false;  // AUTH=PLAIN or AUTH=LOGIN
+    bool is_any_login_ = false;  // libcurl chooses
     curl_socket_t socket_ = CURL_SOCKET_BAD;
     bool is_watching_write_ = false;
     bool has_more_ = false;  // was left in the middle of what the server has sent

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "net/curl_loop.hpp"
+#include "net/curl_options.hpp"
 
 namespace mailer::net {
 
@@ -104,7 +105,6 @@ private:
         };
         exchange.headers.reset(curl_slist_append(nullptr, "Accept: application/json"));
         set(CURLOPT_URL, exchange.request.url.c_str());
-        set(CURLOPT_PROTOCOLS_STR, "https,http");
         set(CURLOPT_POSTFIELDSIZE, static_cast<long>(exchange.request.form.size()));
         set(CURLOPT_POSTFIELDS, exchange.request.form.c_str());
         set(CURLOPT_HTTPHEADER, exchange.headers.get());
@@ -112,7 +112,7 @@ private:
         set(CURLOPT_FOLLOWLOCATION, 0L);
         set(CURLOPT_FORBID_REUSE, 1L);
         set(CURLOPT_NOSIGNAL, 1L);
-        set(CURLOPT_QUICK_EXIT, 1L);
+        is_ok &= allow_only(easy, "https,http") && close_at_once(easy);
         set(CURLOPT_PROXY, exchange.request.proxy ? exchange.request.proxy->c_str() : "");
         set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
         set(CURLOPT_CONNECTTIMEOUT_MS, 2 * to_ms(exchange.request.time_limit));  // turn() ends what takes too long

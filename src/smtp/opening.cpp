@@ -8,6 +8,7 @@
 #include "core/octets.hpp"
 #include "net/authorities.hpp"
 #include "net/cleartext.hpp"
+#include "net/curl_options.hpp"
 #include "net/socket.hpp"
 #include "smtp/helo_name.hpp"
 
@@ -117,11 +118,10 @@ bool Opening::set_options() {
     const auto set = [&](CURLoption option, auto value) { is_ok &= curl_easy_setopt(easy, option, value) == CURLE_OK; };
 
     set(CURLOPT_URL, url.c_str());
-    set(CURLOPT_PROTOCOLS_STR, "smtp,smtps");
     set(CURLOPT_CONNECT_ONLY, 1L);
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_NOSIGNAL, 1L);
-    set(CURLOPT_QUICK_EXIT, 1L);  // closing never waits for a resolver thread
+    is_ok &= net::allow_only(easy, "smtp,smtps") && net::close_at_once(easy);
     set(CURLOPT_PROXY, endpoint_->proxy ? endpoint_->proxy->c_str() : "");
     if (endpoint_->proxy) set(CURLOPT_HTTPPROXYTUNNEL, 1L);
     set(CURLOPT_TCP_NODELAY, 1L);

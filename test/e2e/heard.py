@@ -168,6 +168,15 @@ def compare(record, folder, log, leads):
         same(box, (used[box], round(bounced[box] / used[box], 4), "listening", "ready"), (m["used_today"], float(m["bounce_rate"]), m["listen_state"], m["state"]))
     same("suppressed addresses", sorted({**gone, **at_once, **complain}), sorted({r["address"] for r in ask("SELECT address FROM mailer.suppression_list")}))
 
+    # Once somebody who was refused or whose mail bounced is among the last 200 mails, the shield counts it, and nothing shut it.
+    [shield] = ask("""SELECT s.counted, s.shut_reason, cardinality(s.messages) AS mails,
+        ARRAY(SELECT m.addresses[1] FROM unnest(s.messages) x(id) JOIN mailer.message m ON m.message_id = x.id) AS people,
+        ARRAY(SELECT m.addresses[1] FROM unnest(s.messages, s.faults) x(id, fault) JOIN mailer.message m ON m.message_id = x.id WHERE x.fault) AS faults
+        FROM mailer.shield s JOIN mailer.campaign c ON s.scope = 'c' AND s.id = c.campaign_id WHERE c.shield = 0.05""")
+    same("shield", (leads, None, min(leads, 200)), (shield["counted"], shield["shut_reason"], shield["mails"]))
+    same("shield: faults", sorted({*gone, *at_once} & {*shield["people"]}), sorted(shield["faults"]))
+    same("shield_shut", [], ask("SELECT detail FROM mailer.event_log WHERE kind = 'shield_shut'"))
+
     page = ask("SELECT mailer.metrics() AS text, mailer.report() AS report")[0]
     metrics = dict(line.rsplit(" ", 1) for line in page["text"].splitlines() if not line.startswith("#"))
     for name, count in {"replied": len(reply), "bounced": len(gone), "complained": len(complain)}.items():

@@ -177,6 +177,71 @@ TEST(Dialogue, LooksAtTheOtherFoldersByBreakingIdle) {
     EXPECT_EQ(talk.said(), "m10 EXAMINE \"Junk Email\"");
 }
 
+// Up to IDLE with three folders of which nothing is new, at a server with NOTIFY.
+void be_notified(Talk& talk, const std::string& answer) {
+    begin(talk, "IDLE NOTIFY");
+    talk.hear(examined(3, 7, 12) + examined(4, 3, 5) + examined(5, 9, 2) + examined(6, 7, 12));
+    const std::string said = talk.said();
+    EXPECT_EQ(said.substr(said.find("m7")),
+              "m7 NOTIFY SET STATUS (selected (MessageNew MessageExpunge)) (mailboxes (\"Junk Email\" \"Sent\") "
+              "(MessageNew MessageExpunge))");
+    talk.hear(answer);
+}
+
+Plan three_folders() {
+    Plan plan;
+    plan.cursors = {{"INBOX", {7, 11}}, {"Junk Email", {3, 4}}, {"Sent", {9, 1}}};
+    return plan;
+}
+
+// RFC 5465: IDLE tells of all folders, and isn't broken every few seconds.
+TEST(Dialogue, WithNotifyTheServerTellsOfTheOtherFolders) {
+    Talk talk(three_folders());
+    be_notified(talk, "* STATUS \"Junk Email\" (MESSAGES 1 UIDNEXT 5 UIDVALIDITY 3)\r\nm7 OK done\r\n");
+    EXPECT_EQ(talk.said(), "m8 IDLE");
+    talk.hear("+ idling\r\n");
+    talk.event(Event::Kind::listening);
+    talk.dialogue.take_up(talk.now);
+    talk.wait(3min);
+    EXPECT_EQ(talk.said(), "");
+    talk.hear("* STATUS Sent (MESSAGES 1 UIDNEXT 2)\r\n");  // nothing new
+    EXPECT_EQ(talk.said(), "");
+    talk.hear("* STATUS \"Junk Email\" (MESSAGES 2 UIDNEXT 6)\r\n");
+    EXPECT_EQ(talk.said(), "DONE");
+    talk.hear("m8 OK done\r\n");
+    EXPECT_EQ(talk.said(), "m9 STATUS \"Junk Email\" (UIDNEXT UIDVALIDITY)");
+    talk.hear(
+        "* STATUS \"Junk Email\" (UIDNEXT 6 UIDVALIDITY 3)\r\nm9 OK done\r\n* STATUS Sent (UIDNEXT 2 UIDVALIDITY "
+        "9)\r\nm10 OK done\r\n");
+    EXPECT_NE(talk.said().find("m11 EXAMINE \"Junk Email\""), std::string::npos);
+}
+
+TEST(Dialogue, WhatCameInBeforeNotifyWasSetIsLookedForAtOnce) {
+    Talk talk(three_folders());
+    be_notified(talk, "* STATUS \"Junk Email\" (MESSAGES 2 UIDNEXT 6 UIDVALIDITY 3)\r\nm7 OK done\r\n");
+    EXPECT_EQ(talk.said(), "m8 EXAMINE \"Junk Email\"");
+}
+
+TEST(Dialogue, AServerThatRefusesNotifyOrStopsTellingIsPolled) {
+    Talk refused(three_folders());
+    be_notified(refused, "m7 NO [NOTIFICATIONOVERFLOW] too much\r\n");
+    EXPECT_EQ(refused.said(), "m8 IDLE");
+    refused.hear("+ idling\r\n");
+    refused.dialogue.take_up(refused.now);
+    refused.wait(5s);
+    EXPECT_EQ(refused.said(), "DONE");
+
+    Talk stops(three_folders());
+    be_notified(stops, "m7 OK done\r\n");
+    stops.said();
+    stops.hear("+ idling\r\n");
+    stops.dialogue.take_up(stops.now);
+    stops.hear("* OK [NOTIFICATIONOVERFLOW] too much\r\n");
+    EXPECT_EQ(stops.said(), "DONE");
+    stops.hear("m8 OK done\r\n");
+    EXPECT_EQ(stops.said(), "m9 STATUS \"Junk Email\" (UIDNEXT UIDVALIDITY)");
+}
+
 // A server tells of a new mail once, with whatever command it comes to it.
 TEST(Dialogue, NewMailThatIsToldWithAnyCommandIsLookedFor) {
     Talk between(read_inbox());  // the end of IDLE and its answer

@@ -114,6 +114,49 @@ TEST(Hint, TheWordsOfMicrosoftAndGoogleAreKnown) {
     EXPECT_EQ(hint_for("something else", Flow::jwt_bearer), "");
 }
 
+// What the pages about Microsoft 365 and Google promise, a line each: what the server or provider says, and a word of the hint.
+TEST(Hint, EverySignHasItsOwn) {
+    struct Case {
+        const char* said;
+        Flow flow;
+        const char* word;
+        bool is_another_cause;
+    };
+    const Case cases[] = {
+        {"535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Mailbox.",
+         Flow::refresh_token, "Set-CASMailbox", true},
+        {"535 5.7.139 Authentication unsuccessful, user is locked by your organization's security defaults policy.",
+         Flow::refresh_token, "Security defaults", true},
+        {"550 5.7.30 Basic authentication is not supported for Client Submission.", Flow::refresh_token,
+         "mailer.oauth_set()", true},
+        {"535 5.7.3 Authentication unsuccessful [AM0PR01CA0001]", Flow::client_credentials, "Add-MailboxPermission",
+         false},
+        {"BAD User is authenticated but not connected.", Flow::refresh_token, "IMAP is off", true},
+        {"AADSTS7000222: The provided client secret keys for app are expired.", Flow::client_credentials, "has expired",
+         false},
+        {"AADSTS7000215: Invalid client secret provided.", Flow::client_credentials, "id was copied", false},
+        {"AADSTS700016: Application with identifier 'x' was not found.", Flow::client_credentials,
+         "client id or the tenant", false},
+        {"AADSTS90002: Tenant 'x' not found.", Flow::client_credentials, "no such tenant", false},
+        {"invalid_grant AADSTS65001: The user has not consented.", Flow::refresh_token, "permissions is missing",
+         false},
+        {"invalid_grant AADSTS70008: The refresh token has expired due to inactivity.", Flow::refresh_token,
+         "90 days unused", false},
+        {"invalid_grant AADSTS50173: The provided grant has expired.", Flow::refresh_token,
+         "password was changed since", false},
+        {"invalid_grant: Token has been expired or revoked.", Flow::refresh_token, "in Testing", false},
+        {"invalid_grant: Invalid email or User ID", Flow::jwt_bearer, "subject is not a mailbox", false},
+        {"unauthorized_client: Client is unauthorized to retrieve access tokens.", Flow::jwt_bearer,
+         "Domain-wide delegation", false},
+        {"invalid_client: The OAuth client was not found.", Flow::refresh_token, "client id or secret is wrong", false},
+    };
+    for (const Case& one : cases) {
+        EXPECT_NE(hint_for(one.said, one.flow).find(one.word), std::string::npos)
+            << one.said << ": " << hint_for(one.said, one.flow);
+        EXPECT_EQ(names_another_cause(one.said), one.is_another_cause) << one.said;
+    }
+}
+
 TEST(Hint, OnlyWordsThatNameAnotherCauseKeepATokenFromBeingRenewed) {
     EXPECT_TRUE(names_another_cause("5.7.139 smtpclientauthentication IS disabled for the mailbox"));
     EXPECT_FALSE(names_another_cause("535 5.7.3 Authentication unsuccessful"));

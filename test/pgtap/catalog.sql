@@ -75,6 +75,7 @@ INSERT INTO promised VALUES
 ('oauth_device', 'mailbox text'),
 ('oauth_url', 'mailbox text, valid_for interval DEFAULT ''7 days''::interval'),
 ('oauth_code', 'state text, code text'),
+('oauth_preview', 'state text'),
 ('mailbox_set_password', 'name text, password text'),
 ('mailbox_alter', 'name text, settings jsonb'),
 ('mailbox_pause', 'name text, reason text'),

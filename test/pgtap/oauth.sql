@@ -68,6 +68,9 @@ SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid
 SELECT mailer.oauth_url('desk') AS url \gset
 SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
+SELECT throws_ok($$SELECT mailer.oauth_preview('nonsense')$$, '22023', NULL, 'nor is there anything to say about a state that isn''t ours');
+SELECT results_eq(format('SELECT mailbox, page_state, expires_at > now(), token_state FROM mailer.oauth_preview(%L)', :'state'),
+    $$VALUES ('desk'::text, 'open'::text, true, 'consent_needed'::text)$$, 'a preview says which mailbox it is, and that nobody has consented');
 SELECT throws_ok($$SELECT mailer.oauth_code('nonsense', 'c')$$, '22023', NULL, 'a state that isn''t ours');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', overlay(:'state' placing 'AAAA' from 1), 'c'), '22023', NULL, 'a state that was changed');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'http://localhost/?error=access_denied&error_description=no+thanks'), '22023', 'consent was not given: access_denied', 'a refusal is reported');
@@ -75,10 +78,13 @@ SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', ''), '2200
 SELECT is(mailer.oauth_code(:'state', 'http://localhost/?state=' || :'state' || '&code=4%2F0Ab&scope=x'), 'desk', 'a pasted address');
 SELECT is((SELECT code FROM mailer.oauth_account_secret), '4/0Ab', 'its code is kept for the exchange');
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'state', 'c'), '22023', 'this page of consent was used already', 'once');
+SELECT results_eq(format('SELECT mailbox, page_state, expires_at, token_state FROM mailer.oauth_preview(%L)', :'state'),
+    $$VALUES ('desk'::text, 'used'::text, NULL::timestamptz, 'refreshing'::text)$$, 'which a preview says, too');
 SELECT mailer._url_parameter(mailer.oauth_url('desk', '1 ms'), 'state') AS late \gset
 DO $$ DECLARE late timestamptz := clock_timestamp() + interval '3 ms'; BEGIN WHILE clock_timestamp() < late LOOP END LOOP; END $$;
 
 SELECT throws_ok(format('SELECT mailer.oauth_code(%L, %L)', :'late', 'c'), '22023', NULL, 'a page that has expired');
+SELECT is((SELECT page_state FROM mailer.oauth_preview(:'late')), 'expired', 'is shown as such');
 
 -- The lease: one at a time, fenced.
 SELECT app_id AS app FROM mailer.oauth_app WHERE name = 'web' \gset
@@ -171,6 +177,16 @@ SELECT lives_ok($$SELECT mailer.oauth_set('bait', '{"app": "kept"}')$$, 'a super
 SELECT ok(NOT EXISTS (SELECT FROM mailer.oauth_status o, mailer.event_log e WHERE o::text || e::text ~ 'hunter2|"r[12]"'), 'no secret is shown');
 SELECT is((SELECT array_agg(c::regclass::text ORDER BY 1) FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'mailer' AND c::regclass::text ~ 'oauth'),
     ARRAY['mailer.oauth_app', 'mailer.oauth_account', 'mailer.oauth_app_app_id_seq'], 'no secret is dumped');
+
+-- A code that the provider refused is gone: nothing is left to ask with until somebody consents again.
+SELECT mailer.mailbox_create('refused', 'smtp.example.com', username => 'ada@example.com') AS refused \gset
+SELECT mailer.oauth_set('refused', '{"provider": "google", "client_id": "c", "client_secret": "s"}');
+SELECT mailer.oauth_code(mailer._url_parameter(mailer.oauth_url('refused'), 'state'), 'c');
+SELECT app_id AS refused_app FROM mailer.oauth_account WHERE mailbox_id = :refused \gset
+SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), '<=', 0::bigint, 'a code is exchanged at once');
+SELECT mailer._token_fail(:refused_app, :refused, (SELECT lease FROM mailer._token_lease(:refused_app, :refused)), 'grant', 'invalid_client', 'wrong', '', 0);
+SELECT is((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), NULL, 'a code that was refused is not asked about again');
+SELECT is((SELECT (token_state, failure_code) FROM mailer.oauth_status WHERE mailbox = 'refused'), ('refused'::text, 'invalid_client'::text), 'and why stays to be read');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -8,7 +8,7 @@ connects anywhere. In the folder given it writes
     0001.eml …       each accepted mail, the bytes as they came after dot-unstuffing
     log.jsonl        one line per accepted mail, per refused recipient and per connection turned away (--connections), with the time and the envelope
 
-A recipient is refused permanently (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, and put off once (450) when named by --later.
+A recipient is refused permanently (550) when it is named by --refuse, for its quota (552) when named by --full, as a relay does (554) by --deny, put off once (450) when named by --later, and always when named by --never.
 """
 import argparse
 import asyncio
@@ -40,6 +40,8 @@ class Mailroom:
         if key in self.options.refuse:
             self.note(event="refused", recipient=address, sender=envelope.mail_from, code=550)
             return f"550 5.1.1 <{address}>: nobody of that name here"
+        if key in self.options.never:
+            return "450 4.2.0 <%s>: not now" % address
         if key in self.options.full:
             self.note(event="refused", recipient=address, sender=envelope.mail_from, code=552)
             return f"552 5.2.2 <{address}>: mailbox is over its quota"
@@ -69,10 +71,11 @@ class Mailroom:
         return f"250 2.0.0 taken as {name}"
 
 
-def authenticator(user, password):
+def authenticator(logins):
     def check(server, session, envelope, mechanism, data):
-        right = (getattr(data, "login", b""), getattr(data, "password", b"")) == (user.encode(), password.encode())
-        session.logged_in_as = user if right else None
+        user = getattr(data, "login", b"")
+        right = user + b":" + getattr(data, "password", b"") in logins
+        session.logged_in_as = user.decode() if right else None
         return AuthResult(success=right, handled=False)  # the answer is aiosmtpd's: 535 for a wrong one
     return check
 
@@ -106,7 +109,7 @@ async def serve(options):
         if options.client_ca:
             tls.load_verify_locations(options.client_ca)
             tls.verify_mode = ssl.CERT_REQUIRED
-    login = dict(authenticator=authenticator(*options.login.split(":", 1)), auth_required=True,
+    login = dict(authenticator=authenticator({login.encode() for login in options.login}), auth_required=True,
                  auth_require_tls=tls is not None) if options.login else {}
 
     def dialogue():
@@ -136,13 +139,14 @@ def main():
     parser.add_argument("--refuse", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--deny", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--later", action="append", default=[], type=str.lower, metavar="ADDRESS")
+    parser.add_argument("--never", action="append", default=[], type=str.lower, metavar="ADDRESS")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="answer the final dot this much later")
     parser.add_argument("--jitter", type=float, default=0, metavar="MS", help="and by up to so much more, at random")
     parser.add_argument("--connections", type=int, default=0, metavar="N", help="take so many at a time, and turn others away with 421")
     parser.add_argument("--certificate", help="offer and require STARTTLS with this certificate (PEM)")
     parser.add_argument("--key")
     parser.add_argument("--client-ca", metavar="FILE", help="and want a client certificate of this authority")
-    parser.add_argument("--login", metavar="USER:PASSWORD", help="require this login")
+    parser.add_argument("--login", metavar="USER:PASSWORD", action="append", help="require this login; may be given several times")
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     os.makedirs(options.folder, exist_ok=True)

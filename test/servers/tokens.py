@@ -12,14 +12,20 @@ How it answers stands in FOLDER/behaviour, a JSON object that is read at each re
     revoke    with rotate: a client that uses a replaced one is locked out, as strict providers do
     retry_after   the header, as it is
     device_life   seconds that a device code lives (900); consent   what the person did with it: true, "denied"; slow_down   once, before that
-FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered.
-A refresh token that begins with "refresh-0" is good; codes are any text that begins with "code". FOLDER/revoked lists access tokens that no longer work.
+    clients   who is registered for GET /authorize: {"client": {"secret": "…", "redirect_uris": ["…"]}}
+GET /authorize is a page for a person with a browser, who allows or denies. Its codes are good once, for a minute, with the redirect_uri, the
+client, its secret and the code_verifier that they were asked for with; the tokens open the mailbox of its login_hint.
+FOLDER/log.jsonl has one line a request: when, grant_type, client_id, scope, whether a secret or an assertion came, and how it was answered;
+or led_to, the address that a person's browser was led to.
+A refresh token that begins with "refresh-0" is good; codes are any text that begins with "code", besides those of /authorize. FOLDER/revoked lists access tokens that no longer work.
 """
 import base64
 import hashlib
+import html
 import http.server
 import json
 import os
+import secrets
 import socketserver
 import sys
 import threading
@@ -34,8 +40,20 @@ refresh = {"refresh-0"}
 used = set()
 tokens = {}
 never = threading.Event()
-challenges = {}
 devices = {}
+requests = {}  # shown to a person who hasn't decided yet
+codes = {}
+owners = {}  # of refresh tokens: whose mailbox they open
+
+consent_page = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sign in</title></head>
+<body><h1>Example Mail</h1><p><b>{client}</b> wants to use the mailbox of <b>{login}</b> ({scope}).</p>
+<form method="post" action="/authorize"><input type="hidden" name="request" value="{request}">
+<button name="decision" value="allow">Allow</button> <button name="decision" value="deny">Deny</button></form></body></html>"""
+
+
+def challenge_of(verifier):
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def behaviour():
@@ -72,10 +90,56 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def do_GET(self):
+        self.how = behaviour()
+        path, _, query = self.path.partition("?")
+        if path != "/authorize":
+            return self.answer(404, b"Not found", "text/plain")
+        pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+        asked = dict(pairs)
+        client = self.how.get("clients", {}).get(asked.get("client_id"))
+        # An address that isn't registered is led to by nobody (RFC 6749, 4.1.2.1).
+        if not client or asked.get("redirect_uri") not in client["redirect_uris"] or len(pairs) != len(asked):
+            return self.answer(400, b"This application or its redirect address isn't registered here.", "text/plain")
+        if asked.get("response_type") != "code":
+            return self.lead_back(asked, error="unsupported_response_type")
+        if not asked.get("state") or "code_challenge" in asked and (asked.get("code_challenge_method") != "S256" or len(asked["code_challenge"]) != 43):
+            return self.lead_back(asked, error="invalid_request", error_description="state and a code_challenge of S256 are wanted")
+        if asked.get("scope") != client.get("scope", "mail"):
+            return self.lead_back(asked, error="invalid_scope", error_description="There is no such scope.")
+        request = secrets.token_urlsafe(16)
+        with lock:
+            requests[request] = asked
+        shown = {"client": asked["client_id"], "login": asked.get("login_hint", "ada@example.com"), "scope": asked["scope"], "request": request}
+        self.answer(200, consent_page.format(**{name: html.escape(value) for name, value in shown.items()}).encode(), "text/html; charset=utf-8")
+
+    def decide(self, fields):
+        with lock:
+            asked = requests.pop(fields.get("request"), None)
+        if asked is None:
+            return self.answer(400, b"This page is too old.", "text/plain")
+        if fields.get("decision") != "allow":
+            return self.lead_back(asked, error="access_denied", error_description="The user denied the request.")
+        code = "once-" + secrets.token_urlsafe(24)
+        with lock:
+            codes[code] = {**asked, "until": time.time() + 60}
+        self.lead_back(asked, code=code)
+
+    def lead_back(self, asked, **answer):
+        given = urllib.parse.urlencode({**answer, **({"state": asked["state"]} if "state" in asked else {})})
+        address = asked["redirect_uri"] + ("&" if "?" in asked["redirect_uri"] else "?") + given
+        note(client_id=asked["client_id"], led_to=address)
+        self.send_response(303)
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_POST(self):
         self.how = behaviour()
         form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         fields = dict(urllib.parse.parse_qsl(form))
+        if self.path == "/authorize":
+            return self.decide(fields)
         if self.path == "/introspect":
             return self.introspect(fields)
         mode = self.how.get("mode", "ok")
@@ -123,6 +187,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             given = None
             if flow == "refresh_token":
                 sent = fields.get("refresh_token")
+                username = owners.get(sent)
                 if sent in used and self.how.get("revoke"):
                     refresh.clear()
                 if sent not in refresh and (sent in used or not sent.startswith("refresh-0")):
@@ -132,13 +197,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
                     used.add(sent)
                     given = f"refresh-{number}"
                     refresh.add(given)
+                    owners[given] = username
+            elif flow == "authorization_code" and fields.get("code", "").startswith("once-"):
+                asked = codes.pop(fields["code"], None)
+                client = self.how.get("clients", {}).get(fields.get("client_id"), {})
+                if client.get("secret") != fields.get("client_secret"):
+                    return self.refuse("invalid_client", "The client secret is wrong.")
+                if asked is None or asked["until"] < time.time() or any(asked[name] != fields.get(name) for name in ("client_id", "redirect_uri")):
+                    return self.refuse("invalid_grant", "The code is wrong, too old, or was used.")
+                if "code_challenge" in asked and challenge_of(fields.get("code_verifier", "")) != asked["code_challenge"]:
+                    return self.refuse("invalid_grant", "The code_verifier is wrong.")
+                given = f"refresh-{number}"
+                refresh.add(given)
+                owners[given] = username = asked.get("login_hint")
             elif flow == "authorization_code":
                 if not fields.get("code", "").startswith("code") or not fields.get("code_verifier"):
                     return self.refuse("invalid_grant", "the code is wrong")
                 given = f"refresh-{number}"
                 refresh.add(given)
-                challenge = base64.urlsafe_b64encode(hashlib.sha256(fields["code_verifier"].encode()).digest()).decode().rstrip("=")
-                challenges[challenge] = fields.get("redirect_uri")
             elif flow == "urn:ietf:params:oauth:grant-type:device_code":
                 one = devices.get(fields.get("device_code"))
                 if one is None or one["until"] < time.time():

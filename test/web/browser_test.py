@@ -8,6 +8,7 @@ import subprocess
 import urllib.parse
 
 import chromium
+import looks
 from client import Browser, Web, conninfo, run, sql, until, work
 
 top = os.environ["MAILER_TOP"]
@@ -25,7 +26,6 @@ os.makedirs(pictures, exist_ok=True)
 for old in os.listdir(pictures):
     os.remove(os.path.join(pictures, old))
 
-looks = {"desktop": ("light", 1280, 900), "desktop-dark": ("dark", 1280, 900), "phone": ("light", 360, 740), "phone-dark": ("dark", 360, 740)}
 operator, viewer = ("operator <b>", "do"), ("viewer", "look")
 here = []
 
@@ -77,67 +77,14 @@ def name_of(path):
     return re.sub(r"[^a-z0-9]+", "-", urllib.parse.unquote(kind_of(path)).lower()).strip("-") or "overview"
 
 
-# What a person would have to scroll sideways for, or couldn't reach at all.
-overflow = """(() => {
-    const wide = document.scrollingElement.clientWidth, out = [];
-    if (document.scrollingElement.scrollWidth > wide) out.push('the page is ' + document.scrollingElement.scrollWidth + ' wide');
-    for (const one of document.querySelectorAll('body *')) {
-        const box = one.getBoundingClientRect();
-        const style = getComputedStyle(one);
-        if (box.width && box.right > wide + 1 && style.position !== 'absolute' && !one.closest('[data-scroll], pre'))
-            out.push(one.tagName + '.' + one.className + ' ends at ' + Math.round(box.right) + ': ' + one.textContent.trim().slice(0, 40));
-        if (one.matches('button, nav a, select, input:not([type=hidden])') && box.width && one.scrollWidth > one.clientWidth + 2 && !one.matches('input, select'))
-            out.push(one.tagName + ' is cut off: ' + one.textContent.trim().slice(0, 40));
-    }
-    return out.slice(0, 5);
-})()"""
-
-# The page as it is to a machine that reads it out.
-plain = """(() => {
-    const out = [];
-    if (!document.title) out.push('no title');
-    if (document.querySelectorAll('h1').length !== 1) out.push('not one h1');
-    if (document.querySelectorAll('main').length !== 1) out.push('not one main');
-    if (document.documentElement.lang !== 'en') out.push('no language');
-    const ids = [...document.querySelectorAll('[id]')].map(one => one.id);
-    for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) out.push('twice: #' + id);
-    if (document.body.innerText.includes('undefined') || document.body.innerText.includes('[object')) out.push('undefined');
-    return out;
-})()"""
-
-
 def check(path, status=200, name=None, axe=None):
     """What is wrong with one page, in all looks."""
-    wrong = []
-    for look, how in looks.items():
-        tab.look(*how)
-        tab.complaints.clear()
-        answered = tab.go(web.address + path)
-        if answered != status:
-            wrong.append(f"{path}: {answered}")
-        tab.run("document.fonts.ready.then(() => 0)")
-        found = tab.run(overflow) + tab.run(plain)
-        tab.picture(os.path.join(pictures, f"{name or name_of(path)}-{look}.png"))
-        complaints = [one for one in tab.complaints if status == 200 or "the server responded with a status of" not in one]
-        found += complaints
-        if axe:
-            found += tab.faults(axe)
-        wrong += [f"{path} on {look}: {one}" for one in found]
-    tab.look(*looks["desktop"])
-    return wrong
-
-
-def axe_script():
-    asked = subprocess.run([os.path.join(top, "test/web/axe")], capture_output=True, text=True)
-    if asked.returncode:
-        print(f"# axe-core isn't asked: {asked.stderr.strip()}")
-        return None
-    return open(asked.stdout.strip(), encoding="utf-8").read()
+    return looks.faults(tab, web.address + path, os.path.join(pictures, name or name_of(path)), axe, status)
 
 
 def every_page():
     "every page fits phone and desktop, bright and dark, the browser complains of nothing, and axe finds nothing serious"
-    axe, wrong = axe_script(), []
+    axe, wrong = looks.axe_script(), []
     for path in paths():
         wrong += check(path, axe=axe)
     print(f"# {len(paths())} pages: {' '.join(kind_of(path) for path in paths())}")
@@ -146,7 +93,7 @@ def every_page():
 
 def open_pages():
     "login, errors and the public pages, too"
-    axe = axe_script()
+    axe = looks.axe_script()
     token = subprocess.run(["psql", "-XqAtd", "busy", "-c", f"SELECT mailer._unsubscribe_token(0, '{'reader' * 9}@{'mail' * 12}.example.com', 'list:{'news' * 12}')"],
                            check=True, capture_output=True, text=True).stdout.strip()
     wrong = check("/nothing", 404, "not-found", axe) + check("/u/" + token, 200, "unsubscribe", axe) + check("/u/x", 404, "unsubscribe-not-ours", axe)

@@ -52,7 +52,7 @@ def shown():
     for browser in (logged_in(), operator()):
         page = browser.get(f"/mailboxes/{box}")
         assert page.status == 200 and "<script>alert" not in page.text and "&lt;script&gt;" in page.text
-        for word in ("no limit", "a gap of", "Sending breaker", "Listening", "token: none", "it sent nothing in 30 days", "Shield"):
+        for word in ("no limit", "a gap of", "Sending breaker", "Listening", "logs in with its password, or not at all", "it sent nothing in 30 days", "Shield"):
             assert word in page.text, word
         for path, status in (("/mailboxes/999999", 404), ("/mailboxes/x", 400), ("/mailboxes/99999999999999999999", 404)):
             assert browser.get(path).status == status, path
@@ -168,7 +168,7 @@ def connected():
     assert page.status == 200 and f"http://127.0.0.1:{web.port}/oauth/callback" in page.text and "Go to the provider" not in page.text
     fields = {"action": "connect", "mailbox": name, "provider": "google", "client_id": "id<b>", "client_secret": "very secret", "login": "ann@example.com",
               "redirect_uri": "https://mail.example.com/oauth/callback", "csrf": page.field("csrf")}
-    assert browser.post(path, {**fields, "provider": "another"}).status == 400
+    assert browser.post(path, {**fields, "provider": "somebody"}).status == 400
     assert browser.post(path, {**fields, "app": "no such app"}).status == 404
     assert browser.post(path, {**fields, "csrf": "x"}).status == 403
     assert browser.post(path, fields).status == 303

@@ -155,11 +155,15 @@ def oauth():
         "client_id": "c", "client_secret": "s", "grant": "refresh_token", "redirect_uri": "http://127.0.0.1/oauth/callback", "login": "a@example.com"}')""")
     state = lambda: sql("SELECT (regexp_match(mailer.oauth_url('<script>alert(1)</script>'), 'state=([^&]+)'))[1]")  # noqa: E731
     denied = anybody.get(f"/oauth/callback?error=access_denied&error_description=No&state={state()}")
-    assert denied.status == 400 and "access_denied" in denied.text, denied.text
+    assert denied.status == 200 and "access_denied" in denied.text and "Nothing was connected" in denied.text, denied.text
     good = state()
     answer = anybody.get(f"/oauth/callback?state={good}&code=abc")
+    assert answer.status == 303 and "abc" not in answer.headers["Location"], "the code stays in the address"
+    answer = anybody.get(answer.headers["Location"])
     assert answer.status == 200 and "&lt;script&gt;" in answer.text and "<script>alert" not in answer.text
     assert anybody.get(f"/oauth/callback?state={good}&code=abc").status == 400
+    for path in ("/oauth/connected", "/oauth/connected?state=x", f"/oauth/connected?state={good[:-1]}"):
+        assert anybody.get(path).status == 400, path
 
 
 def webhook():
@@ -232,6 +236,9 @@ def public_only():
         for path in ("/", "/login", "/logout", "/campaigns"):
             assert anybody.get(path).status == 404, path
         assert anybody.get("/healthz").status == 200 and anybody.get("/u/x").status == 404
+        state = sql("SELECT (regexp_match(mailer.oauth_url('<script>alert(1)</script>'), 'state=([^&]+)'))[1]")
+        denied = anybody.get(f"/oauth/callback?error=access_denied&state={state}")
+        assert denied.status == 200 and "/mailboxes" not in denied.text, "it leads to a page that isn't served here"
     finally:
         public.stop()
 

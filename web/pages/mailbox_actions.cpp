@@ -53,18 +53,45 @@ std::string test_mailbox(Visit& visit) {
 
 std::string connect_mailbox(Visit& visit) {
     const Parameter name = mailbox_of(visit), provider = visit.form("provider"), app = visit.form("app");
-    if (!app && provider != "google" && provider != "microsoft365") throw HttpError(400, "Choose Google or Microsoft.");
-    const Parameter secret = visit.form("client_secret"), tenant = visit.form("tenant"), login = visit.form("login");
-    // An application that mailboxes share, by its name; or one of this mailbox alone.
+    const Parameter login = visit.form("login"), auth_url = visit.form("auth_url"), token_url = visit.form("token_url");
+    if (app) {
+        // An application that mailboxes share, by its name.
+        visit.rows(
+            R"sql(
+                SELECT mailer.oauth_set($1, jsonb_strip_nulls(jsonb_build_object('app', $2::text, 'login',
+                    $3::text))))sql",
+            {name, app, login});
+        return "Stored. What is to be done next is said below.";
+    }
+    if (provider != "google" && provider != "microsoft365" && provider != "another")
+        throw HttpError(400, "Choose Google, Microsoft 365 or another provider.");
+    if (provider == "another" && (!auth_url || !token_url))
+        throw HttpError(
+            400,
+            "mailer doesn't know this provider's addresses: enter both, where the owner allows it and where "
+            "mailer gets its access.");
+    // One of this mailbox alone. An empty field keeps what is stored; addresses and scope of another provider don't
+    // stay.
     visit.rows(
         R"sql(
-            SELECT mailer.oauth_set($1, jsonb_strip_nulls(jsonb_build_object('app', $2::text, 'login',
-                $3::text)) || CASE WHEN $2::text IS NULL THEN
-                jsonb_strip_nulls(jsonb_build_object('provider', $4::text, 'client_id', $5::text,
-                'client_secret', $6::text, 'tenant', $7::text, 'redirect_uri', $8::text, 'grant',
-                'refresh_token')) ELSE '{}' END))sql",
-        {name, app, login, provider, visit.form("client_id"), secret, tenant, visit.form("redirect_uri")});
-    return "Stored. Now the owner of the account has to consent.";
+            SELECT mailer.oauth_set($1, '{"app": null}' || CASE WHEN $3::text = 'another' THEN
+                jsonb '{"provider": null, "tenant": null}' WHEN EXISTS (SELECT FROM mailer.oauth_status
+                    WHERE mailbox = $1 AND app IS NULL AND provider = $3) THEN '{}' ELSE
+                '{"auth_url": null, "token_url": null, "device_url": null, "scope": null}' END ||
+                jsonb_strip_nulls(jsonb_build_object('login', $2::text, 'provider', NULLIF($3, 'another'),
+                'client_id', $4::text, 'client_secret', $5::text, 'tenant', CASE $3 WHEN
+                'microsoft365' THEN $6::text END, 'redirect_uri', $7::text, 'grant', 'refresh_token') || CASE $3 WHEN
+                'another' THEN jsonb_build_object('auth_url', $8::text, 'token_url', $9::text, 'scope',
+                $10::text) ELSE '{}' END)))sql",
+        {name, login, provider, visit.form("client_id"), visit.form("client_secret"), visit.form("tenant"),
+         visit.form("redirect_uri"), auth_url, token_url, visit.form("scope")});
+    return "Stored. What is to be done next is said below.";
+}
+
+std::string take_address(Visit& visit) {
+    const Parameter address = visit.form("address");
+    if (!address) throw HttpError(400, "The address is empty.");
+    return "Thank you. " + visit.value("SELECT mailer.oauth_code(NULL, $1)", {address}) + " is being connected.";
 }
 
 // A host and port, or a provider that knows its own. The password goes apart, as a parameter.
@@ -96,7 +123,8 @@ std::vector<Action> mailbox_actions() {
             {.name = "pause", .needs = "mailbox_pause", .run = pause_mailbox},
             {.name = "resume", .needs = "mailbox_resume", .run = resume_mailbox},
             {.name = "test", .needs = "mailbox_test", .run = test_mailbox},
-            {.name = "connect", .needs = "oauth_set", .run = connect_mailbox}};
+            {.name = "connect", .needs = "oauth_set", .run = connect_mailbox},
+            {.name = "address", .needs = "oauth_code", .run = take_address}};
 }
 
 }  // namespace mailer::web

@@ -7,15 +7,16 @@ namespace mailer::web {
 namespace {
 
 // 0 needs a person, 1 is paused by one, 2 waits for something that ends by itself, 3 is well. Parameter: what to show.
-constexpr const char* mailboxes =
-    R"sql(
+std::string mailboxes() {
+    return R"sql(
         SELECT *
         FROM (SELECT (CASE WHEN m.state = 'in trouble' OR m.listen_state = 'in trouble'
                     OR m.token_state IN ('refused', 'consent_needed')
                     OR m.shield LIKE 'shut%' THEN '0' WHEN m.state = 'paused' THEN '1' WHEN m.state <>
             'ready' THEN '2' ELSE '3' END || m.mailbox) COLLATE "C" AS place, m.mailbox, m.mailbox_id,
             m.state, m.reason, m.used_today, m.limit_today, m.sending, m.gap::text AS gap, m.next_at,
-            m.breaker_until, m.breaker_failures, m.token_state, m.token_expires_at, NULLIF(m.listen_state,
+            m.breaker_until, m.breaker_failures, )sql" +
+           token_words + R"sql( AS token_words, NULLIF(m.listen_state,
             'off') AS listen_state, m.listen_error, m.last_heard_at, m.from_address,
             round(m.bounce_rate * 100, 1)::text AS bounce_percent, m.bounce_rate >= 0.05 AS is_bouncing,
             m.shield, m.state = 'paused' AS is_paused, m.token_state NOT IN ('none', 'valid',
@@ -25,11 +26,12 @@ constexpr const char* mailboxes =
             'not connected' THEN m.is_token_bad ELSE true END
             AND (:after::text IS NULL OR m.place > :after::text) ORDER BY m.place
         LIMIT :limit)sql";
+}
 
 core::Value show(Visit& visit) {
     Parameter what = visit.query("show");
     if (!what) what = "all";
-    core::Value page = visit.list(mailboxes, {what}, "place", 100);
+    core::Value page = visit.list(mailboxes(), {what}, "place", 100);
     (void)page.set("counts", visit.row(R"sql(
             SELECT count(*) AS mailboxes, count(*) FILTER (WHERE state = 'paused') AS paused,
                 count(*) FILTER (WHERE state = 'in trouble') AS in_trouble,

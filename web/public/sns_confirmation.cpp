@@ -8,6 +8,7 @@
 #include <regex>
 
 #include "db/value_of.hpp"
+#include "net/curl_options.hpp"
 
 namespace mailer::web {
 
@@ -37,7 +38,7 @@ bool confirm(const std::string& address) {
     std::size_t taken = 0;
     long status = 0;
     curl_easy_setopt(curl.get(), CURLOPT_URL, address.c_str());
-    curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "https");
+    if (!net::allow_only(curl.get(), "https")) return false;
     curl_easy_setopt(curl.get(), CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT, 10L);

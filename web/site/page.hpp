@@ -88,6 +88,7 @@ struct Page {
 class Gateway {
 public:
     virtual ~Gateway() = default;
+    bool has_pages = true;  // whether this process serves people's pages, too, so that a link may lead there
     virtual core::Value rows(const std::string& sql, const Parameters& parameters = {}) = 0;
 };
 

@@ -157,6 +157,7 @@ Response Site::serve_public(const PublicPage& page, Request& request) {
     const auto& handler = request.method == "POST" ? page.post : page.get;
     if (!handler) throw HttpError(405, "This address takes " + std::string(page.post ? "POST" : "GET") + " only.");
     PooledGateway gateway(pool_, options_.gateway);
+    gateway.has_pages = !options_.is_public_only;
     return handler(request, gateway);
 }
 

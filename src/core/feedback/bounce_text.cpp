@@ -40,11 +40,6 @@ bool is_answer_subject(std::string_view subject) {
     return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view p) { return subject.starts_with(p); });
 }
 
-struct Block {
-    std::string address;
-    std::string words;
-};
-
 // The address at the start of a line, and what follows it. Codes and marks before it are skipped.
 std::string leading_address(std::string_view line, std::string_view& codes, std::string_view& tail) {
     while (!line.empty() &&
@@ -94,6 +89,8 @@ void open_block(std::vector<Block>& blocks, std::size_t& current, std::string ad
     blocks[current].words.append(trimmed(tail)).append("\n");
 }
 
+}  // namespace
+
 std::vector<Block> find_blocks(std::string_view text) {
     std::vector<Block> blocks;
     std::size_t current = 0;
@@ -123,6 +120,8 @@ std::vector<Block> find_blocks(std::string_view text) {
     }
     return blocks;
 }
+
+namespace {
 
 // X-Failed-Recipients: ada@example.com, bob@example.com
 std::vector<Block> named_blocks(std::string_view header, std::vector<Block> found) {

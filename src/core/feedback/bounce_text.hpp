@@ -19,6 +19,14 @@ struct Sender {
 
 Sender read_sender(const Mail& mail);
 
+// What a text says about an address: the rest of the line that begins with it, and the lines up to the next address.
+struct Block {
+    std::string address;
+    std::string words;
+};
+
+std::vector<Block> find_blocks(std::string_view text);
+
 // The text before the copy of the original; `quoted` gets the rest.
 std::string_view before_copy(std::string_view text, std::string_view& quoted);
 

@@ -36,7 +36,17 @@ std::optional<Kind> kind_of(std::string_view action, std::string_view status) {
     return Kind::bounce;
 }
 
-std::optional<Item> item_of(const Fields& group, std::string_view human) {
+// Where the text names the address, its lines are about it, and their codes are the server's; else all of it may be.
+std::string_view reason_for(const Item& item, const Explanation& human, bool& is_its_own) {
+    for (const Block& block : human.blocks) {
+        is_its_own = !trimmed(block.words).empty() && (equals_ignoring_case(block.address, item.address) ||
+                                                       equals_ignoring_case(block.address, item.original_address));
+        if (is_its_own) return block.words;
+    }
+    return human.text;
+}
+
+std::optional<Item> item_of(const Fields& group, const Explanation& human) {
     const std::string_view status = group.value("status");
     const std::string_view action = group.value("action");
     const bool has_recipient = group.find("final-recipient") || group.find("original-recipient");
@@ -56,19 +66,20 @@ std::optional<Item> item_of(const Fields& group, std::string_view human) {
     std::string_view words = typed_value(diagnostic);
     if (diagnostic.find(';') > 20) words = diagnostic;  // the semicolon is the text's
     const bool is_silent = words.size() < 5;
-    if (is_silent) words = status.size() > 8 ? status : human;
+    bool is_its_own = false;
+    if (is_silent) words = status.size() > 8 ? status : reason_for(item, human, is_its_own);
 
-    item.enhanced = find_enhanced(is_smtp && !is_silent ? words : std::string_view{});
+    item.enhanced = find_enhanced((is_smtp && !is_silent) || is_its_own ? words : std::string_view{});
     if (item.enhanced.empty()) item.enhanced = find_enhanced(status);
     item.code = find_code(words.substr(0, 2000));
     const Finding finding = weigh(item.code, item.enhanced, words);
     item.cause = finding.cause;
     item.is_hard = item.kind == Kind::bounce && finding.is_hard();
-    item.words = readable(is_silent && status.size() <= 8 ? item.enhanced : words, max_words);
+    item.words = readable(is_silent && !is_its_own && status.size() <= 8 ? item.enhanced : words, max_words);
     return item;
 }
 
-void take_group(Fields group, std::string_view human, StatusReport& report) {
+void take_group(Fields group, const Explanation& human, StatusReport& report) {
     if (const auto id = group.value("original-envelope-id"); !id.empty() && report.envelope_id.empty())
         report.envelope_id = readable(id, 200);
     if (auto item = item_of(group, human); item && report.items.size() < max_items)
@@ -77,7 +88,7 @@ void take_group(Fields group, std::string_view human, StatusReport& report) {
 
 }  // namespace
 
-void read_delivery_status(std::string_view text, std::string_view human, StatusReport& report) {
+void read_delivery_status(std::string_view text, const Explanation& human, StatusReport& report) {
     report.is_report = true;
     while (!text.empty()) {
         const std::size_t before = text.size();

@@ -144,9 +144,14 @@ Feedback read(std::string_view raw, bool is_wrapped) {
     if (read_junk_report(mail, feedback)) return feedback;
 
     StatusReport status;
+    Explanation explanation{human, {}};
     for (const Part& part : mail.parts) {
-        if (part.type == "message/delivery-status" || part.type == "message/global-delivery-status")
-            read_delivery_status(part.text, human, status);
+        if (part.type != "message/delivery-status" && part.type != "message/global-delivery-status") continue;
+        if (!status.is_report) {
+            std::string_view quoted;
+            explanation.blocks = find_blocks(before_copy(human, quoted));
+        }
+        read_delivery_status(part.text, explanation, status);
     }
     const Sender sender = read_sender(mail);
     if (status.items.empty() && (sender.is_machine || sender.is_bounce_subject)) {

@@ -112,7 +112,7 @@ std::string words_of(const Reply& reply) {
             --from;
         std::size_t end = text.find_first_of(blanks, at);
         if (end == std::string::npos) end = text.size();
-        text.replace(from, end - from, "@");
+        text.erase(from, end - from).insert(from, 1, '@');
         at = from + 1;
     }
     return text;

@@ -211,8 +211,9 @@ Seen look(std::int64_t tenant) noexcept {
     return account == nullptr ? Seen{} : Seen{account->in_flight, account->ever_taken};
 }
 
-// A count that takes long isn't repeated at once: a tenant at a high limit spends a tenth of the time on counting.
-constexpr std::int64_t quick_us = 10'000;
+// A count of many isn't repeated at once: a tenant at a high limit spends a tenth of the time on counting. Few are
+// counted as often as it takes, however long the machine kept that waiting.
+constexpr std::int64_t few = 10'000;
 constexpr std::int64_t rest_factor = 9;
 
 // What others had taken is looked at before the snapshot is taken: what they commit in between counts twice, never not
@@ -227,7 +228,7 @@ bool count(const Actor& by) {
     if (account == nullptr) return true;
     account->limit = by.max_pending;
     account->left = by.max_pending - pending - (before.in_flight - mine) - (account->ever_taken - before.ever_taken);
-    account->count_at = took < quick_us ? 0 : now_us() + rest_factor * took;
+    account->count_at = pending <= few ? 0 : now_us() + rest_factor * took;
     return account->in_flight >= before.in_flight;
 }
 
