@@ -1,22 +1,37 @@
 -- What a promoted server holds, and how a person lets it go or settles it. When it holds, and what: 15_promise_tables.sql.
 
+CREATE FUNCTION _is_held(q queue_entry, p promotion) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT q.state = 'p' AND q.epoch = ANY (p.held_epochs) AND q.due_at <= p.promoted_at $$;
+COMMENT ON FUNCTION _is_held(queue_entry, promotion) IS 'Whether this message is held since the promotion: it was due then, and may have been sent by the old primary';
+
 CREATE FUNCTION promotion_state(OUT is_held boolean, OUT held bigint, OUT promoted_at timestamptz, OUT promised_until timestamptz,
     OUT names text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
-    SELECT COALESCE(p.is_held, false),
-           CASE WHEN p.is_held THEN (SELECT count(*) FROM mailer.queue_entry q
-                                     WHERE q.state = 'p' AND q.epoch = ANY (p.held_epochs) AND q.due_at <= p.promoted_at) ELSE 0 END,
+    SELECT h.held > 0,
+           h.held,
            p.promoted_at,
-           CASE WHEN p.is_held THEN p.promised_until ELSE COALESCE(n.until, p.promised_until) END,
-           CASE WHEN p.is_held THEN p.names ELSE COALESCE(n.names, p.names, '{}') END
+           CASE WHEN h.held > 0 THEN p.promised_until ELSE COALESCE(n.until, p.promised_until) END,
+           CASE WHEN h.held > 0 THEN p.names ELSE COALESCE(n.names, p.names, '{}') END
     FROM (SELECT max(r.until) AS until, array_agg(r.name ORDER BY r.name) AS names FROM mailer.promise r) n
     LEFT JOIN mailer.promotion p ON true
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.is_held THEN (SELECT count(*) FROM mailer.queue_entry q WHERE mailer._is_held(q, p)) ELSE 0 END AS held) h
 $$;
 COMMENT ON FUNCTION promotion_state() IS
 'Whether this server holds mail since it was promoted, how many messages, and since when. While it holds mail: until when its primary had promised
 to wait for this server (NULL: it had not), and for which standbys it did. Otherwise: the standbys that the sender now promises to wait for,
 and until when. On a standby: what the primary has promised so far.';
+
+-- What is held is unconfirmed, when somebody or something says that it was sent.
+CREATE FUNCTION _end_as_promoted(message_ids bigint[], by_role text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    UPDATE mailer.recipient r SET state = 'u' WHERE r.message_id = ANY (_end_as_promoted.message_ids) AND r.state = 'p';
+    PERFORM mailer._end(_end_as_promoted.message_ids, 'promoted', NULL, _end_as_promoted.by_role);
+END;
+$$;
+COMMENT ON FUNCTION _end_as_promoted(bigint[], text) IS 'Ends messages that are held since a promotion as unconfirmed';
 
 -- Some thousand at a time: a message's end is a row here and there in many tables.
 CREATE FUNCTION resolve_held(outcome text) RETURNS bigint
@@ -36,10 +51,9 @@ BEGIN
     IF resolve_held.outcome = 'sent' THEN
         SELECT COALESCE(array_agg(q.message_id), '{}') INTO ids
         FROM mailer.queue_entry q, mailer.promotion p
-        WHERE q.state = 'p' AND q.epoch = ANY (p.held_epochs) AND q.due_at <= p.promoted_at;
+        WHERE mailer._is_held(q, p);
         -- They went out under the old primary, as far as anybody knows, and a person says that they have arrived.
-        UPDATE mailer.recipient r SET state = 'u' WHERE r.message_id = ANY (ids) AND r.state = 'p';
-        PERFORM mailer._end(ids, 'promoted', NULL, mailer._caller_name());
+        PERFORM mailer._end_as_promoted(ids, mailer._caller_name());
         PERFORM mailer._end(ids, 'resolved', 'held since a promotion, and resolved as sent', mailer._caller_name());
     END IF;
     UPDATE mailer.arming a SET adopted = ARRAY(SELECT DISTINCT e FROM unnest(a.adopted || p.held_epochs) e ORDER BY e)
@@ -69,7 +83,7 @@ CREATE FUNCTION _lease_gate(OUT is_set boolean, OUT is_open boolean, OUT words t
     AS 'MODULE_PATHNAME', 'mailer_lease_gate';
 COMMENT ON FUNCTION _lease_gate() IS 'The gate lease as explain() shows it';
 
-REVOKE ALL ON FUNCTION promotion_state(), resolve_held(text), _clock_trouble(), _is_clone_noticed(), _standby_gate(), _lease_gate() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _is_held(queue_entry, promotion), _end_as_promoted(bigint[], text), promotion_state(), resolve_held(text), _clock_trouble(), _is_clone_noticed(), _standby_gate(), _lease_gate() FROM PUBLIC;
 
 CREATE FUNCTION _health_failover() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -185,10 +185,11 @@ BEGIN
     ) t ON t.message_id = x.message_id
     WHERE x.try_count <> COALESCE(t.tries, 0);
 
-    RETURN QUERY SELECT 'what was sent has a try that sent it, or somebody who said so', count(*), mailer._sample(array_agg(o.message_id::text ORDER BY o.message_id))
+    RETURN QUERY SELECT 'what was sent has a try that sent it, or somebody or something that proved it', count(*), mailer._sample(array_agg(o.message_id::text ORDER BY o.message_id))
     FROM mailer.outcome o JOIN mailer.message m ON m.message_id = o.message_id AND m.purged_at IS NULL
     WHERE o.settled_at >= since AND o.state = 'S' AND o.settled_by IS NULL
-      AND NOT EXISTS (SELECT FROM mailer.attempt a WHERE a.message_id = o.message_id AND a.outcome IN ('sent', 'unconfirmed', 'retry', 'requeued'));
+      AND NOT EXISTS (SELECT FROM mailer.attempt a WHERE a.message_id = o.message_id AND a.outcome IN ('sent', 'unconfirmed', 'retry', 'requeued'))
+      AND NOT EXISTS (SELECT FROM mailer.message_feedback f WHERE f.message_id = o.message_id AND f.confirmed_by IS NOT NULL);  -- by the old primary
 
     RETURN QUERY SELECT 'recipients'' results add up to their message''s', count(*), mailer._sample(array_agg(x.message_id::text ORDER BY x.message_id))
     FROM (

@@ -145,12 +145,19 @@ END;
 $$;
 COMMENT ON FUNCTION _mark_message(feedback) IS 'Marks a message as bounced, replied, complained of or unsubscribed from; the first time counts';
 
--- Whatever comes back of an unconfirmed mail proves that it arrived. That nothing comes back proves nothing.
+-- Whatever comes back of an unconfirmed mail proves that it arrived, and of one that is held since a promotion that the old
+-- primary had sent it. That nothing comes back proves nothing.
 CREATE FUNCTION _confirm_message(message_id bigint, by_kind text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+    -- FOR SHARE: nobody lets it go meanwhile.
+    IF EXISTS (SELECT FROM mailer.promotion p WHERE p.is_held FOR SHARE)
+       AND EXISTS (SELECT FROM mailer.queue_entry q, mailer.promotion p WHERE q.message_id = _confirm_message.message_id AND mailer._is_held(q, p))
+    THEN
+        PERFORM mailer._end_as_promoted(ARRAY[_confirm_message.message_id], NULL);
+    END IF;
     IF NOT EXISTS (SELECT FROM mailer.outcome o WHERE o.message_id = _confirm_message.message_id AND o.state = 'u')
        OR cardinality(mailer._end(ARRAY[_confirm_message.message_id], 'confirmed')) = 0
     THEN
@@ -163,7 +170,7 @@ BEGIN
     RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION _confirm_message(bigint, text) IS 'Ends an unconfirmed message as sent (confirmed), for what proved it: a kind of feedback_log, or sent_copy';
+COMMENT ON FUNCTION _confirm_message(bigint, text) IS 'Ends a message that is unconfirmed, or held since a promotion, as sent (confirmed), for what proved it: a kind of feedback_log, or sent_copy';
 
 CREATE FUNCTION _suppress_for(f mailer.feedback, recipient text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

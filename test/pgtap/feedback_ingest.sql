@@ -97,6 +97,26 @@ SELECT count(*) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:lost), 'nat@exa
 SELECT results_eq(format('SELECT state, reason, confirmed_by FROM mailer.status(%s)', :lost), $$VALUES ('sent', 'confirmed', 'reply')$$,
     'an answer proves that an unconfirmed mail arrived');
 
+-- ── What is held since a promotion ──
+SELECT mailer.enqueue('held.reply@example.org', 'S', 'B') AS held_reply \gset
+SELECT mailer.enqueue('held.one@example.org, held.two@example.org', 'S', 'B') AS held_bounce \gset
+SELECT mailer.enqueue('held.silent@example.org', 'S', 'B') AS held_silent \gset
+SELECT mailer.enqueue('not.held@example.org', 'S', 'B') AS not_held \gset
+INSERT INTO mailer.promotion (timeline, held_epochs, is_held, promoted_at, promised_until, names) VALUES (2, '{-2}', true, now() + interval '1 s', NULL, '{}');
+UPDATE mailer.queue_entry SET epoch = -2 WHERE message_id IN (:held_reply, :held_bounce, :held_silent);
+SELECT count(*) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:held_reply), 'held.reply@example.org', 'Thanks')) \g /dev/null
+SELECT results_eq(format('SELECT state, reason, confirmed_by FROM mailer.status(%s)', :held_reply), $$VALUES ('sent', 'confirmed', 'reply')$$,
+    'an answer proves that the old primary had sent it');
+SELECT count(*) FROM mailer.ingest(pg_temp.bounce(pg_temp.id_of(:held_bounce), 'held.one@example.org')) \g /dev/null
+SELECT results_eq(format('SELECT state, reason, result FROM mailer.status(%s)', :held_bounce), $$VALUES ('sent', 'confirmed', 'bounced')$$, 'and so does a bounce');
+SELECT count(*) FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:not_held), 'not.held@example.org', 'Thanks')) \g /dev/null
+SELECT is((SELECT state FROM mailer.status(:not_held)), 'pending', 'what is not held waits on');
+SELECT results_eq('SELECT is_held, held FROM mailer.promotion_state()', 'VALUES (true, 1::bigint)', 'what nobody has answered is still held');
+SELECT mailer.cancel(:held_silent) \g /dev/null
+SELECT results_eq('SELECT is_held, held FROM mailer.promotion_state()', 'VALUES (false, 0::bigint)', 'with none left nothing is held');
+SELECT is_empty($$SELECT FROM mailer.health() WHERE subject = 'promotion'$$, 'and health() has nothing to say');
+SELECT mailer.cancel(:not_held) \g /dev/null
+
 SELECT is_empty($$SELECT * FROM mailer.ingest(pg_temp.bounce('<999.0123456789abcdef@example.com>', 'zoe@example.org'), 'one')$$,
     'a bounce of somebody else''s mail is nothing');
 SELECT is((SELECT seen FROM mailer.unmatched_feedback WHERE source = 'pipe' AND kind = 'bounce'), 1::bigint, 'but it is counted');

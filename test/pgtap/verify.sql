@@ -62,7 +62,7 @@ INSERT INTO corruption VALUES
 ('nothing is tried after it was settled', format('INSERT INTO mailer.attempt VALUES (%s, 2, 1, now(), NULL, now(), ''rcpt'', 450, NULL, ''later'', ''retry'')', :ada)),
 ('tries are counted as they are logged', format('UPDATE mailer.queue_entry SET try_count = 3 WHERE message_id = %s', :waiting)),
 ('tries are counted as they are logged', format('UPDATE mailer.outcome SET try_count = 3 WHERE message_id = %s', :ada)),
-('what was sent has a try that sent it, or somebody who said so', format('DELETE FROM mailer.attempt WHERE message_id = %s', :ada)),
+('what was sent has a try that sent it, or somebody or something that proved it', format('DELETE FROM mailer.attempt WHERE message_id = %s', :ada)),
 ('recipients'' results add up to their message''s', format('UPDATE mailer.recipient SET state = ''f'' WHERE message_id = %s', :pair)),
 ('recipients'' results add up to their message''s', format('UPDATE mailer.recipient SET state = ''p'' WHERE message_id = %s AND n = 2', :pair)),
 ('a recipient has a place among its message''s addresses', format('UPDATE mailer.recipient SET n = 3 WHERE message_id = %s AND n = 2', :pair)),
