@@ -43,6 +43,16 @@ COMMENT ON COLUMN feedback.is_counted IS 'False for what a provider''s own suppr
 COMMENT ON COLUMN feedback.judged IS 'A person''s judgement of a guess: confirmed or taken_back';
 COMMENT ON COLUMN feedback.report_key IS 'The same for the same report, whatever way it comes';
 
+CREATE TABLE reply (
+    feedback_id bigint PRIMARY KEY,
+    message_id  bigint NOT NULL,
+    campaign_id bigint,
+    body        text NOT NULL
+);
+CREATE INDEX reply_message ON reply (message_id);
+CREATE INDEX reply_campaign ON reply (campaign_id) WHERE campaign_id IS NOT NULL;
+COMMENT ON TABLE reply IS 'What people wrote in replies, without what they quoted; only while mailer.keep_replies is on. purge() deletes it with the content of its message';
+
 CREATE TABLE message_feedback (
     message_id      bigint PRIMARY KEY,
     campaign_id     bigint,
@@ -96,7 +106,7 @@ CREATE INDEX message_address ON message (address_key, message_id);
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['feedback', 'message_feedback', 'address_bounce', 'provider_message', 'unmatched_feedback'] LOOP
+    FOREACH t IN ARRAY ARRAY['feedback', 'reply', 'message_feedback', 'address_bounce', 'provider_message', 'unmatched_feedback'] LOOP
         PERFORM pg_catalog.pg_extension_config_dump('mailer.' || t, '');
     END LOOP;
 END $$;

@@ -27,6 +27,8 @@ BEGIN
         DELETE FROM mailer.message_attachment a USING finished f WHERE a.message_id = f.message_id
     ), no_attempts AS (
         DELETE FROM mailer.attempt a USING finished f WHERE a.message_id = f.message_id
+    ), no_replies AS (
+        DELETE FROM mailer.reply r USING finished f WHERE r.message_id = f.message_id
     ), no_captures AS (
         DELETE FROM mailer.captured_mail c USING finished f WHERE c.message_id = f.message_id
     ), cleared AS (
@@ -136,7 +138,7 @@ BEGIN
 END;
 $$;
 COMMENT ON PROCEDURE purge(interval, boolean, boolean) IS
-'Deletes the content, attachments, attempts and captured copies of messages that were settled longer ago than this, as well as events
+'Deletes the content, attachments, attempts, captured copies and kept replies of messages that were settled longer ago than this, as well as events
 of that age, and notifications that were read and mailed before.
 The ledger stays: recipients, keys, outcome and result of each recipient. ledger => true deletes it too, for mails that belong to no
 campaign (those go with mailer.campaign_delete()) and whose idempotency key is older than mailer.key_retention. Waiting and unconfirmed messages are never purged.

@@ -157,6 +157,8 @@ BEGIN
     DELETE FROM mailer.message_attachment a USING mailer.message m
     WHERE m.address_key = key AND m.attachments_of = a.message_id AND a.message_id = m.message_id AND m.batch_id IS NULL
       AND NOT EXISTS (SELECT FROM mailer.queue_entry q WHERE q.message_id = m.message_id);
+    DELETE FROM mailer.reply r USING mailer.feedback f WHERE f.address_key = key AND r.feedback_id = f.feedback_id;
+    UPDATE mailer.feedback f SET words = NULL WHERE f.address_key = key AND f.kind IN ('reply', 'auto_reply', 'unsubscribe');
     UPDATE mailer.attempt a SET reply = NULL FROM mailer.message m WHERE m.address_key = key AND a.message_id = m.message_id;
     WITH done AS (
         UPDATE mailer.message m
@@ -178,5 +180,5 @@ END;
 $$;
 COMMENT ON FUNCTION forget(text) IS
 'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, contents of mails to it, captured copies, server
-replies; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
+replies, and what it answered; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
 Mails with several recipients and mails being sent are not changed. Errors: 22023 a bad address.';

@@ -3,7 +3,7 @@
 CREATE TYPE _feedback_item AS (
     kind text, address text, original_address text, is_hard boolean, code integer, enhanced_code text, words text,
     is_guess boolean, has_left boolean, is_counted boolean, from_address text, report_id text, envelope_id text, addressed_to text[],
-    returned_id text, thread_ids text[], text_ids text[], names_an_id boolean);
+    returned_id text, thread_ids text[], text_ids text[], names_an_id boolean, own_text text);
 COMMENT ON TYPE _feedback_item IS 'One row of read_feedback() with everything that can tie it to a message. kind NULL: a mail that is none of these, from somebody';
 REVOKE ALL ON TYPE _feedback_item FROM PUBLIC;
 

@@ -86,6 +86,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
+    IF f.own_text IS NOT NULL AND entry.kind IN ('reply', 'unsubscribe') AND current_setting('mailer.keep_replies', true) = 'on' THEN
+        INSERT INTO mailer.reply (feedback_id, message_id, campaign_id, body) VALUES (entry.feedback_id, entry.message_id, entry.campaign_id, f.own_text);
+    END IF;
 
     -- An answer that only our return path ties to the mail names it as the recipient saw it.
     IF match.evidence = 'id' AND entry.kind IN ('reply', 'auto_reply') AND f.returned_id IS NULL

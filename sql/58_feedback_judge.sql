@@ -84,4 +84,15 @@ COMMENT ON FUNCTION feedback_take_back(bigint) IS
 suppression and the marks of a wrongly recognised request are removed. After an automatic answer the delay of follow-ups stays. The row stays in the
 log, judged taken_back. Errors: 42704 no such feedback, 55000 it is not a guess, or was judged before.';
 
+CREATE FUNCTION reply_text(id bigint) RETURNS text
+LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT r.body FROM mailer.reply r WHERE r.feedback_id = reply_text.id);
+END;
+$$;
+COMMENT ON FUNCTION reply_text(bigint) IS
+'Returns what the author of a reply in feedback_log wrote, without what is quoted and at most 16 kB; NULL if it was not kept: it is
+kept only while mailer.keep_replies is on, until mailer.purge() or mailer.forget().';
+
 REVOKE ALL ON FUNCTION _guess_to_judge(bigint, text) FROM PUBLIC;

@@ -115,7 +115,7 @@ AS $$
         CASE WHEN code BETWEEN 200 AND 599 THEN code ELSE (regexp_match(words, '(?:^|[^0-9.])([2-5][0-5][0-9])(?:[ -]|$)'))[1]::integer END,
         COALESCE((regexp_match(enhanced_code, '^[245]\.[0-9]{1,3}\.[0-9]{1,3}$'))[1], (regexp_match(words, '(?:^|[^0-9.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])'))[1]),
         NULLIF(left(btrim(regexp_replace(words, '[[:cntrl:][:space:]]+', ' ', 'g')), 1000), ''), false, false, is_counted, NULL, event_id, NULL, '{}', NULL,
-        array_remove(ids, NULL), '{}', true)::mailer._feedback_item
+        array_remove(ids, NULL), '{}', true, NULL)::mailer._feedback_item
 $$;
 COMMENT ON FUNCTION _webhook_item(text, text, boolean, integer, text, text, boolean, text, text[]) IS 'One event of a webhook as feedback';
 

@@ -177,6 +177,7 @@ AS $$
         'oauth_url',
         'pause',
         'purge',
+        'reply_text',
         'resolve',
         'resolve_held',
         'resume',

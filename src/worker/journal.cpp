@@ -45,7 +45,7 @@ bool is_of_history(const Header& header, const JournalBinding& binding) {
 
 // Nothing when there is no header that fits.
 std::optional<Header> trusted_header(int fd, const JournalBinding& binding) {
-    struct stat st {};
+    struct stat st = {};
     Header header{};
     if (fstat(fd, &st) != 0 || pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) return {};
     const bool is_same_file = header.magic_number == magic && header.device == static_cast<std::uint64_t>(st.st_dev) &&
@@ -242,7 +242,7 @@ FileJournal::FileJournal(std::string path, const JournalBinding& binding) : path
 FileJournal::~FileJournal() { close(fd_); }
 
 bool FileJournal::write_header() noexcept {
-    struct stat st {};
+    struct stat st = {};
     if (fstat(fd_, &st) != 0) return false;
     Header header{};
     header.magic_number = magic;

@@ -50,7 +50,7 @@ std::string escaped(std::string_view text) {
 
 // A nonce is 32 hexadecimal digits, then the place where the file was made.
 std::string place_of(int fd) {
-    struct stat st {};
+    struct stat st = {};
     if (fstat(fd, &st) != 0) return {};
     return std::to_string(st.st_ino);
 }
@@ -124,7 +124,7 @@ bool is_same(const Machine& then, const Machine& now) {
 }
 
 std::string read_volume(const std::string& path, const std::string& sys) {
-    struct stat st {};
+    struct stat st = {};
     if (stat(path.c_str(), &st) != 0) return {};
     const std::string device =
         sys + "/dev/block/" + std::to_string(major(st.st_dev)) + ":" + std::to_string(minor(st.st_dev));

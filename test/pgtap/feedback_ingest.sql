@@ -63,6 +63,19 @@ SELECT results_eq(format($$SELECT kind, is_guess FROM mailer.ingest(pg_temp.answ
 SELECT is((SELECT array_agg(scope || reason) FROM mailer.suppression WHERE address_key = 'hal@example.org'), '{campaignsopt_out}', 'and stops campaigns');
 SELECT ok(mailer.unsuppress('hal@example.org', 'campaigns'), 'until somebody takes it back');
 
+-- What people wrote is kept only if an operator wants it, without what they quote.
+SELECT pg_temp.sent_mail('{ned@example.org}') AS ned, pg_temp.sent_mail('{oda@example.org}') AS oda \gset
+SELECT id AS unkept FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:ned), 'ned@example.org', E'My phone is 555 0100.')) \gset
+SELECT is(mailer.reply_text(:unkept), NULL, 'the text of a reply is not kept');
+SELECT is_empty($$SELECT FROM mailer.feedback f WHERE f::text LIKE '%555 0100%'$$, 'anywhere');
+SET LOCAL mailer.keep_replies = on;
+SELECT id AS kept FROM mailer.ingest(pg_temp.answer(pg_temp.id_of(:oda), 'oda@example.org', E'Yes,\n\n\nplease call.\n\nOn Mon, 30 Nov 2026, one wrote:\n> Dear Oda')) \gset
+SELECT is(mailer.reply_text(:kept), E'Yes,\n\nplease call.', 'with mailer.keep_replies it is, without what it quotes');
+SELECT mailer.forget('oda@example.org') \g /dev/null
+SELECT is(mailer.reply_text(:kept), NULL, 'until the person is forgotten');
+SELECT is((SELECT words FROM mailer.feedback_log WHERE id = :kept), NULL, 'with the subject');
+RESET mailer.keep_replies;
+
 -- ── Several recipients ──
 SELECT pg_temp.sent_mail('{ida@example.org,joe@example.org}') AS several \gset
 SELECT results_eq(format($$SELECT address, is_guess FROM mailer.ingest(pg_temp.bounce(%L, 'joe@example.org'))$$, pg_temp.id_of(:several)),

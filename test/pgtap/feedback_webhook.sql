@@ -90,6 +90,31 @@ SELECT lives_ok($$SELECT * FROM mailer.ingest_webhook('sendgrid', '[]', '{"x-twi
     'sendgrid: signed by the key');
 SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('sendgrid', '[ ]', '{"x-twilio-email-event-webhook-signature": "MEUCIQCr2kgIjssEwuSAHkv3dWzAWNlvXpn2MA66HZXZSV/1vwIgdOGVNvOIvXus7tjp7j+FrR7LJFOluc1y+ZzITeS9w6Q=", "x-twilio-email-event-webhook-timestamp": "1"}')$$,
     '28000', NULL, 'sendgrid: over the raw bytes');
+-- SNS signs names and values of its fields, with SHA-1 or SHA-256; this certificate was made for the test.
+SELECT mailer.webhook_set_secret('ses', $pem$-----BEGIN CERTIFICATE-----
+MIIDDzCCAfegAwIBAgIUUMrJQD/+bf9jy5dajRoVQaE21W0wDQYJKoZIhvcNAQEL
+BQAwFjEUMBIGA1UEAwwLc25zLmV4YW1wbGUwIBcNMjYxMTMwMTU1MzA3WhgPMjEy
+NjExMDYxNTUzMDdaMBYxFDASBgNVBAMMC3Nucy5leGFtcGxlMIIBIjANBgkqhkiG
+9w0BAQEFAAOCAQ8AMIIBCgKCAQEAikKKN72duUVAWnmk/6SUM+ylstSVRiepyol4
+CgCwoKyD0GeOInByyo/jElY6dO7og6DWaBiZmfw3WYckjVkA9J7k8P3yj17UU/KT
+NzQ3QbIf5LRelV5sOc2/eOzcCV7u5BdDbMn1KSglZEygPAgTnmSUvkaR5bNziJsr
+3RJnmwi9ghve1Mex8tm/2+oCpAc1Zlt+VOMgWn2R+QRc5N2LUMuxhBFUvgSHQ67I
+B+XWzCOiidN3mKaIb/aJi6wvtLsrGKhXVCz/dcnWSwgQT0deEHZEz+V8wUFoSnFS
+13K/3W/8RSv+4kit7inZ/Kvf5zzmVkcoccUW1ZG+zolpv4yGGQIDAQABo1MwUTAd
+BgNVHQ4EFgQUsbmubYikj9dMdKD+Rk4XCQZ3/6UwHwYDVR0jBBgwFoAUsbmubYik
+j9dMdKD+Rk4XCQZ3/6UwDwYDVR0TAQH/BAUwAwEB/zANBgkqhkiG9w0BAQsFAAOC
+AQEACojjb805wC6f4P+0ha2dkb6eW9c+irG1m3k+UPZ81fA8xzvka5IKDT6MSITN
+gNPD9MuG2dshjkgO4BwzpCG3uOJarFk87xScH0TalatYXSwsG9SdTEBHGuaqPtCm
+qxjRSikB9FjYicOoHHSqZETRx4LfM8rbmOw3t45nBBIVx+mYzY3gDtwZwzFzZ7Y0
+rLrnBszVrvQeRQ/n3mLrZB2A1yXCocxBtkUACb0D+w9/EBVrFGKrenG4I4Zeu8pO
+DS54J0RpvyS/lmrZYZvvxdGsOsu4fjS7nC6UEOv+iPyDGJ261vU75eJ5xePI/fC3
+z7lrqXEqYPT0rG47GvHrgehdaA==
+-----END CERTIFICATE-----
+$pem$) \g /dev/null
+SELECT lives_ok(format('SELECT * FROM mailer.ingest_webhook(''ses'', convert_to(%L, ''UTF8''), ''{}'')', b), 'ses: signed by SNS, version ' || v)
+FROM (VALUES (1, $b${"Type": "Notification", "MessageId": "m-1", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Subject": "Amazon SES", "Timestamp": "2026-11-30T15:00:00.000Z", "Message": "{\"notificationType\":\"Complaint\",\"complaint\":{\"complainedRecipients\":[]},\"mail\":{\"messageId\":\"x\"}}", "SignatureVersion": "1", "Signature": "KtnX33c5uGU3mDxx9d6TRr+HjVNBP/ToY0dGUFcmtXzQsY8D4kVlNJTOcTsgyAEAmT87M7az5w7fs1AXWSkz4xy/63GpKz+hO4XDae8XyNmvHh3rxg84WXAiSQ1ZgxVEa7XsJyQa0Car3iTsPLRma5DKhFPEoqIYtVom8f3CYL+rMb9t4HBEB5rjdHIJxkqz5ME+H0nUn6ex7DtMg++BNK9GWnBCtUj6EhJ5S5/zHq2wlBWVcFOkKVr0sx36JLKym5Nsew2gOMYyYE7IJmXmSjWpT3HUsbOtghP+zLdhvQfMvlKSz3THxrYRoZ/FKM/S2a3ueclp3tIQsyZ+iUfNCA=="}$b$), (2, $b${"Type": "Notification", "MessageId": "m-1", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Subject": "Amazon SES", "Timestamp": "2026-11-30T15:00:00.000Z", "Message": "{\"notificationType\":\"Complaint\",\"complaint\":{\"complainedRecipients\":[]},\"mail\":{\"messageId\":\"x\"}}", "SignatureVersion": "2", "Signature": "HuRjHD6VQCrtLb9udJZ/MTGM1pMIGtJQKDB52oeCh6gFMjbGJQyAHfzW4pS0vzdb4eQjGtf7yFSDvJEVdR5p+eO1s20B+UTbM+dsRAJXLzmt1HJKWyyxpa80tLe6iwpyb/imo9Ba1rFmZoRcOdrOinFU379M6gjo7qPNxfaa03qC1GBjz4uRfSJmO61jxhqY0EOyIlNiPLuA7fBViF3Zv8NnbyLtryAq5DkjYjToGq+T4QQaQXm91xPbAQ5Rz61PgiLn6Uxm1nrql+1d/ATaPBMOuHlfLFy4+6MflF4bkG3n0Josao6/NaF8uNvYNnf2L330M1retGuKuV3IpbvNpQ=="}$b$)) s(v, b);
+SELECT throws_ok(format('SELECT * FROM mailer.ingest_webhook(''ses'', convert_to(%L, ''UTF8''), ''{}'')', $b${"Type": "Notification", "MessageId": "m-1", "TopicArn": "arn:aws:sns:eu-west-1:1:t", "Subject": "Amazon SEX", "Timestamp": "2026-11-30T15:00:00.000Z", "Message": "{\"notificationType\":\"Complaint\",\"complaint\":{\"complainedRecipients\":[]},\"mail\":{\"messageId\":\"x\"}}", "SignatureVersion": "2", "Signature": "HuRjHD6VQCrtLb9udJZ/MTGM1pMIGtJQKDB52oeCh6gFMjbGJQyAHfzW4pS0vzdb4eQjGtf7yFSDvJEVdR5p+eO1s20B+UTbM+dsRAJXLzmt1HJKWyyxpa80tLe6iwpyb/imo9Ba1rFmZoRcOdrOinFU379M6gjo7qPNxfaa03qC1GBjz4uRfSJmO61jxhqY0EOyIlNiPLuA7fBViF3Zv8NnbyLtryAq5DkjYjToGq+T4QQaQXm91xPbAQ5Rz61PgiLn6Uxm1nrql+1d/ATaPBMOuHlfLFy4+6MflF4bkG3n0Josao6/NaF8uNvYNnf2L330M1retGuKuV3IpbvNpQ=="}$b$), '28000', NULL, 'ses: another subject');
+SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('ses', '{"notificationType":"Complaint"}', '{}')$$, '28000', NULL, 'ses: not signed at all');
 SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('nobody', '{}', '{}')$$, '22023', '"nobody" is not a provider');
 SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('brevo', 'x', '{}')$$, '22023', 'the webhook''s body is not JSON');
 SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('brevo', '\xff', '{}')$$, '22023', 'the webhook''s body is not UTF-8');

@@ -116,6 +116,10 @@ SELECT is((SELECT refresh_token FROM mailer.oauth_account_secret), 'r2', 'leaves
 -- Secrets that expire, providers.
 SELECT mailer.oauth_app_set('web', jsonb_build_object('secret_expires_at', now() + interval '20 days'));
 SELECT is((SELECT severity FROM mailer.health() WHERE subject = 'OAuth2 application web'), 'warning', 'health warns 30 days before a secret expires');
+SELECT mailer.oauth_app_set('web', jsonb_build_object('secret_expires_at', now() + interval '30 days 1 hour'));
+SELECT is_empty($$SELECT FROM mailer.health() WHERE subject = 'OAuth2 application web'$$, 'and not before');
+SELECT mailer.oauth_app_set('web', jsonb_build_object('secret_expires_at', now() + interval '29 days 23 hours'));
+SELECT is((SELECT severity FROM mailer.health() WHERE subject = 'OAuth2 application web'), 'warning', 'those 30 days to the hour');
 SELECT is((SELECT token_state FROM mailer.mailbox_status), 'valid', 'which costs no token');
 SELECT mailer.mailbox_alter('desk', jsonb_build_object('secret_expires_at', now() - interval '1 day'));
 SELECT is((SELECT severity FROM mailer.health() WHERE problem = 'its password has expired'), 'critical', 'a password may expire too');

@@ -198,7 +198,7 @@ TEST_F(JournalFile, IsBelievedWhenTheDatabaseHasMovedOn) {
 TEST_F(JournalFile, IsNotBelievedWhenItIsACopyPutBack) {
     leave_one_claim();
     fs::copy(path, folder / "copy");
-    { open().close_slot(11); }
+    open().close_slot(11);
     fs::rename(folder / "copy", path);
     EXPECT_FALSE(open().was_trusted());
     EXPECT_FALSE(found(11));
@@ -249,7 +249,7 @@ TEST_F(JournalFile, WhatWasSettledButNotClosedIsFreedAtTheStart) {
 }
 
 TEST_F(JournalFile, IsNoLinkToSomewhereElse) {
-    { std::ofstream(folder / "other") << "precious"; }
+    std::ofstream(folder / "other") << "precious";
     fs::create_symlink(folder / "other", path);
     EXPECT_THROW(open(), std::runtime_error);
     EXPECT_EQ(fs::file_size(folder / "other"), 8u);

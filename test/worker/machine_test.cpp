@@ -25,7 +25,7 @@ protected:
         std::ofstream(folder + path) << text << "\n";
     }
     std::string device() const {
-        struct stat st {};
+        struct stat st = {};
         stat(folder.c_str(), &st);
         return "/dev/block/" + std::to_string(major(st.st_dev)) + ":" + std::to_string(minor(st.st_dev));
     }

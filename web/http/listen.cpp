@@ -40,7 +40,7 @@ int open_unix(const std::string& path) {
     const auto* address = reinterpret_cast<const sockaddr*>(&name);
     const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) throw failure("can't make a socket");
-    struct stat there {};
+    struct stat there = {};
     // One that an earlier run left behind, with nobody at the other end.
     if (lstat(path.c_str(), &there) == 0 && S_ISSOCK(there.st_mode)) {
         const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

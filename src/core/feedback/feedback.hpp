@@ -42,11 +42,13 @@ struct Feedback {
     std::string from;                       // who wrote it
     std::string report_id;                  // its own Message-ID, or a hash of what it says: the same for the same mail
     std::string subject;
+    std::string own_text;       // of an answer: what its author wrote, without what is quoted
     bool is_automatic = false;  // a receipt, a calendar's answer, a challenge, a list: nobody's answer
 };
 
 inline constexpr std::size_t max_items = 1000;
 inline constexpr std::size_t max_words = 1000;
+inline constexpr std::size_t max_own_text = 16 * 1024;
 inline constexpr std::size_t max_ids = 64;
 
 Feedback read_feedback(std::string_view raw);

@@ -115,6 +115,7 @@ void read_answer(const Mail& mail, std::string_view human, Feedback& feedback) {
         item.has_left = has_left(human);
     } else if (!feedback.thread_ids.empty()) {
         const std::string own = own_words(human);
+        feedback.own_text = readable_lines(own, max_own_text);
         item.kind = is_opt_out(own) ? Kind::unsubscribe : Kind::reply;
         item.is_guess = item.kind == Kind::unsubscribe;
     } else {

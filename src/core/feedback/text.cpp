@@ -166,6 +166,23 @@ std::string readable(std::string_view text, std::size_t limit) {
     return std::string{whole_characters(out, limit)};
 }
 
+std::string readable_lines(std::string_view text, std::size_t limit) {
+    std::string out;
+    std::size_t empty = 0;
+    while (!text.empty()) {
+        const std::string line = readable(take_line(text), limit);
+        if (line.empty()) {
+            ++empty;
+            continue;
+        }
+        const std::string_view between = out.empty() ? "" : empty > 0 ? "\n\n" : "\n";
+        if (out.size() + between.size() + line.size() > limit) break;
+        out.append(between).append(line);
+        empty = 0;
+    }
+    return out;
+}
+
 std::string comparable(std::string_view text) {
     std::string out;
     out.reserve(text.size());

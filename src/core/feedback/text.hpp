@@ -30,6 +30,9 @@ std::string decoded_words(std::string_view header);
 // blank, and the rest of more than `limit` octets is dropped.
 std::string readable(std::string_view text, std::size_t limit);
 
+// The same of each line, without empty ones at both ends and more than one in a row.
+std::string readable_lines(std::string_view text, std::size_t limit);
+
 // As text is compared: ASCII in lower case, runs of blanks one blank, curly apostrophes straight.
 std::string comparable(std::string_view text);
 

@@ -38,7 +38,8 @@ void add_row(ResultSet& rows, const Feedback& feedback, const Item* item) {
         .text(not_empty(feedback.returned_id))
         .texts(feedback.thread_ids)
         .texts(feedback.text_ids)
-        .boolean(names_an_id);
+        .boolean(names_an_id)
+        .text(not_empty(feedback.own_text));
     rows.end_row();
 }
 

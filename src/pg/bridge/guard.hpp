@@ -135,7 +135,7 @@ auto call(F&& body) {
     ErrorData* volatile failure = nullptr;
     if constexpr (std::is_void_v<R>) {
         PG_TRY();
-        { body(); }
+        body();
         PG_CATCH();
         {
             MemoryContextSwitchTo(context);
@@ -147,7 +147,7 @@ auto call(F&& body) {
     } else {
         std::aligned_storage_t<sizeof(R), alignof(R)> storage;
         PG_TRY();
-        { new (&storage) R(body()); }
+        new (&storage) R(body());
         PG_CATCH();
         {
             MemoryContextSwitchTo(context);

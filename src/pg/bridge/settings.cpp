@@ -28,6 +28,7 @@ int key_retention = -1;
 char* timezone_name = nullptr;
 char* retry_delays = nullptr;
 bool allow_cleartext_login = false;
+bool keep_replies = false;  // read by SQL
 int max_attempts = 0;
 int max_age = 432000;
 int sweep_interval = 60000;
@@ -225,6 +226,9 @@ void define_policy() {
     DefineCustomBoolVariable("mailer.allow_cleartext_login",
                              "Lets mailboxes log in without TLS, by SMTP and IMAP, at hosts that aren't loopback.",
                              nullptr, &allow_cleartext_login, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("mailer.keep_replies", "Keeps the text of replies, for reply_text().",
+                             "Off: only their envelope and subject are kept.", &keep_replies, false, PGC_SUSET, 0,
+                             nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("mailer.enabled", "Sends mail; when off, mail waits in the queue.", nullptr, &enabled,
                              true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable(

@@ -87,28 +87,28 @@ constexpr auto never_null = [](std::size_t) { return false; };
 }  // namespace
 
 Param p_bigints(std::span<const std::int64_t> v) {
-    return make_array(
-        v.size(), bigint_element, [&](std::size_t i) { return Int64GetDatum(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return Int64GetDatum(v[i]); };
+    return make_array(v.size(), bigint_element, datum, never_null);
 }
 Param p_ints(std::span<const std::int32_t> v) {
-    return make_array(
-        v.size(), int_element, [&](std::size_t i) { return Int32GetDatum(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return Int32GetDatum(v[i]); };
+    return make_array(v.size(), int_element, datum, never_null);
 }
 Param p_times(std::span<const std::int64_t> v) {
-    return make_array(
-        v.size(), time_element, [&](std::size_t i) { return TimestampTzGetDatum(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return TimestampTzGetDatum(v[i]); };
+    return make_array(v.size(), time_element, datum, never_null);
 }
 Param p_texts(std::span<const std::string> v) {
-    return make_array(
-        v.size(), text_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return make_varlena(v[i]); };
+    return make_array(v.size(), text_element, datum, never_null);
 }
 Param p_byteas(std::span<const std::string> v) {
-    return make_array(
-        v.size(), bytea_element, [&](std::size_t i) { return make_varlena(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return make_varlena(v[i]); };
+    return make_array(v.size(), bytea_element, datum, never_null);
 }
 Param p_bools(const std::vector<bool>& v) {
-    return make_array(
-        v.size(), bool_element, [&](std::size_t i) { return BoolGetDatum(v[i]); }, never_null);
+    const auto datum = [&](std::size_t i) { return BoolGetDatum(v[i]); };
+    return make_array(v.size(), bool_element, datum, never_null);
 }
 Param p_bigints(std::span<const std::optional<std::int64_t>> v) {
     return make_array(

@@ -87,7 +87,7 @@ void log_error(ErrorData* data) {
     }
     MemoryContext const context = CurrentMemoryContext;
     PG_TRY();
-    { ReThrowError(data); }
+    ReThrowError(data);
     PG_CATCH();
     {
         MemoryContextSwitchTo(context);

@@ -118,9 +118,8 @@ public:
                                                 target_.connection.c_str(), "UTF8",
                                                 target_.password.c_str(),   nullptr};
         connection_ = PQconnectStartParams(keywords.data(), values.data(), 1);
-        if (connection_ != nullptr)
-            PQsetNoticeProcessor(
-                connection_, [](void*, const char*) {}, nullptr);
+        const auto ignore = [](void*, const char*) {};
+        if (connection_ != nullptr) PQsetNoticeProcessor(connection_, ignore, nullptr);
         if (!is_broken()) watch(EPOLLOUT);
     }
     ~Link() { PQfinish(connection_); }

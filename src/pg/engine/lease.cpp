@@ -21,7 +21,7 @@ size_t drop_body(char*, size_t size, size_t count, void*) { return size * count;
 
 // The instant until which the file is good.
 core::Time file_good_until(const core::LeaseSource& source) {
-    struct stat st {};
+    struct stat st = {};
     if (stat(source.address.c_str(), &st) != 0) return core::Time::min();
     return core::from_unix_us(st.st_mtim.tv_sec * 1000000LL + st.st_mtim.tv_nsec / 1000) + source.good_for;
 }

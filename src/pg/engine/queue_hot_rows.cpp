@@ -196,25 +196,20 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
                 next_ordinal = excluded.next_ordinal, plan_key = excluded.plan_key
             RETURNING s.lane_id, 0, s.ctid)sql",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID}}};
-    table.write(
-        std::vector(lanes.begin(), lanes.end()),
-        [](const core::LaneFacts* lane) {
-            return Key{lane->id, 0};
-        },
-        [](const std::vector<const core::LaneFacts*>& items) {
-            std::vector<std::int64_t> ids, ordinals;
-            std::vector<std::optional<std::int64_t>> next, from, keys;
-            for (const core::LaneFacts* lane : items) {
-                const bool is_campaign = lane->kind == core::LaneKind::campaign;
-                ids.push_back(lane->id);
-                next.push_back(maybe(is_campaign ? lane->next_slot_at : lane->next_at));
-                from.push_back(maybe(is_campaign ? lane->gap_from : std::nullopt));
-                ordinals.push_back(lane->next_ordinal);
-                keys.push_back(is_campaign ? std::optional(plan_key(*lane)) : std::nullopt);
-            }
-            return std::vector<Param>{p_bigints(ids), p_times(next), p_times(from), p_bigints(ordinals),
-                                      p_bigints(keys)};
-        });
+    const auto key_of = [](const core::LaneFacts* lane) { return Key(lane->id, 0); };
+    table.write(std::vector(lanes.begin(), lanes.end()), key_of, [](const std::vector<const core::LaneFacts*>& items) {
+        std::vector<std::int64_t> ids, ordinals;
+        std::vector<std::optional<std::int64_t>> next, from, keys;
+        for (const core::LaneFacts* lane : items) {
+            const bool is_campaign = lane->kind == core::LaneKind::campaign;
+            ids.push_back(lane->id);
+            next.push_back(maybe(is_campaign ? lane->next_slot_at : lane->next_at));
+            from.push_back(maybe(is_campaign ? lane->gap_from : std::nullopt));
+            ordinals.push_back(lane->next_ordinal);
+            keys.push_back(is_campaign ? std::optional(plan_key(*lane)) : std::nullopt);
+        }
+        return std::vector<Param>{p_bigints(ids), p_times(next), p_times(from), p_bigints(ordinals), p_bigints(keys)};
+    });
 }
 
 void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailboxes) {
@@ -233,21 +228,18 @@ void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailbox
                 last_used_at = excluded.last_used_at
             RETURNING s.mailbox_id, 0, s.ctid)sql",
                            {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}}};
-    table.write(
-        std::vector(mailboxes.begin(), mailboxes.end()),
-        [](const core::MailboxFacts* m) {
-            return Key{m->id, 0};
-        },
-        [](const std::vector<const core::MailboxFacts*>& items) {
-            std::vector<std::int64_t> ids;
-            std::vector<std::optional<std::int64_t>> next, used;
-            for (const core::MailboxFacts* m : items) {
-                ids.push_back(m->id);
-                next.push_back(maybe(m->next_at));
-                used.push_back(maybe(m->last_used_at));
-            }
-            return std::vector<Param>{p_bigints(ids), p_times(next), p_times(used)};
-        });
+    const auto key_of = [](const core::MailboxFacts* m) { return Key(m->id, 0); };
+    table.write(std::vector(mailboxes.begin(), mailboxes.end()), key_of,
+                [](const std::vector<const core::MailboxFacts*>& items) {
+                    std::vector<std::int64_t> ids;
+                    std::vector<std::optional<std::int64_t>> next, used;
+                    for (const core::MailboxFacts* m : items) {
+                        ids.push_back(m->id);
+                        next.push_back(maybe(m->next_at));
+                        used.push_back(maybe(m->last_used_at));
+                    }
+                    return std::vector<Param>{p_bigints(ids), p_times(next), p_times(used)};
+                });
 }
 
 }  // namespace mailer::pg

@@ -46,7 +46,7 @@ std::uint32_t parent_timeline(std::uint32_t timeline) {
 
 // When the sender last wrote into its journal, which it does at every turn.
 std::optional<core::Time> last_sign_of_life() {
-    struct stat journal {};
+    struct stat journal = {};
     if (stat(journal_path().c_str(), &journal) != 0) return std::nullopt;
     return core::from_unix_us(journal.st_mtim.tv_sec * 1000000LL + journal.st_mtim.tv_nsec / 1000);
 }

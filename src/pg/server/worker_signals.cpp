@@ -99,7 +99,7 @@ void on_cancel_signal(int signal, siginfo_t* info, void*) {
 // Not by pqsignal(): it doesn't tell who sent, and has no way back to what was there before.
 template <class Handler>
 void handle(int signal, Handler handler, struct sigaction* before) noexcept {
-    struct sigaction action {};
+    struct sigaction action = {};
     action.sa_flags = SA_RESTART;
     if constexpr (std::is_same_v<Handler, decltype(&on_cancel_signal)>) {
         action.sa_sigaction = handler;
