@@ -177,6 +177,15 @@ SELECT lives_ok($$SELECT mailer.oauth_set('ms', '{"app": "kept"}')$$, 'but to th
 RESET ROLE;
 SELECT lives_ok($$SELECT mailer.oauth_set('bait', '{"app": "kept"}')$$, 'a superuser may');
 
+-- Fifty mailboxes move in one statement, and who hasn't consented is a list.
+SELECT mailer.oauth_app_set('house', '{"provider": "microsoft365", "tenant": "example.com", "client_id": "c", "client_secret": "hunter2"}');
+SELECT mailer.mailbox_create('m' || i, from_address => format('m%s@example.com', i), username => format('m%s@example.com', i), provider => 'microsoft365') FROM generate_series(1, 50) i;
+SELECT mailer.oauth_set(b.mailbox, '{"app": "house"}') FROM mailer.mailbox_status b WHERE b.mailbox ~ '^m[0-9]+$';
+SELECT is((SELECT count(*) FROM mailer.oauth_status WHERE app = 'house' AND token_state = 'consent_needed'), 50::bigint, 'fifty are to consent');
+SELECT is((SELECT count(DISTINCT mailer.oauth_url(o.mailbox)) FROM mailer.oauth_status o WHERE o.app = 'house'), 50::bigint, 'each by a page of its own');
+SELECT mailer.oauth_set('m7', '{"refresh_token": "hunter2"}');
+SELECT is((SELECT count(*) FROM mailer.oauth_status WHERE app = 'house' AND token_state = 'consent_needed'), 49::bigint, 'who has isn''t in the list');
+
 -- What is shown and dumped.
 SELECT ok(NOT EXISTS (SELECT FROM mailer.oauth_status o, mailer.event_log e WHERE o::text || e::text ~ 'hunter2|"r[12]"'), 'no secret is shown');
 SELECT is((SELECT array_agg(c::regclass::text ORDER BY 1) FROM pg_extension e, unnest(e.extconfig) c WHERE e.extname = 'mailer' AND c::regclass::text ~ 'oauth'),

@@ -180,6 +180,8 @@ Feedback read(std::string_view raw, bool is_wrapped) {
         feedback.items.push_back(std::move(item));
     }
     if (feedback.items.empty()) read_answer(mail, human, feedback);
+    // A machine's mail that isn't understood is nobody's answer, wherever it was sent to.
+    if (feedback.items.empty() && sender.is_machine) feedback.is_automatic = true;
     return feedback;
 }
 
