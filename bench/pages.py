@@ -21,8 +21,8 @@ def fill_feedback(count):
              SELECT nextval('mailer.event_id_seq'), now() - i * interval '1 s', CASE i % 4 WHEN 0 THEN 'bounce' WHEN 1 THEN 'reply' WHEN 2 THEN 'auto_reply' ELSE 'delay' END,
                  i % 8 = 0, m.message_id, 1, 1, m.addresses[1], m.address_key, 'words of ' || i, 'imap', 'message_id', i % 1000 = 1, true, 'report ' || i
              FROM (SELECT message_id, row_number() OVER () AS i FROM mailer.outcome LIMIT {count}) o JOIN mailer.message m USING (message_id);
-             INSERT INTO mailer.suppression (address_key, address, scope, reason, created_at)
-             SELECT DISTINCT ON (address_key) address_key, address, 'all', 'hard_bounce', now() FROM mailer.feedback WHERE is_hard ON CONFLICT DO NOTHING;
+             INSERT INTO mailer.suppression (address_key, address, scope, reason, created_by, created_at)
+             SELECT DISTINCT ON (address_key) address_key, address, 'all', 'hard_bounce', 'bench', now() FROM mailer.feedback WHERE is_hard ON CONFLICT DO NOTHING;
              VACUUM ANALYZE mailer.feedback, mailer.suppression""")
 
 
@@ -51,6 +51,9 @@ class Pages:
 
 def look(program):
     folder = os.environ["MAILER_CLUSTER"]
+    with open(f"{folder}/data/pg_hba.conf", "w") as access:  # it refuses whom the server trusts
+        access.write("local all operator scram-sha-256\nlocal all all trust\n")
+    psql("SELECT pg_reload_conf()")
     port = open(f"{folder}/data/postmaster.pid").read().splitlines()[3]
     web = subprocess.Popen([program, "--listen", "127.0.0.1:0", "--database", f"host={os.environ['PGHOST']} port={port} dbname={os.environ['PGDATABASE']}"],
                            stdout=subprocess.PIPE, text=True)

@@ -4,6 +4,17 @@ CREATE FUNCTION _is_held(q queue_entry, p promotion) RETURNS boolean LANGUAGE sq
 AS $$ SELECT q.state = 'p' AND q.epoch = ANY (p.held_epochs) AND q.due_at <= p.promoted_at $$;
 COMMENT ON FUNCTION _is_held(queue_entry, promotion) IS 'Whether this message is held since the promotion: it was due then, and may have been sent by the old primary';
 
+-- A function of its own, so that the count is planned only where something is held: as a part of a query its cost alone
+-- made PostgreSQL compile that one (jit) for a tenth of a second.
+CREATE FUNCTION _count_held() RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM mailer.promotion p JOIN mailer.queue_entry q ON mailer._is_held(q, p));
+END;
+$$;
+COMMENT ON FUNCTION _count_held() IS 'How many messages are held since the promotion';
+
 CREATE FUNCTION promotion_state(OUT is_held boolean, OUT held bigint, OUT promoted_at timestamptz, OUT promised_until timestamptz,
     OUT names text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -15,7 +26,7 @@ AS $$
            CASE WHEN h.held > 0 THEN p.names ELSE COALESCE(n.names, p.names, '{}') END
     FROM (SELECT max(r.until) AS until, array_agg(r.name ORDER BY r.name) AS names FROM mailer.promise r) n
     LEFT JOIN mailer.promotion p ON true
-    CROSS JOIN LATERAL (SELECT CASE WHEN p.is_held THEN (SELECT count(*) FROM mailer.queue_entry q WHERE mailer._is_held(q, p)) ELSE 0 END AS held) h
+    CROSS JOIN LATERAL (SELECT CASE WHEN p.is_held THEN mailer._count_held() ELSE 0 END AS held OFFSET 0) h
 $$;
 COMMENT ON FUNCTION promotion_state() IS
 'Whether this server holds mail since it was promoted, how many messages, and since when. While it holds mail: until when its primary had promised
@@ -83,7 +94,7 @@ CREATE FUNCTION _lease_gate(OUT is_set boolean, OUT is_open boolean, OUT words t
     AS 'MODULE_PATHNAME', 'mailer_lease_gate';
 COMMENT ON FUNCTION _lease_gate() IS 'The gate lease as explain() shows it';
 
-REVOKE ALL ON FUNCTION _is_held(queue_entry, promotion), _end_as_promoted(bigint[], text), promotion_state(), resolve_held(text), _clock_trouble(), _is_clone_noticed(), _standby_gate(), _lease_gate() FROM PUBLIC;
+REVOKE ALL ON FUNCTION _is_held(queue_entry, promotion), _count_held(), _end_as_promoted(bigint[], text), promotion_state(), resolve_held(text), _clock_trouble(), _is_clone_noticed(), _standby_gate(), _lease_gate() FROM PUBLIC;
 
 CREATE FUNCTION _health_failover() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

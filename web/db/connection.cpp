@@ -108,12 +108,13 @@ std::unique_ptr<Connection> Connection::start(std::vector<const char*> keys, std
 
 void Connection::prepare() {
     PQsetNoticeReceiver(connection_.get(), keep_remark, this);
+    // Compiling a query (jit) takes longer than a page may.
     rows(
         R"sql(
             SELECT set_config(s.name, s.value, false)
             FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'),
                 ('idle_in_transaction_session_timeout', '15s'), ('search_path', 'pg_catalog'), ('datestyle',
-                'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex')) s(name, value))sql");
+                'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'), ('jit', 'off')) s(name, value))sql");
 }
 
 std::unique_ptr<Connection> Connection::open(const std::string& conninfo,

@@ -91,18 +91,21 @@ std::int64_t backoff(int failures) { return std::min(second << std::min(failures
 
 // ── The list of databases ──────────────────────────────────────────────────────────────────────────────────────
 
-// Gives the slot back when nobody is in it.
-void forget_slot(Oid oid) {
+// Gives the slot back when nobody is in it. False: somebody is, or will be in a moment.
+bool forget_slot(Oid oid) {
     Area* const a = area();
+    bool is_free = true;
     LWLockAcquire(a->directory, LW_EXCLUSIVE);
     for (int i = 0; i < a->slot_count; ++i) {
         Slot& slot = a->slots[i];
         if (slot.database != oid) continue;
         LWLockAcquire(slot.lock, LW_EXCLUSIVE);
-        if (slot.sender_pid == 0 && slot.stay_away_count == 0 && !slot.is_created) slot.database = InvalidOid;
+        is_free = slot.sender_pid == 0 && slot.stay_away_count == 0 && !slot.is_created;
+        if (is_free) slot.database = InvalidOid;
         LWLockRelease(slot.lock);
     }
     LWLockRelease(a->directory);
+    return is_free;
 }
 
 void list_databases() {
@@ -122,14 +125,12 @@ void list_databases() {
     CommitTransactionCommand();
 }
 
-// Drops what is neither listed nor in use.
+// Drops what is neither listed nor in use. The statement that dropped a database is in its slot until it has ended.
 void forget_vanished() {
     int kept = 0;
     for (int i = 0; i < database_count; ++i) {
-        if (databases[i].is_listed || databases[i].is_running)
+        if (databases[i].is_listed || databases[i].is_running || !forget_slot(databases[i].oid))
             databases[kept++] = databases[i];
-        else
-            forget_slot(databases[i].oid);
     }
     database_count = kept;
 }
@@ -148,7 +149,7 @@ bool take_rescan_request() {
 void visit_those_without() {
     for (int i = 0; i < database_count; ++i) {
         if (databases[i].fit != Fit::absent || databases[i].is_running) continue;
-        forget_slot(databases[i].oid);
+        (void)forget_slot(databases[i].oid);
         databases[i].fit = Fit::unknown;
         databases[i].next_at = 0;
     }
@@ -195,7 +196,7 @@ void plan_after(Database* database, Leave how, TimestampTz now) {
             break;
         case Leave::gone:
             database->fit = Fit::absent;
-            forget_slot(database->oid);
+            (void)forget_slot(database->oid);
             break;
         case Leave::misfit:
             database->fit = Fit::misfit;
