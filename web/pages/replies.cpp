@@ -1,7 +1,8 @@
 // What came back: the page that salespeople have open all day. Guesses that wait for a person come first.
 //
 // Each kind is read by its index and the newest of all are merged, so that a million deliveries or bounces don't stand
-// between a reader and the last reply.
+// between a reader and the last reply. The rows are compared by kind and id together: with the kind alone PostgreSQL
+// reads all of the log by id where a kind has none.
 #include "pages/lead_links.hpp"
 
 namespace mailer::web {
@@ -58,8 +59,9 @@ core::Value show(Visit& visit) {
     core::Value tabs = kinds(kind);
     core::Value list = visit.list(
         "WITH f AS MATERIALIZED (SELECT f.* FROM unnest($1::text[]) k(kind) CROSS JOIN LATERAL (SELECT " + columns +
-            " FROM mailer.feedback_log f WHERE f.kind = k.kind AND (:after::bigint IS NULL OR f.id < :after::bigint) "
-            "ORDER BY f.id DESC LIMIT :limit) f ORDER BY f.id DESC LIMIT :limit)" +
+            " FROM mailer.feedback_log f WHERE (f.kind, f.id) >= (k.kind, 0) AND (f.kind, f.id) < (k.kind, "
+            "coalesce(:after::bigint, 9223372036854775807)) ORDER BY f.kind DESC, f.id DESC LIMIT :limit) f "
+            "ORDER BY f.id DESC LIMIT :limit)" +
             with_lead + "ORDER BY f.id DESC",
         {kind.empty() ? every_kind : "{" + kind + "}"}, "id");
     core::Value guesses =

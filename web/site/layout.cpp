@@ -28,6 +28,8 @@ std::string_view title_of(int status) {
             return "Too many tries";
         case 503:
             return "The database is away";
+        case 504:
+            return "That takes too long";
         default:
             return "Something went wrong";
     }

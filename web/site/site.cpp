@@ -34,7 +34,7 @@ Response response_of(const SqlError& error) {
     int status = 500;
     if (state == "42501" || state.starts_with("28"))
         status = 403;
-    else if (state == "57014" || state == "55P03" || state.starts_with("53") || state.starts_with("40"))
+    else if (state == "55P03" || state.starts_with("53") || state.starts_with("40"))
         status = 503;
     else if (state == "42704" || state == "P0002")
         status = 404;
@@ -43,7 +43,7 @@ Response response_of(const SqlError& error) {
     else if (state.starts_with("22") || state.starts_with("P0") || state.starts_with("54") || state.starts_with("0A"))
         status = 400;
     if (status == 500) std::fprintf(stderr, "mailer-web: %s: %s\n", state.c_str(), error.what());
-    if (state == "57014") return error_page(503, "The database took too long to answer.");
+    if (state == "57014") return error_page(504, "The database took longer than 10 seconds to answer this.");
     return error_page(status, error.what(), error.detail, error.hint);
 }
 
