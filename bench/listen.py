@@ -58,8 +58,8 @@ def start_servers():
 def many(args, sink, env):
     psql(f"""CREATE EXTENSION mailer;
     SELECT mailer.mailbox_create('box' || i, 'localhost', {sink}, 'u' || i || '@example.com', username => 'u' || i || '@example.com', tls => 'none') FROM generate_series(1, {args.mailboxes}) i;
-    SELECT mailer.mailbox_set_password('box' || i, '{env["DOVECOT_PASSWORD"]}') FROM generate_series(1, {args.mailboxes}) i;
-    SELECT mailer.mailbox_alter('box' || i, jsonb_build_object('ca_file', '{env["DOVECOT_CA"]}', 'imap_host', 'localhost', 'imap_port', {env["IMAPS_PORT"]})) FROM generate_series(1, {args.mailboxes}) i;""")
+    SELECT mailer.mailbox_alter('box' || i, jsonb_build_object('ca_file', '{env["DOVECOT_CA"]}', 'imap_host', 'localhost', 'imap_port', {env["IMAPS_PORT"]})) FROM generate_series(1, {args.mailboxes}) i;
+    SELECT mailer.mailbox_set_password('box' || i, '{env["DOVECOT_PASSWORD"]}') FROM generate_series(1, {args.mailboxes}) i;""")
     took = wait_for(300, f"(SELECT count(*) = {args.mailboxes} FROM mailer.mailbox_status WHERE listen_state = 'listening')")
     print(f"{args.mailboxes} mailboxes are listened to after {took:.1f} s")
     pid = psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mailer listener'")
@@ -82,11 +82,11 @@ def old(args, env):
             file.write(f"From: p{i}@example.org\nTo: old@example.com\nSubject: S\nMessage-ID: <{i}@example.org>\n\nHello.\n")
         os.utime(path, (at, at))
     subprocess.run(["chown", "-R", "mail:mail", f"{scratch}/dovecot/home/old@example.com"], check=True)
-    psql(f"""SELECT mailer.mailbox_create('old', 'localhost', 25, 'old@example.com', username => 'old@example.com', tls => 'none');
-    SELECT mailer.mailbox_set_password('old', '{env["DOVECOT_PASSWORD"]}');""")
+    psql("SELECT mailer.mailbox_create('old', 'localhost', 25, 'old@example.com', username => 'old@example.com', tls => 'none')")
     pid = psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mailer listener'")
     cpu, _ = look(pid)
-    psql(f"SELECT mailer.mailbox_alter('old', jsonb_build_object('ca_file', '{env['DOVECOT_CA']}', 'imap_host', 'localhost', 'imap_port', {env['IMAPS_PORT']}))")
+    psql(f"SELECT mailer.mailbox_alter('old', jsonb_build_object('ca_file', '{env['DOVECOT_CA']}', 'imap_host', 'localhost', 'imap_port', {env['IMAPS_PORT']})),"
+         f" mailer.mailbox_set_password('old', '{env['DOVECOT_PASSWORD']}')")
     took = wait_for(600, "(SELECT listen_state = 'listening' FROM mailer.mailbox_status WHERE mailbox = 'old')")
     read = psql("SELECT l.read_count FROM mailer.mailbox_listen l JOIN mailer.mailbox b USING (mailbox_id) WHERE b.name = 'old'")
     print(f"a mailbox with {args.old} mails, {args.recent} of the last 30 days: listened to after {took:.1f} s, {read} read, {look(pid)[0] - cpu:.2f} s of processor time (all mailboxes)")

@@ -9,7 +9,7 @@ AS $$
     FROM mailer.mailbox b
     LEFT JOIN mailer.mailbox_listen l ON l.mailbox_id = b.mailbox_id
     -- One that takes turns is away between two of them, for 30 seconds and more.
-    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND (EXISTS (SELECT FROM pg_stat_get_activity(l.pid))
+    CROSS JOIN LATERAL (SELECT b.imap_host IS NOT NULL AND (l.pid IS NOT NULL AND EXISTS (SELECT FROM pg_stat_get_activity(l.pid))
         OR l.turn_ended_at BETWEEN clock_timestamp() - interval '5 min' AND clock_timestamp()) AS is_there) p
 $$;
 COMMENT ON FUNCTION _listening() IS 'How the listening to every mailbox goes: off, connecting, listening or in trouble';

@@ -11,6 +11,7 @@ SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_port": 0}')$$, '2
 SELECT throws_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap://x/"}')$$, '22023', NULL, 'a URL is no host');
 SELECT lives_ok($$SELECT mailer.mailbox_alter('desk', '{"imap_host": "imap.example.com"}')$$, 'setting imap_host');
 SELECT is((SELECT count(*) FROM mailer._listen_plan()), 0::bigint, 'nothing is listened to without a login');
+SELECT is((SELECT listen_state FROM mailer.mailbox_status), 'off', 'which the state says');
 SELECT mailer.mailbox_set_password('desk', 'hunter2');
 SELECT results_eq('SELECT host, port, tls, folders FROM mailer._listen_plan()', $$VALUES ('imap.example.com'::text, 993, 'implicit'::text, NULL::text[])$$, 'implicit TLS unless told otherwise');
 SELECT mailer.mailbox_alter('desk', '{"imap_port": 143, "imap_folders": ["INBOX", "Réponses"]}');
