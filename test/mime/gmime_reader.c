@@ -77,7 +77,11 @@ int main(int argc, char **argv) {
     GMimeStream *stream = g_mime_stream_file_new(file);
     GMimeParser *parser = g_mime_parser_new_with_stream(stream);
     GMimeParserOptions *options = g_mime_parser_options_new();
+#if GMIME_CHECK_VERSION(3, 2, 14)
+    g_mime_parser_options_set_warning_callback(options, warn, NULL, NULL);
+#else
     g_mime_parser_options_set_warning_callback(options, warn, NULL);
+#endif
     GMimeMessage *message = g_mime_parser_construct_message(parser, options);
     if (!message) return 1;
     tell_addresses("from", g_mime_message_get_from(message));
