@@ -16,10 +16,11 @@ ROLES = """CREATE ROLE operator LOGIN PASSWORD 'do'; SELECT mailer.grant_viewer(
 
 
 def fill_feedback(count):
+    """Over 300 days and all mailboxes; one report in forty is a hard bounce."""
     psql(f"""INSERT INTO mailer.feedback (feedback_id, at, kind, is_hard, message_id, n, mailbox_id, address, address_key, words, source, evidence,
                  is_guess, is_counted, report_key)
-             SELECT nextval('mailer.event_id_seq'), now() - i * interval '1 s', CASE i % 4 WHEN 0 THEN 'bounce' WHEN 1 THEN 'reply' WHEN 2 THEN 'auto_reply' ELSE 'delay' END,
-                 i % 8 = 0, m.message_id, 1, 1, m.addresses[1], m.address_key, 'words of ' || i, 'imap', 'message_id', i % 1000 = 1, true, 'report ' || i
+             SELECT nextval('mailer.event_id_seq'), now() - i * interval '26 s', CASE i % 4 WHEN 0 THEN 'bounce' WHEN 1 THEN 'reply' WHEN 2 THEN 'auto_reply' ELSE 'delay' END,
+                 i % 40 = 0, m.message_id, 1, 1 + i % 21, m.addresses[1], m.address_key, 'words of ' || i, 'imap', 'message_id', i % 1000 = 1, true, 'report ' || i
              FROM (SELECT message_id, row_number() OVER () AS i FROM mailer.outcome LIMIT {count}) o JOIN mailer.message m USING (message_id);
              INSERT INTO mailer.suppression (address_key, address, scope, reason, created_by, created_at)
              SELECT DISTINCT ON (address_key) address_key, address, 'all', 'hard_bounce', 'bench', now() FROM mailer.feedback WHERE is_hard ON CONFLICT DO NOTHING;

@@ -10,8 +10,9 @@ namespace mailer::web {
 namespace {
 
 constexpr int past_rows = 25, coming_rows = 25;
-// To read the mails of a small campaign and sort them costs less than to look for them among everybody's.
-constexpr std::int64_t small_campaign = 20000;
+// To read the mails of a small campaign, or of one of which little has gone, and sort them costs less than to look for
+// them among everybody's.
+constexpr std::int64_t small_campaign = 20000, little = 1000;
 constexpr std::int64_t quickly_foretold = 3000;
 
 std::int64_t number_of(const core::Value& row, std::string_view name) {
@@ -23,7 +24,12 @@ std::int64_t number_of(const core::Value& row, std::string_view name) {
 }
 
 // What has been, newest first, a page of it.
-core::Value past(Visit& visit, const std::string& id, bool is_small) {
+core::Value past(Visit& visit, const std::string& id, const core::Value& status) {
+    std::int64_t settled = 0;
+    for (const char* state : {"sent", "failed", "cancelled", "unconfirmed"})
+        settled += number_of(status, state);
+    if (settled == 0) return object({{"rows", core::Value::array()}});
+    const bool is_small = number_of(status, "total") <= small_campaign || settled <= little;
     const std::string of_campaign = "FROM mailer.campaign_schedule x WHERE x.campaign_id = $1::bigint ";
     const std::string rows =
         is_small
@@ -63,7 +69,7 @@ core::Value on_one_line(const core::Value& mails, const core::Value& missed) {
 }
 
 core::Value schedule(Visit& visit, const std::string& id, const core::Value& status) {
-    core::Value before = past(visit, id, number_of(status, "total") <= small_campaign);
+    core::Value before = past(visit, id, status);
     const bool is_first = !visit.query("after");
     const core::Value mails = with_lead_links(*before.find("rows"));
     // On the first page what was missed since its oldest mail, or ever when it shows all; on others what lies between.
