@@ -59,7 +59,7 @@ CREATE FUNCTION cells.metrics(OUT cell text, OUT metrics text) LANGUAGE sql AS $
     SELECT (SELECT name FROM cells.self), mailer.metrics()
 $$;
 
--- ── A tenant comes and goes: called by whoever adds a tenant and by move_tenant, as a superuser. Each may be repeated. ──────────────
+-- ── A tenant comes and goes: called when a tenant is added and by move_tenant, as a superuser. Each may be repeated. ──────────────
 
 CREATE FUNCTION cells.arrive(tenant text, mailbox jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN

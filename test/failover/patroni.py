@@ -162,7 +162,7 @@ def sent_while_alone(cluster, rng):
 
 def sent_twice_once(cluster, rng):
     """Synchronous mode, whose setting Patroni empties when the standbys die; a manual failover to the standby that was synchronous; and
-    the setting is there again as soon as the other one attaches. Whoever decides by that setting sends all of it twice."""
+    the setting is there again as soon as the other one attaches. A server that decides by that setting sends all of it twice."""
     cluster.set_mode("synchronous")
     leader = cluster.leader()
     synchronous = []

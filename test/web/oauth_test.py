@@ -1,5 +1,5 @@
 """A mailbox is connected with an OAuth2 provider, in a real browser: the form, the provider's own page, the way back, and a
-mail through a server that takes tokens alone. The provider is another site (localhost, not 127.0.0.1), so whoever comes back
+mail through a server that takes tokens alone. The provider is another site (localhost, not 127.0.0.1), so a person who comes back
 brings no session.
 """
 import json
@@ -99,7 +99,7 @@ def parameter(address, name):
 
 
 def fits(name, address=None, status=200):
-    """The page that she is on, or one at another address, on a phone, too, and for whoever has it read out."""
+    """The page that she is on, or one at another address, on a phone, too, and for a person who has it read out."""
     wrong = looks.faults(tab, address or tab.run("location.href"), os.path.join(pictures, "oauth-" + name), axe, status)
     assert not wrong, "\n#   ".join(["", *wrong])
 
