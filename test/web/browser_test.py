@@ -34,8 +34,10 @@ def log_in(role, password, at=web):
     """By the keyboard: the field of the role has the focus."""
     tab.ask("Network.clearBrowserCookies")
     assert tab.go(at.address + "/login") == 200
+    tab.wait_for_focus("role")
     tab.type(role)
     tab.key("Tab")
+    tab.wait_for_focus("password")
     tab.type(password)
     tab.key("Enter", "\r")
     tab.loaded()

@@ -88,7 +88,10 @@ class Chromium:
                 if event["method"] == method:
                     self.events.remove(event)
                     return event["params"]
-            self._read(until)
+            try:
+                self._read(until)
+            except Failed as failed:
+                raise Failed(f"{failed}: no {method}") from None
 
     def look(self, theme="light", width=1280, height=900):
         """As which person it looks: colour scheme and size of the window; a narrow one is a phone."""
@@ -127,6 +130,14 @@ class Chromium:
         for kind in ("keyDown", "keyUp"):
             self.ask("Input.dispatchKeyEvent", type=kind, key=name, code={" ": "Space"}.get(name, name), windowsVirtualKeyCode=codes.get(name, 0),
                      **({"text": text} if text and kind == "keyDown" else {}))
+
+    def wait_for_focus(self, field):
+        """Until the field of this name has the focus: the browser gives it after the page's load event, and types nowhere before."""
+        until = time.monotonic() + 60
+        while self.run("document.activeElement.name || document.activeElement.tagName") != field:
+            if time.monotonic() > until:
+                raise Failed(f"{field} doesn't get the focus on {self.run('location.pathname')}: {self.run('document.activeElement.outerHTML')}"[:500])
+            time.sleep(0.02)  # between two looks
 
     def type(self, text):
         self.ask("Input.insertText", text=text)
