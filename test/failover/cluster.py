@@ -251,6 +251,13 @@ class Cluster:
         leader = self.configure({"synchronous_mode": mode != "asynchronous", "synchronous_mode_strict": mode == "strict"})
         wait_until(f"replication is {mode}", lambda: (leader.psql("SHOW synchronous_standby_names") != "") == (mode != "asynchronous"), 40)
 
+    def synchronous_standbys(self):
+        """The names that Patroni has confirmed in etcd, not only asked PostgreSQL for: a switchover to another one is refused."""
+        leader = self.leader()
+        with urllib.request.urlopen(f"http://{leader.address}:{leader.rest}/cluster", timeout=5) as answer:
+            confirmed = {m["name"] for m in json.load(answer)["members"] if m["role"] in ("sync_standby", "quorum_standby")}
+        return sorted(confirmed & set(leader.psql("SELECT application_name FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')").split()))
+
     def heal(self):
         for node in self.nodes:
             if self.network:
