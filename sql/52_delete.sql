@@ -160,6 +160,7 @@ BEGIN
     DELETE FROM mailer.reply r USING mailer.feedback f WHERE f.address_key = key AND r.feedback_id = f.feedback_id;
     UPDATE mailer.feedback f SET words = NULL WHERE f.address_key = key AND f.kind IN ('reply', 'auto_reply', 'unsubscribe');
     UPDATE mailer.attempt a SET reply = NULL FROM mailer.message m WHERE m.address_key = key AND a.message_id = m.message_id;
+    DELETE FROM mailer.address_bounce b WHERE b.address_key = key;
     WITH done AS (
         UPDATE mailer.message m
         SET subject = NULL, body_text = NULL, body_html = NULL, variables = NULL, headers = NULL, header_to = array_to_string(m.addresses, ', '),
@@ -180,5 +181,5 @@ END;
 $$;
 COMMENT ON FUNCTION forget(text) IS
 'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, contents of mails to it, captured copies, server
-replies, and what it answered; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
+replies, what it answered, and how often it bounced; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
 Mails with several recipients and mails being sent are not changed. Errors: 22023 a bad address.';
