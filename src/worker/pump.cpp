@@ -124,81 +124,6 @@ std::optional<Time> Pump::next_due() const {
     return at;
 }
 
-// Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
-// A fault of the message becomes its settlement.
-void Pump::hand_out(Time now) {
-    int since_turn = 0;
-    hear(now);
-    while (!unprepared_.empty() && has_memory()) {
-        auto it = tickets_.find(unprepared_.front());
-        unprepared_.pop_front();
-        if (it == tickets_.end()) continue;
-        try {
-            prepare(it->second, now);
-        } catch (...) {  // not the message's fault: it goes back, and the caller learns why
-            settlements_.push_back(unsent(it->second, now));
-            throw;
-        }
-        if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
-            since_turn = 0;
-            collect(now);
-            hear(now);
-        }
-    }
-    hear(now);
-}
-
-bool Pump::has_memory() const { return bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand; }
-
-// Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
-void Pump::hear(Time now) {
-    MailRoom::Heard heard =
-        mail_room_.turn(now, has_memory(), [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
-    for (std::uint64_t token : heard.slow) {
-        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, true);
-    }
-    for (std::uint64_t token : heard.answered) {
-        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, false);
-        unprepared_.push_front(token);
-    }
-}
-
-// A mailbox without a gap has room for others while a function of this message runs; the courier never opens more
-// connections than it may, whichever message comes back. With a gap, the slot is this message's.
-void Pump::set_aside(Ticket& ticket, bool is_aside) {
-    if (ticket.is_aside == is_aside) return;
-    const core::MailboxFacts* known = planner_.mailbox(ticket.reservation.mailbox_id);
-    if (known == nullptr || (is_aside && known->gap > core::Duration::zero())) return;
-    core::MailboxFacts mailbox = *known;
-    mailbox.in_flight = std::max(0, mailbox.in_flight + (is_aside ? -1 : 1));
-    planner_.upsert_mailbox(mailbox);
-    ticket.is_aside = is_aside;
-}
-
-void Pump::prepare(Ticket& ticket, Time now) {
-    journal_.mark(ticket.token, Phase::preparing);
-    Prepared prepared = mail_room_.prepare(ticket, now);
-    if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
-        journal_.mark(ticket.token, Phase::claimed);
-        return;
-    }
-    journal_.mark(ticket.token, Phase::ready);
-    ticket.envelope = prepared.envelope;
-    ticket.suppressed = prepared.suppressed;
-    ticket.untried = prepared.untried;
-    ticket.recipient_keys = std::move(prepared.recipient_keys);
-    ticket.fingerprint = prepared.fingerprint;
-    ticket.loaded_variables = std::move(prepared.loaded_variables);
-    ticket.thread_subject = prepared.thread_subject;
-    if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
-        settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
-        return;
-    }
-    ticket.body_size = prepared.body->size();
-    bytes_in_hand_ += ticket.body_size;
-    if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
-}
-
 // ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
 
 void Pump::transact(Time now) {
@@ -456,7 +381,7 @@ void Pump::finish_tick(Time now) {
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
         if (!claimed_again.contains(it->second.row.facts.id)) mail_room_.forget(it->second.row.facts.id);
-        bytes_in_hand_ -= it->second.body_size;
+        bodies_.remove(it->second.reservation.mailbox_id, it->second.body_size);
         tickets_.erase(it);
     }
     settled_count_ += static_cast<std::int64_t>(tick_.closed.size());

@@ -16,6 +16,7 @@
 #include <unordered_map>
 
 #include "worker/doubts.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/ports.hpp"
 
 namespace mailer::worker {
@@ -101,7 +102,7 @@ private:
     void lose() noexcept;
     void hand_out(Time now);
     void prepare(Ticket& ticket, Time now);
-    bool has_memory() const;
+    std::optional<std::uint64_t> next_unprepared();
     void hear(Time now);
     void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
@@ -139,11 +140,11 @@ private:
 
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
     std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
-    std::size_t bytes_in_hand_ = 0;                      // bodies given to the courier and not settled
-    bool is_one_by_one_ = false;                         // after a settle that failed
-    std::vector<Settlement> settlements_;                // to be written by the next transaction
-    std::set<std::int64_t> unknown_lanes_;               // named by a hint, to be loaded
-    std::map<std::int64_t, Time> hinted_;                // earliest due by lane, of lanes to be loaded
+    InHand bodies_;
+    bool is_one_by_one_ = false;            // after a settle that failed
+    std::vector<Settlement> settlements_;   // to be written by the next transaction
+    std::set<std::int64_t> unknown_lanes_;  // named by a hint, to be loaded
+    std::map<std::int64_t, Time> hinted_;   // earliest due by lane, of lanes to be loaded
     std::vector<core::Report> reports_;
 
     // Of the transaction in hand; kept or dropped as a whole.
