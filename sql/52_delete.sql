@@ -80,7 +80,7 @@ BEGIN
     DELETE FROM mailer.preference p WHERE p.user_id = contact_delete.user_id;
     DELETE FROM mailer.contact c WHERE c.user_id = contact_delete.user_id;
     was_there := FOUND;
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
     RETURN was_there;
 END;
 $$;
