@@ -82,9 +82,11 @@ TEST_F(Flood, ChangesInARowAreReadOnceInAWhile) {
     }
     EXPECT_GE(queue.reloads, 1);
     EXPECT_LE(queue.reloads, 3);
+    const int before = queue.reloads;
     ASSERT_TRUE(pump.wake_at());
+    EXPECT_LE(*pump.wake_at(), now + 1s);
     pump.tick(*pump.wake_at());
-    EXPECT_LE(*pump.wake_at(), now + 1s);  // the last change is read too
+    EXPECT_EQ(queue.reloads, before + 1);  // the last change is read too
 }
 
 TEST_F(Flood, HintsThatDontFitHaveAllLanesLookedAtOnceInAWhileAndStreamsAtOnce) {
@@ -96,8 +98,8 @@ TEST_F(Flood, HintsThatDontFitHaveAllLanesLookedAtOnceInAWhileAndStreamsAtOnce) 
     EXPECT_LE(queue.sweeps, 3);
     queue.is_overflown = true;
     pump.tick(now);
-    EXPECT_EQ(pump.planner().lane(1)->waiting_since, now);
-    EXPECT_NE(pump.planner().lane(2)->waiting_since, now);
+    EXPECT_LE(pump.planner().lane(1)->waiting_since, now);
+    EXPECT_EQ(pump.planner().lane(2)->waiting_since, start + 24h);
 }
 
 TEST_F(Flood, SomebodySuppressedIsNoReasonToReadEverything) {
