@@ -207,7 +207,6 @@ END;
 $$;
 COMMENT ON FUNCTION _oauth_ask_anew(bigint, bigint) IS 'Forgets what failed for the tokens of an application, or of one of its mailboxes; login breakers close. Tokens stay';
 
--- A process that waits asks at once.
 CREATE FUNCTION _oauth_start_over(app_id bigint, mailbox_id bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
