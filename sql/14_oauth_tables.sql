@@ -160,7 +160,9 @@ AS $$
            COALESCE(p.token_url, v.token_url), COALESCE(p.auth_url, v.auth_url),
            COALESCE(p.scope, CASE e.grant_type WHEN 'client_credentials' THEN v.app_scope ELSE v.user_scope END),
            COALESCE(p.redirect_uri, 'http://localhost'), p.client_id, p.secret_expires_at,
-           s.refresh_token IS NOT NULL, s.code IS NOT NULL, t.expires_at, t.refresh_at, l.is_leased, COALESCE(t.failures, 0), t.failure_kind,
+           s.refresh_token IS NOT NULL, s.code IS NOT NULL, t.expires_at,
+           -- A code doesn't wait until the older token is due.
+           CASE WHEN s.code IS NULL OR e.grant_type <> 'refresh_token' THEN t.refresh_at END, l.is_leased, COALESCE(t.failures, 0), t.failure_kind,
            t.failure_code, t.failure_words, t.failure_hint, t.failed_at, t.retry_at,
            CASE WHEN t.failure_kind = 'grant' THEN 'refused'
                 WHEN e.grant_type = 'refresh_token' AND s.refresh_token IS NULL AND s.code IS NULL AND

@@ -12,6 +12,9 @@ COMMENT ON FUNCTION _wake(bigint, timestamptz) IS 'At the end of this transactio
 CREATE FUNCTION _changed() RETURNS void LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_changed';
 COMMENT ON FUNCTION _changed() IS 'At commit the worker reads settings again and returns claims that are not on the wire yet to the queue';
 
+CREATE FUNCTION _recheck() RETURNS void LANGUAGE sql AS $$ SELECT mailer._wake(-1, pg_catalog.clock_timestamp()) $$;
+COMMENT ON FUNCTION _recheck() IS 'At the end of this transaction the worker returns claims of leads that were stopped, if they are not on the wire yet. Costs it no more than that, however often a role calls for it';
+
 CREATE FUNCTION _new_epoch() RETURNS bigint LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mailer_new_epoch';
 COMMENT ON FUNCTION _new_epoch() IS 'A random epoch for arming: no two databases share one by chance';
 

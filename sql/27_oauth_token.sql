@@ -29,7 +29,7 @@ DECLARE
     lease_time CONSTANT interval := interval '60 s';
     t mailer.oauth_token;
     now_at timestamptz := clock_timestamp();
-    device_at timestamptz;
+    due_at timestamptz;
 BEGIN
     DELETE FROM mailer.oauth_device d WHERE d.expires_at <= now_at;
     INSERT INTO mailer.oauth_token (app_id, mailbox_id) VALUES (_token_lease.app_id, _token_lease.token_mailbox_id) ON CONFLICT DO NOTHING;
@@ -39,9 +39,10 @@ BEGIN
         RETURN;
     END IF;
     -- Read under the lock: another process may have asked a moment ago, and the provider wants a pause between two questions.
-    SELECT a.device_poll_at INTO device_at FROM mailer._oauth_accounts() a
-    WHERE a.app_id = _token_lease.app_id AND a.mailbox_id = _token_lease.token_mailbox_id;
-    IF COALESCE(device_at, GREATEST(t.refresh_at, t.retry_at)) > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
+    SELECT COALESCE(a.device_poll_at, GREATEST(a.refresh_at, a.retry_at)) INTO due_at FROM mailer._oauth_accounts() a
+    WHERE a.app_id = _token_lease.app_id AND a.token_mailbox_id = _token_lease.token_mailbox_id
+    ORDER BY a.mailbox_id LIMIT 1;
+    IF due_at > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
         AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid) b WHERE COALESCE(b.backend_start = t.lease_start, true)) THEN
         RETURN;
     END IF;
@@ -154,6 +155,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
+    code_life CONSTANT interval := interval '10 min';
+    asked record;
     t mailer.oauth_token;
     now_at timestamptz;
     again_at timestamptz;
@@ -165,12 +168,20 @@ BEGIN
     END IF;
     now_at := clock_timestamp();
     again_at := now_at + _token_fail.wait_us * interval '1 us';
-    -- A consent by device code that comes to nothing takes nothing away from a mailbox that has an older one.
-    IF _token_fail.kind = 'grant' AND EXISTS (SELECT FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id)
-        AND EXISTS (SELECT FROM mailer.oauth_account_secret s WHERE s.mailbox_id = t.mailbox_id AND s.refresh_token IS NOT NULL)
-    THEN
-        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
-        UPDATE mailer.oauth_token o SET lease_pid = NULL, lease_start = NULL, lease_until = NULL
+    -- A consent that comes to nothing takes nothing away from a mailbox that has an older one; nor does one at which the provider itself fails, as
+    -- the older one's token isn't renewed meanwhile.
+    SELECT d.mailbox_id IS NOT NULL AS is_device INTO asked
+    FROM mailer.oauth_account_secret s LEFT JOIN mailer.oauth_device d ON d.mailbox_id = s.mailbox_id
+    WHERE s.mailbox_id = t.mailbox_id AND s.refresh_token IS NOT NULL AND (d.mailbox_id IS NOT NULL OR s.code IS NOT NULL);
+    IF FOUND AND (_token_fail.kind = 'grant' OR t.failed_at < now_at - code_life) THEN
+        IF asked.is_device THEN
+            DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
+        ELSE
+            UPDATE mailer.oauth_account_secret s SET code = NULL, code_verifier = NULL, redirect_uri = NULL WHERE s.mailbox_id = t.mailbox_id;
+        END IF;
+        UPDATE mailer.oauth_token o
+        SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
+            failure_hint = NULL, failed_at = NULL, retry_at = NULL
         WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
         PERFORM mailer._log_event('oauth_consent_refused', jsonb_build_object('text', concat_ws(': ', _token_fail.code, NULLIF(_token_fail.words, ''))),
             mailbox_id => t.mailbox_id);

@@ -34,7 +34,7 @@ BEGIN
         created_at = excluded.created_at, created_by = excluded.created_by;
     PERFORM mailer._log_event('suppressed', jsonb_build_object('address', bare, 'scope', suppress.scope,
         'reason', suppress.reason, 'expires_at', suppress.expires_at));
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
 END;
 $$;
 COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
@@ -61,7 +61,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM mailer._log_event('unsuppressed', jsonb_build_object('address', bare, 'scope', unsuppress.scope));
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
     RETURN true;
 END;
 $$;

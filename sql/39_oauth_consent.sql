@@ -112,6 +112,8 @@ BEGIN
             DETAIL = left(COALESCE(mailer._url_parameter(url, 'error_description'), ''), 500);
     ELSIF COALESCE(the_code, '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed', MESSAGE = 'there is no code';
+    ELSIF length(the_code) > 8192 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'this is no code of a provider', DETAIL = 'It is longer than 8192 characters.';
     END IF;
     SELECT a.* INTO account FROM mailer._oauth_accounts() a WHERE a.mailbox_id = said.mailbox_id;
     DELETE FROM mailer.oauth_consent c WHERE c.nonce = said.nonce AND c.mailbox_id = said.mailbox_id RETURNING c.* INTO page;
@@ -123,15 +125,17 @@ BEGIN
     VALUES (page.mailbox_id, the_code, page.code_verifier, account.redirect_uri)
     ON CONFLICT (mailbox_id) DO UPDATE SET code = excluded.code, code_verifier = excluded.code_verifier, redirect_uri = excluded.redirect_uri;
     DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = page.mailbox_id;
-    PERFORM mailer._oauth_start_over(account.app_id, page.mailbox_id);
+    -- Whoever has the page's address can bring a code that is no good: what works until now must go on working.
+    PERFORM mailer._oauth_ask_anew(account.app_id, page.mailbox_id);
     PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => page.mailbox_id);
     RETURN account.mailbox;
 END;
 $$;
 COMMENT ON FUNCTION oauth_code(text, text) IS
 'Takes the result of the page of mailer.oauth_url() and returns the mailbox''s name. code: the code, or the whole address that the browser was redirected to
-(then state may be NULL). After this commits, the sender or CALL mailer.run() asks the provider: see oauth_status.
-Errors: 22023 the state is not ours, has expired or was used, or consent was not given.';
+(then state may be NULL). After this commits, the sender or CALL mailer.run() asks the provider: see oauth_status. Until then, and if the provider
+refuses the code, the mailbox continues with the login that it had.
+Errors: 22023 the state is not ours, has expired or was used, consent was not given, or the code is longer than 8192 characters.';
 
 CREATE FUNCTION oauth_preview(state text, OUT mailbox text, OUT mailbox_id bigint, OUT page_state text, OUT expires_at timestamptz, OUT token_state text)
 LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp

@@ -11,6 +11,7 @@ DECLARE
     keys_from timestamptz := CASE WHEN COALESCE(current_setting('mailer.key_retention', true), '') IN ('', '-1') THEN '-infinity'
         ELSE mailer._now() - current_setting('mailer.key_retention')::interval END;
     ids bigint[];
+    keys text[];
 BEGIN
     WITH looked_at AS MATERIALIZED (
         SELECT m.message_id, m.campaign_id, m.batch_id, m.purged_at, m.idempotency_key
@@ -22,6 +23,7 @@ BEGIN
                  AND NOT EXISTS (SELECT FROM mailer.message k WHERE k.batch_id = l.batch_id AND k.idempotency_key IS NOT NULL AND k.message_id <> l.message_id))
     INTO last_id, ids
     FROM looked_at l LEFT JOIN mailer.outcome o ON o.message_id = l.message_id;
+    SELECT array_agg(DISTINCT m.address_key) INTO keys FROM mailer.message m WHERE m.message_id = ANY (ids);
     WITH gone AS (
         DELETE FROM mailer.message m WHERE m.message_id = ANY (ids) RETURNING m.message_id, m.batch_id
     ), outcomes AS (
@@ -38,6 +40,9 @@ BEGIN
     SELECT count(*) INTO deleted FROM gone;
     DELETE FROM mailer.notification_mail n WHERE n.message_id = ANY (ids);
     UPDATE mailer.notification_item i SET message_id = NULL WHERE i.message_id = ANY (ids);
+    DELETE FROM mailer.address_bounce b
+    WHERE b.address_key = ANY (keys)
+      AND NOT EXISTS (SELECT FROM mailer.message m WHERE m.message_id IN (b.last_hard_message_id, b.last_soft_message_id));
 END;
 $$;
 COMMENT ON FUNCTION _purge_ledger(timestamptz, bigint, integer) IS 'One batch of mailer.purge(ledger => true): deletes the rows of transactional mails settled before the cutoff; NULL last_id at the end';

@@ -80,7 +80,7 @@ BEGIN
     DELETE FROM mailer.preference p WHERE p.user_id = contact_delete.user_id;
     DELETE FROM mailer.contact c WHERE c.user_id = contact_delete.user_id;
     was_there := FOUND;
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
     RETURN was_there;
 END;
 $$;
@@ -158,12 +158,17 @@ BEGIN
     WHERE m.address_key = key AND m.attachments_of = a.message_id AND a.message_id = m.message_id AND m.batch_id IS NULL
       AND NOT EXISTS (SELECT FROM mailer.queue_entry q WHERE q.message_id = m.message_id);
     DELETE FROM mailer.reply r USING mailer.feedback f WHERE f.address_key = key AND r.feedback_id = f.feedback_id;
-    UPDATE mailer.feedback f SET words = NULL WHERE f.address_key = key AND f.kind IN ('reply', 'auto_reply', 'unsubscribe');
+    WITH said AS (UPDATE mailer.feedback f SET words = NULL WHERE f.address_key = key AND f.words IS NOT NULL RETURNING f.feedback_id)
+    UPDATE mailer.event e SET detail = e.detail - 'words' FROM said WHERE e.event_id = said.feedback_id;
     UPDATE mailer.attempt a SET reply = NULL FROM mailer.message m WHERE m.address_key = key AND a.message_id = m.message_id;
+    UPDATE mailer.recipient r SET reply = NULL FROM mailer.message m WHERE m.address_key = key AND r.message_id = m.message_id AND r.n = 1;
+    UPDATE mailer.outcome o SET reply = NULL FROM mailer.message m WHERE m.address_key = key AND o.message_id = m.message_id;
+    UPDATE mailer.lead l SET subject = NULL, variables = NULL WHERE l.address_key = key;
+    DELETE FROM mailer.address_bounce b WHERE b.address_key = key;
     WITH done AS (
         UPDATE mailer.message m
-        SET subject = NULL, body_text = NULL, body_html = NULL, variables = NULL, headers = NULL, header_to = array_to_string(m.addresses, ', '),
-            purged_at = mailer._now()
+        SET subject = NULL, body_text = NULL, body_html = NULL, variables = NULL, loaded_variables = NULL, headers = NULL,
+            header_to = array_to_string(m.addresses, ', '), purged_at = mailer._now()
         WHERE m.address_key = key AND m.purged_at IS NULL AND NOT EXISTS (SELECT FROM mailer.queue_entry q WHERE q.message_id = m.message_id)
         RETURNING 1)
     SELECT count(*) INTO cleared FROM done;
@@ -180,5 +185,5 @@ END;
 $$;
 COMMENT ON FUNCTION forget(text) IS
 'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, contents of mails to it, captured copies, server
-replies, and what it answered; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
+replies, what campaigns know of it as a lead, what it answered, and how often it bounced; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
 Mails with several recipients and mails being sent are not changed. Errors: 22023 a bad address.';

@@ -23,7 +23,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
     INSERT INTO mailer.event (at, kind, message_id, by_role, detail)
     VALUES (mailer._now(), 'address_suppressed', _suppress_address.message_id, 'mailer', jsonb_strip_nulls(jsonb_build_object(
         'address', _suppress_address.address, 'scope', _suppress_address.scope, 'reason', _suppress_address.reason,

@@ -127,7 +127,7 @@ BEGIN
         SET email_enabled = false, updated_at = excluded.updated_at, unsubscribed_at = excluded.unsubscribed_at;
     END IF;
     PERFORM mailer._log_event('unsubscribed', jsonb_build_object('address', named.address_key, 'scope', unsubscribe.scope));
-    PERFORM mailer._changed();
+    PERFORM mailer._recheck();
 END;
 $$;
 COMMENT ON FUNCTION unsubscribe(text, boolean) IS

@@ -72,6 +72,10 @@ int count_leaving(const Lines& lines) {
     return static_cast<int>(std::count_if(lines.begin(), lines.end(), [](const auto& l) { return l->is_leaving(); }));
 }
 
+bool is_any_at(const Lines& lines, const Endpoint& server) {
+    return std::any_of(lines.begin(), lines.end(), [&](const auto& line) { return line->is_at(server); });
+}
+
 bool is_any_leaving(const Lines& lines, const Endpoint& server) {
     return std::any_of(lines.begin(), lines.end(),
                        [&](const auto& line) { return line->is_leaving() && line->is_at(server); });

@@ -65,6 +65,7 @@ using Lines = std::vector<std::unique_ptr<Line>>;
 
 Line* oldest_idle(const Lines& lines);
 int count_leaving(const Lines& lines);
+bool is_any_at(const Lines& lines, const Endpoint& server);
 bool is_any_leaving(const Lines& lines, const Endpoint& server);
 
 }  // namespace mailer::smtp

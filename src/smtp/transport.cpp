@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/outcome/verdict.hpp"
+#include "core/pace/connection_limit.hpp"
 #include "net/curl_loop.hpp"
 #include "smtp/line.hpp"
 
@@ -94,9 +95,16 @@ public:
             }
             return false;
         }
-        if (std::ssize(lines_) < max_connections_) return true;
+        if (!is_full_for(endpoint)) return true;
         make_room(mailbox);
         return false;
+    }
+
+    // A server that has connections doesn't get the last ones: it may be one that never answers.
+    bool is_full_for(const Endpoint& server) const {
+        const auto left = max_connections_ - std::ssize(lines_);
+        if (left <= 0) return true;
+        return left <= core::kept_connections(max_connections_) && is_any_at(lines_, server);
     }
 
     // All connections of this sender are taken. The oldest idle one goes; where none is idle, a mailbox that has none

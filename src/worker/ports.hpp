@@ -120,6 +120,9 @@ struct Orphan {
     std::vector<int> unsettled;  // recipients (numbers from 1) without a result of an earlier try
 };
 
+// As a hint: no work, but claims may have to come back.
+inline constexpr std::int64_t recheck_lane = -1;
+
 struct Signals {
     struct Hint {
         std::int64_t lane_id;

@@ -16,6 +16,14 @@ namespace {
 constexpr std::size_t gathering_from = 32;  // claims in hand
 constexpr core::Duration longest_gathering = std::chrono::milliseconds(5);
 
+// Everything is read again for a change of settings, and looked for after hints that didn't fit, which costs time for
+// each lane. However often a role has that happen, the sender mustn't do nothing else.
+constexpr core::Duration pause_for_each_lane = std::chrono::microseconds(100);
+constexpr core::Duration longest_pause = std::chrono::seconds(5);
+
+// Lanes that a tick learns of; the next one goes on, so that nobody's mail waits until ten thousands are known.
+constexpr std::size_t most_new_lanes = 500;
+
 }  // namespace
 
 Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal, std::uint64_t first_token)
@@ -36,6 +44,7 @@ void Pump::set_back(Time now) {
     has_world_ = false;
     is_swept_ = false;
     answered_at_ = std::min(answered_at_, now);
+    reload_at_ = sweep_again_at_ = now;
     retry_at_.reset();
     if (fold_at_) fold_at_ = now;
 }
@@ -46,10 +55,14 @@ void Pump::listen(Time now) {
     Signals signals = queue_.take_signals();
     if (signals.generation != generation_) {
         generation_ = signals.generation;
-        has_world_ = false;
+        is_outdated_ = true;
     }
-    if (signals.is_overflown) is_swept_ = false;
+    if (signals.is_overflown) look_everywhere(now);
     for (const auto& hint : signals.hints) {
+        if (hint.lane_id == recheck_lane) {
+            is_recheck_due_ = true;
+            continue;
+        }
         if (hint.lane_id == 0) {
             expiry_at_ = std::min(expiry_at_.value_or(hint.due_at), hint.due_at);
             continue;
@@ -57,6 +70,24 @@ void Pump::listen(Time now) {
         learn(hint.lane_id, hint.due_at, now);
     }
     if (!signals.hints.empty() && !fold_at_) fold_at_ = now + 1s;
+}
+
+// Hints were lost. Streams are looked at now, as most mail waits there and they are few; all lanes a little later, if
+// that was done just before.
+void Pump::look_everywhere(Time now) {
+    const Time at = std::max(now, sweep_again_at_);
+    sweep_at_ = std::min(sweep_at_.value_or(at), at);
+    if (at == now) return;
+    for (const std::int64_t id : planner_.lane_ids()) {
+        const core::LaneFacts& lane = *planner_.lane(id);
+        if (lane.kind != core::LaneKind::stream || (lane.waiting_since && *lane.waiting_since <= now)) continue;
+        queue_.lower_mark(id, Time::min() + core::Duration(1));
+        planner_.set_pending(id, now);
+    }
+}
+
+core::Duration Pump::pause_after_reading_all() const {
+    return std::min(longest_pause, pause_for_each_lane * static_cast<int>(planner_.lane_ids().size()));
 }
 
 void Pump::learn(std::int64_t lane_id, Time due_at, Time now) {
@@ -87,7 +118,7 @@ void Pump::collect(Time now) {
 
 bool Pump::has_business(Time now) const {
     if (retry_at_ && now < *retry_at_) return false;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty()) return true;
+    if (wants_world(now) || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_) return true;
     if (auto at = settle_at(); at && *at <= now) return true;
     auto is_past = [now](const std::optional<Time>& t) { return t && *t <= now; };
     if (is_past(sweep_at_) || is_past(expiry_at_) || is_past(fold_at_)) return true;
@@ -106,11 +137,13 @@ std::optional<Time> Pump::settle_at() const {
 
 std::optional<Time> Pump::wake_at() const {
     if (retry_at_) return retry_at_;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty()) return Time::min();
+    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_)
+        return Time::min();
     std::optional<Time> at = sweep_at_;
     auto consider = [&at](const std::optional<Time>& t) {
         if (t && (!at || *t < *at)) at = t;
     };
+    if (is_outdated_) consider(reload_at_);
     consider(settle_at());
     consider(expiry_at_);
     consider(fold_at_);
@@ -122,81 +155,6 @@ std::optional<Time> Pump::next_due() const {
     std::optional<Time> at = planner_.wake_at();
     if (expiry_at_ && (!at || *expiry_at_ < *at)) at = expiry_at_;
     return at;
-}
-
-// Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
-// A fault of the message becomes its settlement.
-void Pump::hand_out(Time now) {
-    int since_turn = 0;
-    hear(now);
-    while (!unprepared_.empty() && has_memory()) {
-        auto it = tickets_.find(unprepared_.front());
-        unprepared_.pop_front();
-        if (it == tickets_.end()) continue;
-        try {
-            prepare(it->second, now);
-        } catch (...) {  // not the message's fault: it goes back, and the caller learns why
-            settlements_.push_back(unsent(it->second, now));
-            throw;
-        }
-        if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
-            since_turn = 0;
-            collect(now);
-            hear(now);
-        }
-    }
-    hear(now);
-}
-
-bool Pump::has_memory() const { return bytes_in_hand_ == 0 || bytes_in_hand_ < settings_.max_bytes_in_hand; }
-
-// Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
-void Pump::hear(Time now) {
-    MailRoom::Heard heard =
-        mail_room_.turn(now, has_memory(), [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
-    for (std::uint64_t token : heard.slow) {
-        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, true);
-    }
-    for (std::uint64_t token : heard.answered) {
-        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, false);
-        unprepared_.push_front(token);
-    }
-}
-
-// A mailbox without a gap has room for others while a function of this message runs; the courier never opens more
-// connections than it may, whichever message comes back. With a gap, the slot is this message's.
-void Pump::set_aside(Ticket& ticket, bool is_aside) {
-    if (ticket.is_aside == is_aside) return;
-    const core::MailboxFacts* known = planner_.mailbox(ticket.reservation.mailbox_id);
-    if (known == nullptr || (is_aside && known->gap > core::Duration::zero())) return;
-    core::MailboxFacts mailbox = *known;
-    mailbox.in_flight = std::max(0, mailbox.in_flight + (is_aside ? -1 : 1));
-    planner_.upsert_mailbox(mailbox);
-    ticket.is_aside = is_aside;
-}
-
-void Pump::prepare(Ticket& ticket, Time now) {
-    journal_.mark(ticket.token, Phase::preparing);
-    Prepared prepared = mail_room_.prepare(ticket, now);
-    if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
-        journal_.mark(ticket.token, Phase::claimed);
-        return;
-    }
-    journal_.mark(ticket.token, Phase::ready);
-    ticket.envelope = prepared.envelope;
-    ticket.suppressed = prepared.suppressed;
-    ticket.untried = prepared.untried;
-    ticket.recipient_keys = std::move(prepared.recipient_keys);
-    ticket.fingerprint = prepared.fingerprint;
-    ticket.loaded_variables = std::move(prepared.loaded_variables);
-    ticket.thread_subject = prepared.thread_subject;
-    if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
-        settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
-        return;
-    }
-    ticket.body_size = prepared.body->size();
-    bytes_in_hand_ += ticket.body_size;
-    if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
 }
 
 // ── The transaction ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,12 +182,14 @@ void Pump::transact(Time now) {
 
 // The planner as of now: read again after a change of settings or a lost transaction, with lanes that hints named.
 void Pump::refresh(Time now) {
-    if (!has_world_) {
+    if (wants_world(now)) {
         reload_world(now);
     } else if (!unknown_lanes_.empty()) {
         load_unknown_lanes(now);
     }
     if (!is_swept_ || (sweep_at_ && *sweep_at_ <= now)) sweep(now);
+    if (is_recheck_due_) take_back_stopped(now);
+    is_recheck_due_ = false;
     has_world_ = true;
     is_swept_ = true;
 }
@@ -238,6 +198,7 @@ void Pump::refresh(Time now) {
 void Pump::reload_world(Time now) {
     std::map<std::int64_t, Time> waiting = hinted_;
     std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
+    tick_.learned = lanes;
     for (std::int64_t id : planner_.lane_ids()) {
         lanes.push_back(id);
         if (auto since = planner_.lane(id)->waiting_since) waiting.emplace(id, *since);
@@ -256,14 +217,20 @@ void Pump::reload_world(Time now) {
     take_back_shut(now);
     take_back_outdated(now);
     take_back_stopped(now);
+    is_outdated_ = false;
+    reload_at_ = now + pause_after_reading_all();
 }
 
+bool Pump::wants_world(Time now) const { return !has_world_ || (is_outdated_ && reload_at_ <= now); }
+
 void Pump::load_unknown_lanes(Time now) {
-    std::vector<std::int64_t> lanes(unknown_lanes_.begin(), unknown_lanes_.end());
-    for (std::int64_t id : queue_.load_lanes(planner_, lanes, in_flight(), now))
+    const auto count = static_cast<std::ptrdiff_t>(std::min(most_new_lanes, unknown_lanes_.size()));
+    tick_.learned.assign(unknown_lanes_.begin(), std::next(unknown_lanes_.begin(), count));
+    for (std::int64_t id : queue_.load_lanes(planner_, tick_.learned, in_flight(), now))
         tick_.dirty_lanes.insert(id);
-    for (const auto& [id, due] : hinted_) {
-        if (planner_.lane(id) != nullptr) planner_.set_pending(id, due);
+    for (const std::int64_t id : tick_.learned) {
+        const auto hint = hinted_.find(id);
+        if (hint != hinted_.end() && planner_.lane(id) != nullptr) planner_.set_pending(id, hint->second);
     }
 }
 
@@ -272,7 +239,13 @@ void Pump::sweep(Time now) {
     Queue::Swept swept = queue_.sweep();
     std::vector<std::int64_t> missing;
     for (const auto& hint : swept.lanes) {
-        if (planner_.lane(hint.lane_id) == nullptr) missing.push_back(hint.lane_id);
+        if (planner_.lane(hint.lane_id) != nullptr) continue;
+        if (missing.size() < most_new_lanes) {
+            missing.push_back(hint.lane_id);
+        } else {
+            unknown_lanes_.insert(hint.lane_id);
+            hinted_[hint.lane_id] = hint.due_at;
+        }
     }
     if (!missing.empty()) {
         for (std::int64_t id : queue_.load_lanes(planner_, missing, in_flight(), now))
@@ -291,6 +264,7 @@ void Pump::sweep(Time now) {
     hear_inboxes(now);
     expiry_at_ = swept.expiry;
     sweep_at_ = now + settings_.sweep_interval;
+    sweep_again_at_ = now + pause_after_reading_all();
 }
 
 void Pump::settle(Time now) {
@@ -456,7 +430,7 @@ void Pump::finish_tick(Time now) {
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
         if (!claimed_again.contains(it->second.row.facts.id)) mail_room_.forget(it->second.row.facts.id);
-        bytes_in_hand_ -= it->second.body_size;
+        bodies_.remove(it->second.reservation.mailbox_id, it->second.body_size);
         tickets_.erase(it);
     }
     settled_count_ += static_cast<std::int64_t>(tick_.closed.size());
@@ -473,8 +447,10 @@ void Pump::finish_tick(Time now) {
             planner_.remove_lane(id);
         }
     }
-    unknown_lanes_.clear();
-    hinted_.clear();
+    for (const std::int64_t id : tick_.learned) {
+        unknown_lanes_.erase(id);
+        hinted_.erase(id);
+    }
     lowered_.clear();
     retry_at_.reset();
     const bool has_shut = tick_.has_shut;

@@ -16,6 +16,7 @@
 #include <unordered_map>
 
 #include "worker/doubts.hpp"
+#include "worker/in_hand.hpp"
 #include "worker/ports.hpp"
 
 namespace mailer::worker {
@@ -78,10 +79,13 @@ private:
     void transact(Time now);
     void refresh(Time now);
     void reload_world(Time now);
+    bool wants_world(Time now) const;
     void note_mailboxes();
     void load_unknown_lanes(Time now);
     void sweep(Time now);
     void hear_inboxes(Time now);
+    void look_everywhere(Time now);
+    core::Duration pause_after_reading_all() const;
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
     void apply(Settlement& settlement, Time now);
@@ -101,7 +105,7 @@ private:
     void lose() noexcept;
     void hand_out(Time now);
     void prepare(Ticket& ticket, Time now);
-    bool has_memory() const;
+    std::optional<std::uint64_t> next_unprepared();
     void hear(Time now);
     void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
@@ -127,6 +131,9 @@ private:
     core::SenderFence standbys_, lease_;
 
     bool has_world_ = false;
+    bool is_outdated_ = false;  // settings have changed: it is read again, at reload_at_ at the earliest
+    Time reload_at_ = Time::min(), sweep_again_at_ = Time::min();
+    bool is_recheck_due_ = false;  // somebody was suppressed: leads may have been stopped
     bool is_claiming_ = true;
     bool is_swept_ = false;
     std::map<std::int64_t, core::Refusal> refusals_;            // the last of each mailbox, until somebody is accepted
@@ -139,11 +146,11 @@ private:
 
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
     std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
-    std::size_t bytes_in_hand_ = 0;                      // bodies given to the courier and not settled
-    bool is_one_by_one_ = false;                         // after a settle that failed
-    std::vector<Settlement> settlements_;                // to be written by the next transaction
-    std::set<std::int64_t> unknown_lanes_;               // named by a hint, to be loaded
-    std::map<std::int64_t, Time> hinted_;                // earliest due by lane, of lanes to be loaded
+    InHand bodies_;
+    bool is_one_by_one_ = false;            // after a settle that failed
+    std::vector<Settlement> settlements_;   // to be written by the next transaction
+    std::set<std::int64_t> unknown_lanes_;  // named by a hint, to be loaded
+    std::map<std::int64_t, Time> hinted_;   // earliest due by lane, of lanes to be loaded
     std::vector<core::Report> reports_;
 
     // Of the transaction in hand; kept or dropped as a whole.
@@ -151,6 +158,7 @@ private:
         std::vector<Ticket> claimed;
         std::vector<Settlement> unclaimed;  // expired, suppressed: settled without a claim
         std::vector<std::uint64_t> closed;  // settled: their journal slots can be freed
+        std::vector<std::int64_t> learned;  // of unknown_lanes_
         std::set<std::int64_t> dirty_lanes, dirty_mailboxes, finished_lanes;
         std::map<std::pair<std::int64_t, std::int64_t>, DayDelta> mailbox_days, campaign_days;
         bool has_shut = false;  // a breaker opened or a shield shut

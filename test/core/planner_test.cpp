@@ -57,6 +57,39 @@ TEST(Planner, StreamsWithABacklogTakeTurnsAndDontHoldUpCampaigns) {
     EXPECT_EQ(order, "2323273");
 }
 
+MailboxFacts at_server(std::int64_t id, std::uint64_t server_key, int connections) {
+    MailboxFacts mailbox = mailbox_named(id, "m");
+    mailbox.server_key = server_key;
+    mailbox.max_connections = connections;
+    return mailbox;
+}
+
+// A server that never answers keeps what it has: the last connections go to others, one after another.
+TEST(Planner, TheLastConnectionsAreKeptForOtherServers) {
+    Plan plan({at_server(1, 7, 100), at_server(2, 7, 100), at_server(3, 8, 100)},
+              {stream_with(1, {1}), stream_with(2, {2})});
+    plan.set_system({.max_connections = 16});
+    std::vector<Reservation> taken;
+    while (plan.send(kMondayMorning, std::nullopt) != 0)
+        taken.push_back(plan.taken);
+    EXPECT_EQ(taken.size(), 14U);
+    EXPECT_EQ(plan.wake_at(), std::nullopt);
+    EXPECT_EQ(plan.decide(1, kMondayMorning).first_shut, Gate::mailbox_connection);
+    EXPECT_EQ(blocked_by(plan.explain(1, nullptr, kMondayMorning)),
+              "the last connections of mailer.max_connections are kept for other servers than mailbox m's");
+    plan.upsert_lane(stream_with(3, {3}), kMondayMorning);
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 3);
+    EXPECT_EQ(plan.send(kMondayMorning, std::nullopt), 0);
+    plan.finish(plan.taken, kMondayMorning);
+    EXPECT_EQ(plan.send(kMondayMorning), 3);
+    plan.finish(taken.back(), kMondayMorning);  // one more than is kept, but half of that has to come free
+    EXPECT_EQ(plan.send(kMondayMorning), 3);
+    plan.remove_lane(3);
+    EXPECT_EQ(plan.send(kMondayMorning), 0);
+    plan.finish(taken.front(), kMondayMorning);
+    EXPECT_NE(plan.send(kMondayMorning), 0);
+}
+
 LaneFacts of_tenant(LaneFacts lane, std::int64_t tenant_id) {
     lane.tenant_id = tenant_id;
     return lane;

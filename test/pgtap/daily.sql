@@ -97,10 +97,13 @@ SELECT mailer.mailbox_create('desk', 'localhost', 25, 'desk@example.com', tls =>
 SELECT mailer.enqueue('k@example.com', 's', 'b', idempotency_key => 'kept') \g /dev/null
 SELECT mailer.enqueue_batch(ARRAY['x@example.com', 'y@example.com'], 's', 'b') \g /dev/null
 SELECT mailer.cancel(m.message_id) FROM mailer.message m \g /dev/null
+INSERT INTO mailer.address_bounce (address_key, tenant_id, soft_count, last_soft_message_id)
+SELECT m.address_key, m.tenant_id, 1, max(m.message_id) FROM mailer.message m WHERE m.address_key IN ('k@example.com', 'x@example.com') GROUP BY 1, 2;
 UPDATE mailer.outcome SET settled_at = settled_at - interval '3 days';
 UPDATE mailer.message SET created_at = created_at - interval '3 days', purged_at = now();
 SELECT mailer._purge_ledger(now() - interval '1 day', 0, 1000) \g /dev/null
 SELECT set_eq('SELECT idempotency_key FROM mailer.message', ARRAY['kept'], 'the ledger is deleted, a key is not');
+SELECT set_eq('SELECT address_key FROM mailer.address_bounce', ARRAY['k@example.com'], 'with how often its addresses bounced');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations > 0$$, 'and all invariants hold');
 SET LOCAL mailer.key_retention = '1d';
 SELECT mailer._purge_ledger(now() - interval '1 day', 0, 1000) \g /dev/null

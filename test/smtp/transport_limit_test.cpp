@@ -177,17 +177,17 @@ TEST_F(TransportLimitTest, IdleConnectionsMakeRoomUnderTheSendersLimit) {
     endpoint->max_connections = 20;
     endpoint->idle = 10min;
     server.holds = {"."};
-    submit(20, 1);
-    ASSERT_TRUE(until([&] { return server.messages() == 20; }));
+    submit(18, 1);  // the last two are kept for other servers
+    ASSERT_TRUE(until([&] { return server.messages() == 18; }));
     for (Peer& peer : server.peers)
         Server::say(peer, "250 2.0.0 ok\r\n");
     server.holds = {};
-    ASSERT_TRUE(until_reports(20));
-    EXPECT_EQ(transport.connections(1), 20);
+    ASSERT_TRUE(until_reports(18));
+    EXPECT_EQ(transport.connections(1), 18);
     submit(1, 2);
-    ASSERT_TRUE(until_reports(21));
-    EXPECT_EQ(reports[20].mailbox_id, 2);
-    EXPECT_EQ(transport.connections(1), 19);
+    ASSERT_TRUE(until_reports(19));
+    EXPECT_EQ(reports[18].mailbox_id, 2);
+    EXPECT_EQ(transport.connections(1), 17);
 }
 
 TEST_F(TransportLimitTest, ABusyMailboxLeavesAConnectionToOneThatHasNone) {
@@ -200,6 +200,29 @@ TEST_F(TransportLimitTest, ABusyMailboxLeavesAConnectionToOneThatHasNone) {
     EXPECT_LE(server.most_open, 20);
     ASSERT_TRUE(until_reports(2001));
     EXPECT_TRUE(is_all_sent());
+}
+
+TEST_F(TransportLimitTest, TheLastConnectionsAreKeptForOtherServers) {
+    server.holds = {"EHLO"};
+    endpoint->max_connections = 100;
+    submit(100, 1);
+    submit(10, 2);
+    ASSERT_TRUE(until([&] { return server.peers.size() >= 18; }));
+    EXPECT_EQ(transport.connections(), 18);  // of 20
+    Server other;
+    auto there = std::make_shared<Endpoint>(*endpoint);
+    there->port = other.port;
+    for (std::uint64_t i = 1; i <= 5; i++) {
+        Delivery one = delivery(1000 + i, 3);
+        one.endpoint = there;
+        ASSERT_TRUE(transport.submit(one));
+    }
+    ASSERT_TRUE(until([&] {
+        other.turn();
+        return reports.size() >= 5;
+    }));
+    EXPECT_TRUE(is_all_sent());
+    EXPECT_EQ(other.messages(), 5);
 }
 
 }  // namespace

@@ -17,6 +17,10 @@ inline constexpr Duration first_connection_pause = std::chrono::seconds{30};
 inline constexpr Duration longest_connection_pause = std::chrono::minutes{10};
 inline constexpr Duration connection_step = std::chrono::seconds{30};
 
+// The last ones of so many over all mailboxes: a server that has some in use doesn't get them. One that takes every
+// connection and says nothing leaves these to others.
+constexpr int kept_connections(int over_all) { return over_all / 8; }
+
 struct LoweredConnections {
     int connections = 1;      // that worked when one more was turned away
     Time since = {};          // when it was lowered first

@@ -167,6 +167,8 @@ std::string lane_detail(const GateState& state, const LaneFacts& pace, const Lan
 
 std::string connections_text(const GateState& state, const MailboxFacts& mailbox, const Words& words) {
     const std::string name = "mailbox " + mailbox.name;
+    if (mailbox.leaves_room)
+        return "the last connections of mailer.max_connections are kept for other servers than " + name + "'s";
     const std::string text =
         connection_detail(state, name + " has a free connection", name + " has no free connection");
     const auto more_at = more_connections_at(mailbox.max_connections, mailbox.lowered, words.now);

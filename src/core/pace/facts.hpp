@@ -39,6 +39,9 @@ struct SystemFacts {
     int max_connections = 0;        // mailer.max_connections over all mailboxes; 0 is unlimited
     int claims_per_connection = 1;  // how many are claimed ahead; see MailboxFacts
     int in_flight = 0;              // kept by the Planner; over all mailboxes
+
+    int claims() const { return max_connections * claims_per_connection; }  // that fit; 0 is unlimited
+    int kept_claims() const { return kept_connections(max_connections) * claims_per_connection; }
 };
 
 struct MailboxFacts {
@@ -61,6 +64,8 @@ struct MailboxFacts {
     std::optional<LoweredConnections> lowered = {};  // stored: its server takes fewer
     int claims_per_connection = 1;  // above 1: claims are made ahead, so that no connection waits for a commit
     int in_flight = 0;              // claims
+    std::uint64_t server_key = 0;   // the same for mailboxes at the same server; 0: it is alone at its own
+    bool leaves_room = false;       // kept by the Planner: what is free is kept for servers with nothing in flight
 
     int connections(Time now) const { return most_connections(max_connections, lowered, now); }
 };

@@ -175,6 +175,10 @@ GateState mailbox_rate_gate(const MailboxFacts& mailbox, Time now) {
 GateState mailbox_connection_gate(const MailboxFacts& mailbox, Time now) {
     auto state = with_connection(Gate::mailbox_connection, mailbox.connections(now), mailbox.claims_per_connection,
                                  mailbox.in_flight);
+    if (mailbox.leaves_room) {
+        state.is_open = false;
+        return state;
+    }
     if (!state.is_open) state.opens_at = more_connections_at(mailbox.max_connections, mailbox.lowered, now);
     return state;
 }

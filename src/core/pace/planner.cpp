@@ -55,6 +55,7 @@ void Planner::set_system(const SystemFacts& system) {
     const int in_flight = system_.in_flight;
     system_ = system;
     system_.in_flight = in_flight;
+    look_at_room();
 }
 
 void Planner::upsert_mailbox(const MailboxFacts& mailbox) {
@@ -67,9 +68,9 @@ void Planner::upsert_mailbox(const MailboxFacts& mailbox) {
         outlooks_.emplace_back();
         pools_of_mailbox_.emplace_back();
     }
-    MailboxFacts& place = mailboxes_[known->second];
-    system_.in_flight += mailbox.in_flight - (is_new ? 0 : place.in_flight);
-    place = mailbox;
+    if (!is_new) leave_server(known->second);
+    mailboxes_[known->second] = mailbox;
+    join_server(known->second);
     if (is_new) {
         outlooks_[known->second] = {.state = Outlook::gone};
         list_all_members();
@@ -80,7 +81,7 @@ void Planner::upsert_mailbox(const MailboxFacts& mailbox) {
 void Planner::remove_mailbox(std::int64_t id) {
     const auto known = mailbox_index_.find(id);
     if (known == mailbox_index_.end()) return;
-    system_.in_flight -= mailboxes_[known->second].in_flight;
+    leave_server(known->second);
     mailbox_changed(known->second);
     mailboxes_[known->second] = {};
     outlooks_[known->second].state = Outlook::gone;
@@ -256,7 +257,7 @@ Reservation Planner::reserve(std::int64_t lane_id, std::int64_t mailbox_id, cons
     const Reservation taken =
         core::reserve(pace.facts, entry.facts, mailboxes_[index], message, now, why_late(pace, index));
     mailbox_changed(index);
-    system_.in_flight += 1;
+    count_claims(index, 1);
     pace.why_late.reset();
     entry.turn = ++turn_;
     entry.served_at = now;
@@ -274,7 +275,7 @@ void Planner::finish(const Reservation& reservation, Time replied_at) {
     MailboxFacts& sender = mailbox == mailbox_index_.end() ? gone_mailbox : mailboxes_[mailbox->second];
     core::finish(lane == lanes_.end() ? gone_lane : lane->second.facts, sender, reservation, replied_at);
     if (mailbox != mailbox_index_.end()) {
-        system_.in_flight -= 1;
+        count_claims(mailbox->second, -1);
         mailbox_changed(mailbox->second);
     }
     if (lane != lanes_.end() && lane->second.facts.kind == LaneKind::batch) mark_changed(lane->second);
@@ -290,7 +291,7 @@ bool Planner::release(const Reservation& reservation, Time now, std::optional<Ti
     const bool is_moved = core::release(is_here ? pace_entry(lane->second).facts : gone_lane,
                                         is_here ? lane->second.facts : gone_lane, sender, reservation, now, replied_at);
     if (mailbox != mailbox_index_.end()) {
-        system_.in_flight -= 1;
+        count_claims(mailbox->second, -1);
         mailbox_changed(mailbox->second);
     }
     if (lane == lanes_.end()) return false;
@@ -381,6 +382,61 @@ void Planner::wait_for_mailbox(LaneEntry& entry) {
     pools_[entry.pool].waiting.insert(entry.key);
     waiting_count_ += 1;
     attach_pool(entry.pool);
+}
+
+// ── Room for other servers ──
+
+namespace {
+
+std::uint64_t server_of(const MailboxFacts& mailbox) {
+    constexpr std::uint64_t own = std::uint64_t{1} << 63;
+    return mailbox.server_key != 0 ? mailbox.server_key & ~own : own | static_cast<std::uint64_t>(mailbox.id);
+}
+
+}  // namespace
+
+void Planner::join_server(std::uint32_t mailbox) {
+    MailboxFacts& facts = mailboxes_[mailbox];
+    ServerEntry& server = servers_[server_of(facts)];
+    server.members.insert(mailbox);
+    facts.leaves_room = is_crowded_ && server.in_flight > 0;
+    count_claims(mailbox, facts.in_flight);
+}
+
+void Planner::leave_server(std::uint32_t mailbox) {
+    const std::uint64_t key = server_of(mailboxes_[mailbox]);
+    count_claims(mailbox, -mailboxes_[mailbox].in_flight);
+    ServerEntry& server = servers_.at(key);
+    server.members.erase(mailbox);
+    if (server.members.empty()) servers_.erase(key);
+}
+
+void Planner::count_claims(std::uint32_t mailbox, int change) {
+    ServerEntry& server = servers_.at(server_of(mailboxes_[mailbox]));
+    const bool had_any = server.in_flight > 0;
+    server.in_flight += change;
+    system_.in_flight += change;
+    look_at_room();
+    if (is_crowded_ && had_any != (server.in_flight > 0)) tell_members(server);
+}
+
+// Once crowded, it is so until half of what is kept has come free besides: not every claim concerns every mailbox.
+void Planner::look_at_room() {
+    const int kept = system_.kept_claims(), free = system_.claims() - system_.in_flight;
+    const bool is_crowded = kept > 0 && free <= (is_crowded_ ? kept + kept / 2 : kept);
+    if (is_crowded == is_crowded_) return;
+    is_crowded_ = is_crowded;
+    for (const auto& [key, server] : servers_)
+        tell_members(server);
+}
+
+void Planner::tell_members(const ServerEntry& server) {
+    const bool leaves_room = is_crowded_ && server.in_flight > 0;
+    for (const std::uint32_t member : server.members) {
+        if (mailboxes_[member].leaves_room == leaves_room) continue;
+        mailboxes_[member].leaves_room = leaves_room;
+        mailbox_changed(member);
+    }
 }
 
 void Planner::mailbox_changed(std::uint32_t mailbox) {

@@ -138,6 +138,12 @@ private:
         bool was_shut = false;              // when it was last looked at
     };
 
+    // Mailboxes at the same server.
+    struct ServerEntry {
+        int in_flight = 0;
+        std::set<std::uint32_t> members;
+    };
+
     const LaneFacts& pace_of(const LaneEntry& entry) const;
     LaneEntry& pace_entry(LaneEntry& entry);
     void refresh_pace(std::int64_t main_lane_id);
@@ -148,6 +154,12 @@ private:
     void put_in_order(LaneEntry& entry, Time now);
     void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
     void fire_timers(Time now);
+
+    void join_server(std::uint32_t mailbox);
+    void leave_server(std::uint32_t mailbox);
+    void count_claims(std::uint32_t mailbox, int change);
+    void look_at_room();
+    void tell_members(const ServerEntry& server);
 
     void mailbox_changed(std::uint32_t mailbox);
     void look_at_mailboxes(Time now);
@@ -176,6 +188,8 @@ private:
     std::vector<std::uint32_t> unused_mailboxes_;
     std::vector<std::uint32_t> changed_mailboxes_;
     std::size_t open_mailbox_count_ = 0;
+    std::unordered_map<std::uint64_t, ServerEntry> servers_;
+    bool is_crowded_ = false;  // what is free over all mailboxes is kept for servers with nothing in flight
     std::set<std::pair<Time, std::uint32_t>> mailbox_timers_;  // the shut ones, by opens_at
     std::unordered_map<std::int64_t, LaneEntry> lanes_;
     std::unordered_map<std::int64_t, std::set<std::int64_t>> sharers_;  // by main lane: the others of its pace

@@ -111,7 +111,6 @@ std::int64_t batch_cancel(FunctionCallInfo fcinfo) {
     const auto count =
         static_cast<std::int64_t>(end_messages(ids, core::Cause::by_user, "", role, from_pg(now)).size());
     log.run({p_bigint(*id), p_time(now), p_text(std::string_view(role)), p_bigint(count)});
-    mark_changed();
     return count;
 }
 

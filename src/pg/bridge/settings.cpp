@@ -185,8 +185,9 @@ core::Duration milliseconds(int n) { return std::chrono::milliseconds{n}; }
 
 void define_limits() {
     DefineCustomIntVariable("mailer.max_connections",
-                            "Most connections to mail servers at a time, over all mailboxes of a database.", nullptr,
-                            &max_connections, 50, 1, 10000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+                            "Most connections to mail servers at a time, over all mailboxes of a database.",
+                            "The last eighth of them is for servers to which none is open.", &max_connections, 50, 1,
+                            10000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.max_attempts",
                             "Tries of a message before temporary refusals fail it; 0 is no limit.", nullptr,
                             &max_attempts, 0, 0, 1000, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
@@ -202,8 +203,9 @@ void define_limits() {
                             nullptr);
     DefineCustomIntVariable(
         "mailer.max_body_memory", "Memory for the mails that are being sent, however many connections.",
-        "If it is used up, the next mail waits until another is sent. One mail is always sent.", &max_body_memory,
-        64 * 1024, 64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+        "If it is used up, the next mail waits until another of its mailbox is sent; the first of a mailbox is sent until "
+        "twice as much is used up. One mail is always sent.",
+        &max_body_memory, 64 * 1024, 64, INT_MAX / 1024, PGC_SIGHUP, GUC_UNIT_KB, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("mailer.sweep_interval",
                             "How often an idle worker scans the queue for mail of which it got no hint.", nullptr,
                             &sweep_interval, 60000, 100, 3600000, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);

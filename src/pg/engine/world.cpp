@@ -1,6 +1,7 @@
 // Settings and counters as facts for the gates; see world.hpp. Reads only; decides nothing.
 #include "pg/engine/world.hpp"
 
+#include "core/octets.hpp"
 #include "pg/bridge/clock.hpp"
 #include "pg/bridge/zone.hpp"
 #include "pg/engine/fence.hpp"
@@ -72,6 +73,7 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     const std::string host = rows.text(i, 14);
     const int port = static_cast<int>(rows.bigint(i, 15));
     const bool is_forwarder = host.empty();
+    if (!is_forwarder) m.server_key = std::hash<std::string>{}(core::lowered(host) + ":" + std::to_string(port));
     if (m.is_enabled && !is_forwarder && !is_host_allowed(settings, host, port)) {
         m.is_enabled = false;
         m.pause_reason = "host " + host + ":" + std::to_string(port) + " is not in mailer.allowed_hosts";

@@ -84,9 +84,19 @@ void clear_database(const char* name) {
     if (OidIsValid(oid) && is_database_owner(oid)) send_away_and_wait(oid);
 }
 
+// Whoever may create databases may copy those that are templates, and their own.
+bool may_copy(Oid oid) {
+    if (!may_create_databases()) return false;
+    HeapTuple const row = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(oid));
+    if (!HeapTupleIsValid(row)) return false;
+    bool const is_template = reinterpret_cast<Form_pg_database>(GETSTRUCT(row))->datistemplate;
+    ReleaseSysCache(row);
+    return is_template || is_database_owner(oid);
+}
+
 void clear_template(const char* name) {
     Oid const oid = get_database_oid(name, true);
-    if (OidIsValid(oid) && may_create_databases()) send_away_and_wait(oid);
+    if (OidIsValid(oid) && may_copy(oid)) send_away_and_wait(oid);
 }
 
 // For DDL on the extension or on the schema that carries it along.
@@ -153,14 +163,6 @@ void before(Node* statement) {
             mark_databases();  // it may take connections from now on
             break;
         }
-        case T_AlterDatabaseSetStmt: {
-            AlterDatabaseSetStmt* const alter = reinterpret_cast<AlterDatabaseSetStmt*>(statement);
-            if (is_about_our_settings(alter->setstmt)) {
-                restart_at_commit = get_database_oid(alter->dbname, true);
-                mark_ddl();
-            }
-            break;
-        }
         case T_DropStmt:
             if (is_drop_of_ours(reinterpret_cast<DropStmt*>(statement))) clear_this_database();
             break;
@@ -176,6 +178,15 @@ void before(Node* statement) {
         default:
             break;
     }
+}
+
+// Once the statement was allowed: a transaction can go on after one that was refused, behind a savepoint.
+void after(Node* statement) {
+    if (!IsA(statement, AlterDatabaseSetStmt)) return;
+    auto* const alter = reinterpret_cast<AlterDatabaseSetStmt*>(statement);
+    if (!is_about_our_settings(alter->setstmt)) return;
+    restart_at_commit = get_database_oid(alter->dbname, true);
+    mark_ddl();
 }
 
 // The transaction that was prepared can't tell any more what it queued, or gave back.
@@ -194,6 +205,7 @@ void process_utility(PlannedStmt* statement, const char* query, bool is_tree_rea
     (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
         statement, query, is_tree_read_only, context, params, environment, receiver, completion);
     if (ends_prepared) post_sweep();
+    after(statement->utilityStmt);
 }
 #else
 void process_utility(PlannedStmt* statement, const char* query, ProcessUtilityContext context, ParamListInfo params,
@@ -203,6 +215,7 @@ void process_utility(PlannedStmt* statement, const char* query, ProcessUtilityCo
     (next_process_utility != nullptr ? next_process_utility : standard_ProcessUtility)(
         statement, query, context, params, environment, receiver, completion);
     if (ends_prepared) post_sweep();
+    after(statement->utilityStmt);
 }
 #endif
 

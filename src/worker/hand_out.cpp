@@ -1,0 +1,97 @@
+// From a claim to the courier: what was claimed is composed, as far as there is memory for it.
+#include <algorithm>
+
+#include "worker/pump.hpp"
+#include "worker/settlement.hpp"
+
+namespace mailer::worker {
+
+// Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
+// A fault of the message becomes its settlement.
+void Pump::hand_out(Time now) {
+    int since_turn = 0;
+    hear(now);
+    while (const auto token = next_unprepared()) {
+        Ticket& ticket = tickets_.at(*token);
+        try {
+            prepare(ticket, now);
+        } catch (...) {  // not the message's fault: it goes back, and the caller learns why
+            settlements_.push_back(unsent(ticket, now));
+            throw;
+        }
+        if (++since_turn == 16) {  // keep the wire busy while a large claim is composed
+            since_turn = 0;
+            collect(now);
+            hear(now);
+        }
+    }
+    hear(now);
+}
+
+// The first for whose mailbox there is room; those before it wait.
+std::optional<std::uint64_t> Pump::next_unprepared() {
+    if (!bodies_.has_room_for_any(settings_.max_bytes_in_hand)) return std::nullopt;
+    const auto is_next = [this](std::uint64_t token) {
+        const auto known = tickets_.find(token);
+        return known == tickets_.end() ||
+               bodies_.has_room(known->second.reservation.mailbox_id, settings_.max_bytes_in_hand);
+    };
+    for (;;) {
+        const auto it = std::find_if(unprepared_.begin(), unprepared_.end(), is_next);
+        if (it == unprepared_.end()) return std::nullopt;
+        const std::uint64_t token = *it;
+        unprepared_.erase(it);
+        if (tickets_.contains(token)) return token;
+    }
+}
+
+// Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
+void Pump::hear(Time now) {
+    MailRoom::Heard heard = mail_room_.turn(now, bodies_.has_room_for_any(settings_.max_bytes_in_hand),
+                                            [this](std::uint64_t token) { journal_.mark(token, Phase::preparing); });
+    for (std::uint64_t token : heard.slow) {
+        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, true);
+    }
+    for (std::uint64_t token : heard.answered) {
+        if (auto it = tickets_.find(token); it != tickets_.end()) set_aside(it->second, false);
+        unprepared_.push_front(token);
+    }
+}
+
+// A mailbox without a gap has room for others while a function of this message runs; the courier never opens more
+// connections than it may, whichever message comes back. With a gap, the slot is this message's.
+void Pump::set_aside(Ticket& ticket, bool is_aside) {
+    if (ticket.is_aside == is_aside) return;
+    const core::MailboxFacts* known = planner_.mailbox(ticket.reservation.mailbox_id);
+    if (known == nullptr || (is_aside && known->gap > core::Duration::zero())) return;
+    core::MailboxFacts mailbox = *known;
+    mailbox.in_flight = std::max(0, mailbox.in_flight + (is_aside ? -1 : 1));
+    planner_.upsert_mailbox(mailbox);
+    ticket.is_aside = is_aside;
+}
+
+void Pump::prepare(Ticket& ticket, Time now) {
+    journal_.mark(ticket.token, Phase::preparing);
+    Prepared prepared = mail_room_.prepare(ticket, now);
+    if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
+        journal_.mark(ticket.token, Phase::claimed);
+        return;
+    }
+    journal_.mark(ticket.token, Phase::ready);
+    ticket.envelope = prepared.envelope;
+    ticket.suppressed = prepared.suppressed;
+    ticket.untried = prepared.untried;
+    ticket.recipient_keys = std::move(prepared.recipient_keys);
+    ticket.fingerprint = prepared.fingerprint;
+    ticket.loaded_variables = std::move(prepared.loaded_variables);
+    ticket.thread_subject = prepared.thread_subject;
+    if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
+        settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
+        return;
+    }
+    ticket.body_size = prepared.body->size();
+    bodies_.add(ticket.reservation.mailbox_id, ticket.body_size);
+    if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
+}
+
+}  // namespace mailer::worker
