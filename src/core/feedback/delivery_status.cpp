@@ -79,7 +79,7 @@ std::optional<Item> item_of(const Fields& group, const Explanation& human) {
     return item;
 }
 
-void take_group(Fields group, const Explanation& human, StatusReport& report) {
+void take_group(const Fields& group, const Explanation& human, StatusReport& report) {
     if (const auto id = group.value("original-envelope-id"); !id.empty() && report.envelope_id.empty())
         report.envelope_id = readable(id, 200);
     if (auto item = item_of(group, human); item && report.items.size() < max_items)

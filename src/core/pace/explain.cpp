@@ -38,7 +38,7 @@ std::string wall_clock(Time t, const Zone& zone, Time now) {
     return text + " " + zone.name();
 }
 
-std::string with_reason(std::string text, const std::string& reason) {
+std::string with_reason(const std::string& text, const std::string& reason) {
     return reason.empty() ? text : text + ": " + reason;
 }
 
@@ -167,8 +167,7 @@ std::string lane_detail(const GateState& state, const LaneFacts& pace, const Lan
 
 std::string connections_text(const GateState& state, const MailboxFacts& mailbox, const Words& words) {
     const std::string name = "mailbox " + mailbox.name;
-    const std::string text =
-        connection_detail(state, name + " has a free connection", name + " has no free connection");
+    std::string text = connection_detail(state, name + " has a free connection", name + " has no free connection");
     const auto more_at = more_connections_at(mailbox.max_connections, mailbox.lowered, words.now);
     if (!more_at) return text;
     return text + "; its server takes fewer than " + std::to_string(mailbox.max_connections) +
