@@ -5,6 +5,7 @@
 #include "worker/settlement.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace mailer::worker {
@@ -19,7 +20,9 @@ constexpr core::Duration longest_gathering = std::chrono::milliseconds(5);
 }  // namespace
 
 Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal, std::uint64_t first_token)
-    : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {}
+    : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {
+    assert(first_token != 0);  // which stands for a row that isn't claimed
+}
 
 void Pump::tick(Time now) {
     if (now < last_tick_) set_back(now);
@@ -176,6 +179,7 @@ void Pump::set_aside(Ticket& ticket, bool is_aside) {
 }
 
 void Pump::prepare(Ticket& ticket, Time now) {
+    assert(ticket.body_size == 0);  // given to the courier once: a second body would be a second mail
     journal_.mark(ticket.token, Phase::preparing);
     Prepared prepared = mail_room_.prepare(ticket, now);
     if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
@@ -299,6 +303,7 @@ void Pump::settle(Time now) {
     for (Settlement& settlement : batch)
         apply(settlement, now);
     std::vector<bool> written = queue_.settle(batch, now);
+    assert(written.size() == batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
         tick_.closed.push_back(settlements_[i].token);
         if (!written[i])
@@ -309,6 +314,8 @@ void Pump::settle(Time now) {
 
 // Brings the planner and the day counters in line with one settlement, before it is written.
 void Pump::apply(Settlement& s, Time now) {
+    assert(s.token == 0 || s.reservation);  // whoever claimed counted, and counts back here
+    assert(s.is_final || s.due_at);
     const core::LaneFacts* lane = planner_.pace(s.row.lane_id);
     if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
         end(s, core::Cause::campaign_cancelled);  // it came back from a campaign that was cancelled meanwhile
@@ -406,8 +413,10 @@ void Pump::expire(Time now) {
 
 void Pump::store(Time now) {
     if (!tick_.unclaimed.empty()) {
-        for (Settlement& s : tick_.unclaimed)
+        for (Settlement& s : tick_.unclaimed) {
+            assert(s.token == 0 && !s.reservation);
             apply(s, now);
+        }
         queue_.settle(tick_.unclaimed, now);
     }
     std::vector<DayDelta> mailbox_days, campaign_days;
@@ -456,14 +465,17 @@ void Pump::finish_tick(Time now) {
         auto it = tickets_.find(token);
         if (it == tickets_.end()) continue;
         if (!claimed_again.contains(it->second.row.facts.id)) mail_room_.forget(it->second.row.facts.id);
+        assert(bytes_in_hand_ >= it->second.body_size);
         bytes_in_hand_ -= it->second.body_size;
         tickets_.erase(it);
     }
     settled_count_ += static_cast<std::int64_t>(tick_.closed.size());
+    assert(tick_.closed.size() <= settlements_.size());  // they are the first of them (settle())
     settlements_.erase(settlements_.begin(), settlements_.begin() + static_cast<std::ptrdiff_t>(tick_.closed.size()));
     if (settlements_.empty()) is_one_by_one_ = false;
     for (const Ticket& ticket : tick_.claimed) {
-        tickets_.emplace(ticket.token, ticket);
+        [[maybe_unused]] const bool is_new = tickets_.emplace(ticket.token, ticket).second;
+        assert(is_new);  // two claims with one token would share a journal slot
         unprepared_.push_back(ticket.token);
     }
     if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(tick_.claimed.size());

@@ -212,6 +212,7 @@ void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
 }
 
 void TableWriter::insert(std::span<const Param> values) {
+    Assert(relation_ != nullptr && waiting_ == 0);  // open(); rows of append() would come later than this one
     call([&] {
         CHECK_FOR_INTERRUPTS();
         fill(slot_, values);
