@@ -73,7 +73,22 @@ $(B)/%.o: src/%.cpp $(B)/made-with
 	@mkdir -p $(@D)
 	$(CCACHE) $(CXX) $(ROOM_FLAGS) -D_GNU_SOURCE -c -o $@ $<
 
--include $(OBJS:.o=.d)
+# The simulations' library, for test/simulation alone: the same objects without the SQL functions and _PG_init, and a
+# settings.o of its own. It is installed nowhere.
+SIMULATION_DIR := test/simulation/module
+SIMULATION_OBJS := $(patsubst $(SIMULATION_DIR)/%.cpp,$(B)/simulation/%.o,$(sort $(wildcard $(SIMULATION_DIR)/*.cpp)))
+SIMULATION := $(B)/simulation/mailer_simulation.so
+SHARED_OBJS = $(filter-out $(B)/pg/api/% $(B)/pg/server/module.o $(B)/pg/bridge/settings.o,$(OBJS))
+
+$(B)/simulation/%.o: $(SIMULATION_DIR)/%.cpp $(B)/made-with
+	@mkdir -p $(@D)
+	$(CCACHE) $(CXX) $(PG_FLAGS) -I$(SIMULATION_DIR) $(PG_INCLUDES) -c -o $@ $<
+
+$(SIMULATION): $(SIMULATION_OBJS) $(SHARED_OBJS) $(SIMULATION_DIR)/exports.map build/linked-for
+	$(CXX) $(CXXFLAGS) -shared -o $@ $(SIMULATION_OBJS) $(SHARED_OBJS) $(LDFLAGS) $(LDFLAGS_SL) \
+	    $(subst src/exports.map,$(SIMULATION_DIR)/exports.map,$(SHLIB_LINK))
+
+-include $(OBJS:.o=.d) $(SIMULATION_OBJS:.o=.d)
 
 # Rewritten only when it says something else: a server, a compiler flag, a source or topic file more or less.
 MADE_WITH := $(shell $(PG_CONFIG) --version 2>/dev/null) $(EXTVERSION) $(WERROR) $(CXX) $(CXXFLAGS) $(OPTIMIZE)
@@ -116,6 +131,9 @@ installcheck-isolation: test-links
 	$(if $(ISOLATION),$(pg_isolation_regress_installcheck) $(ISOLATION_OPTS) $(ISOLATION))
 
 # Convenience --------------------------------------------------------------------------------------------------
+
+.PHONY: simulation
+simulation: $(SIMULATION)
 
 .PHONY: help bootstrap test quickstart lint format dist
 ## help                    this list

@@ -243,6 +243,21 @@ AS $$
 $$;
 COMMENT ON FUNCTION _health_locks() IS 'Alerts of mailer.health() about locked tables';
 
+CREATE FUNCTION _table_changes() RETURNS TABLE (table_name text, changes text)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mailer_table_changes';
+COMMENT ON FUNCTION _table_changes() IS 'Tables whose rows could be written without the executor, but aren''t, because they differ from what was installed; and how';
+
+CREATE FUNCTION _health_tables() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+    SELECT 'info', 'table ' || t.table_name,
+        format('it is not as it was installed (%s): its rows are written by INSERT, and %s is slower', t.changes,
+            CASE WHEN starts_with(t.table_name, 'notification') THEN 'notify()' ELSE 'enqueueing' END),
+        NULL::timestamptz, 'Nothing is wrong with it otherwise. Undo the change if the time matters.'
+    FROM mailer._table_changes() t
+$$;
+COMMENT ON FUNCTION _health_tables() IS 'Alerts of mailer.health() about tables that somebody altered';
+
 CREATE FUNCTION _health_unseen(part text, why text) RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE sql IMMUTABLE
 AS $$
@@ -255,6 +270,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, p
 AS $$
 BEGIN
     RETURN QUERY SELECT * FROM mailer._health_locks();
+    RETURN QUERY SELECT * FROM mailer._health_tables();
     RETURN QUERY SELECT * FROM mailer._health_worker();
     RETURN QUERY SELECT * FROM mailer._health_preparers();
     BEGIN

@@ -107,6 +107,7 @@ void CurlLoop::poll(core::Time now, std::vector<Ready>& ready, std::vector<Done>
     for (int i = 0; i < count; i++) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
         if (event.data.u64 % 2 == 0) {
+            // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel keeps 64 bits for us, which tell a pointer from a number
             ready.push_back({reinterpret_cast<void*>(static_cast<std::uintptr_t>(event.data.u64)), event.events});
             continue;
         }

@@ -3,6 +3,7 @@
 // Part of the tick's transaction. A row is locked by pick() (FOR UPDATE SKIP LOCKED), judged by core/pace/gate,
 // reserved in the planner and written in one statement; its journal slot is on disk before the commit (W1).
 #include <algorithm>
+#include <cassert>
 #include <map>
 
 #include "worker/pump.hpp"
@@ -66,6 +67,7 @@ void Pump::tell_waiting(std::int64_t lane_id, Time now, core::Duration pause) {
 int Pump::wanted(const core::Planner::Go& go, Time now) const {
     const core::LaneFacts* lane = planner_.lane(go.lane_id);
     const core::MailboxFacts* mailbox = planner_.mailbox(go.mailbox_id);
+    assert(lane != nullptr && mailbox != nullptr);  // next() named them
     if (lane->kind != core::LaneKind::stream || mailbox->gap > core::Duration::zero() || mailbox->rate) return 1;
     return std::max(1, mailbox->connections(now) * mailbox->claims_per_connection - mailbox->in_flight);
 }
@@ -79,6 +81,7 @@ void Pump::admit(Candidate row, const core::Planner::Go& go, Time now) {
     Ticket ticket;
     ticket.token = next_token_++;
     ticket.reservation = planner_.reserve(go.lane_id, go.mailbox_id, row.facts, now);
+    assert(ticket.reservation.mailbox_id == go.mailbox_id && planner_.pace(go.lane_id) != nullptr);
     ticket.row = std::move(row);
     count_days(ticket.reservation, +1);
     tick_.dirty_lanes.insert(planner_.pace(go.lane_id)->id);

@@ -1,5 +1,6 @@
 // From a claim to the courier: what was claimed is composed, as far as there is memory for it.
 #include <algorithm>
+#include <cassert>
 
 #include "worker/pump.hpp"
 #include "worker/settlement.hpp"
@@ -71,6 +72,7 @@ void Pump::set_aside(Ticket& ticket, bool is_aside) {
 }
 
 void Pump::prepare(Ticket& ticket, Time now) {
+    assert(ticket.body_size == 0);  // given to the courier once: a second body would be a second mail
     journal_.mark(ticket.token, Phase::preparing);
     Prepared prepared = mail_room_.prepare(ticket, now);
     if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin

@@ -5,6 +5,7 @@
 // mailbox's from being sent.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -20,8 +21,9 @@ public:
     }
     void remove(std::int64_t mailbox_id, std::size_t size) {
         if (size == 0) return;
-        total_ -= size;
         const auto it = of_mailbox_.find(mailbox_id);
+        assert(it != of_mailbox_.end() && it->second >= size && total_ >= size);
+        total_ -= size;
         if ((it->second -= size) == 0) of_mailbox_.erase(it);
     }
     bool has_room(std::int64_t mailbox_id, std::size_t limit) const {

@@ -1,10 +1,11 @@
 // The tick and its transaction; see pump.hpp for the invariants. How answers become settlements is in
-// settlement.cpp, what is called back in recall.cpp, the claim in claim.cpp.
+// settlement.cpp, what is called back in recall.cpp, the claim in claim.cpp, whose a refusal is in trouble.cpp.
 #include "worker/pump.hpp"
 
 #include "worker/settlement.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 namespace mailer::worker {
@@ -27,7 +28,9 @@ constexpr std::size_t most_new_lanes = 500;
 }  // namespace
 
 Pump::Pump(Queue& queue, MailRoom& mail_room, Courier& courier, Journal& journal, std::uint64_t first_token)
-    : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {}
+    : queue_(queue), mail_room_(mail_room), courier_(courier), journal_(journal), next_token_(first_token) {
+    assert(first_token != 0);  // which stands for a row that isn't claimed
+}
 
 void Pump::tick(Time now) {
     if (now < last_tick_) set_back(now);
@@ -273,6 +276,7 @@ void Pump::settle(Time now) {
     for (Settlement& settlement : batch)
         apply(settlement, now);
     std::vector<bool> written = queue_.settle(batch, now);
+    assert(written.size() == batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
         tick_.closed.push_back(settlements_[i].token);
         if (!written[i])
@@ -283,6 +287,8 @@ void Pump::settle(Time now) {
 
 // Brings the planner and the day counters in line with one settlement, before it is written.
 void Pump::apply(Settlement& s, Time now) {
+    assert(s.token == 0 || s.reservation);  // whoever claimed counted, and counts back here
+    assert(s.is_final || s.due_at);
     const core::LaneFacts* lane = planner_.pace(s.row.lane_id);
     if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
         end(s, core::Cause::campaign_cancelled);  // it came back from a campaign that was cancelled meanwhile
@@ -311,62 +317,6 @@ void Pump::apply(Settlement& s, Time now) {
     if (!fold_at_) fold_at_ = now + 1s;
 }
 
-// Whose the trouble is. Asked once a settlement: it is written again when its transaction is lost, and its refusal
-// counts once.
-void Pump::weigh(Settlement& s) {
-    if (s.blame || !s.reservation) return;
-    const core::LaneFacts* const lane = planner_.lane(s.row.lane_id);
-    s.blame = Doubts::Blame::mailbox;
-    if (lane == nullptr) return;
-    Doubts& doubts = doubts_[s.reservation->mailbox_id];
-    if (s.trouble == core::Trouble::none) {
-        if (s.proves_mailbox) doubts.proved(lane->tenant_id);
-    } else if (s.is_trouble_of_mail) {
-        s.blame = doubts.refused(lane->tenant_id);
-    }
-}
-
-void Pump::note_trouble(Settlement& s, Time now) {
-    if (!s.reservation) return;
-    const std::int64_t id = s.reservation->mailbox_id;
-    if (s.trouble != core::Trouble::none) {
-        using Blame = Doubts::Blame;
-        if (s.blame == Blame::mailbox) return rest(id, s.is_trouble_lasting, s.trouble_detail, now);
-        if (!s.is_final) {
-            const core::Duration delay = core::breaker_delay(s.is_trouble_lasting, s.row.facts.tries + 1,
-                                                             static_cast<std::uint64_t>(s.row.facts.id));
-            put_off(s, std::max(s.due_at.value_or(now), now + delay), settings_.retry.max_age);
-        }
-        if (s.blame == Blame::moment) rest(id, false, s.trouble_detail, now);
-    } else if (s.proves_mailbox) {
-        const core::MailboxFacts* known = planner_.mailbox(id);
-        if (known == nullptr || (!known->breaker_open_until && queue_.breaker_failures(id) == 0)) return;
-        core::MailboxFacts mailbox = *known;
-        mailbox.breaker_open_until.reset();
-        mailbox.breaker_reason.clear();
-        planner_.upsert_mailbox(mailbox);
-        queue_.store_breaker(id, 0, std::nullopt, "", now);
-    }
-}
-
-void Pump::rest(std::int64_t mailbox_id, bool is_lasting, const std::string& why, Time now) {
-    const core::MailboxFacts* known = planner_.mailbox(mailbox_id);
-    if (known == nullptr) return;
-    if (known->breaker_open_until && now < *known->breaker_open_until)
-        return;  // one opening for all that failed together
-    // Only a fault of the mailbox's own lasts: a moment's rest for one tenant's refusals isn't one (note_trouble).
-    if (const auto doubts = doubts_.find(mailbox_id); is_lasting && doubts != doubts_.end())
-        doubts->second.forget_served();
-    core::MailboxFacts mailbox = *known;
-    const int failures = queue_.breaker_failures(mailbox_id) + 1;
-    mailbox.breaker_open_until =
-        now + core::breaker_delay(is_lasting, failures, static_cast<std::uint64_t>(mailbox_id));
-    mailbox.breaker_reason = why;
-    planner_.upsert_mailbox(mailbox);
-    queue_.store_breaker(mailbox_id, failures, mailbox.breaker_open_until, why, now);
-    tick_.has_shut = true;
-}
-
 // What has expired while it waited is failed, whichever gate holds its lane.
 void Pump::expire(Time now) {
     if (!expiry_at_ || *expiry_at_ > now) return;
@@ -380,8 +330,10 @@ void Pump::expire(Time now) {
 
 void Pump::store(Time now) {
     if (!tick_.unclaimed.empty()) {
-        for (Settlement& s : tick_.unclaimed)
+        for (Settlement& s : tick_.unclaimed) {
+            assert(s.token == 0 && !s.reservation);
             apply(s, now);
+        }
         queue_.settle(tick_.unclaimed, now);
     }
     std::vector<DayDelta> mailbox_days, campaign_days;
@@ -434,10 +386,12 @@ void Pump::finish_tick(Time now) {
         tickets_.erase(it);
     }
     settled_count_ += static_cast<std::int64_t>(tick_.closed.size());
+    assert(tick_.closed.size() <= settlements_.size());  // they are the first of them (settle())
     settlements_.erase(settlements_.begin(), settlements_.begin() + static_cast<std::ptrdiff_t>(tick_.closed.size()));
     if (settlements_.empty()) is_one_by_one_ = false;
     for (const Ticket& ticket : tick_.claimed) {
-        tickets_.emplace(ticket.token, ticket);
+        [[maybe_unused]] const bool is_new = tickets_.emplace(ticket.token, ticket).second;
+        assert(is_new);  // two claims with one token would share a journal slot
         unprepared_.push_back(ticket.token);
     }
     if (claims_left_) *claims_left_ -= static_cast<std::int64_t>(tick_.claimed.size());

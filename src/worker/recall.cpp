@@ -122,6 +122,7 @@ void Pump::take_back_stopped(Time now) {
         if (ticket.row.campaign_id) tokens.emplace(ticket.row.facts.id, token);
     if (tokens.empty()) return;
     std::vector<std::int64_t> ids;
+    ids.reserve(tokens.size());
     for (const auto& [id, token] : tokens)
         ids.push_back(id);
     std::set<std::uint64_t> stopped;

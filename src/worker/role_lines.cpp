@@ -132,6 +132,7 @@ std::vector<RoleLines::Role> RoleLines::waiting_roles() const {
         if (!line.waiting.empty()) found.emplace_back(line.waiting.front().since, role);
     std::sort(found.begin(), found.end());
     std::vector<Role> roles;
+    roles.reserve(found.size());
     for (const auto& [since, role] : found)
         roles.push_back(role);
     return roles;

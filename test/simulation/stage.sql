@@ -1,7 +1,8 @@
 -- What a scenario needs in its database: the sender in virtual time, what mail servers took, and a way to start over.
+-- module: the library that `scripts/cluster simulation` built.
 CREATE EXTENSION mailer;
 CREATE SCHEMA simulation;
-CREATE PROCEDURE simulation.run(until timestamptz, seed bigint, options jsonb) LANGUAGE c AS '$libdir/mailer', 'mailer_simulate';
+CREATE PROCEDURE simulation.run(until timestamptz, seed bigint, options jsonb) LANGUAGE c AS :'module', 'mailer_simulate';
 
 CREATE TABLE simulation.delivered (message_id bigint, mailbox_id bigint, recipients text[], claimed_at timestamptz, at timestamptz);
 CREATE TABLE simulation.foretold (taken_at timestamptz, campaign_id bigint, ordinal bigint, message_id bigint, recipient text, mailbox text, slot_at timestamptz, step integer);

@@ -9,7 +9,7 @@ namespace {
 constexpr const char* time_of_test = "25s";
 
 Parameter mailbox_of(Visit& visit) {
-    const Parameter name = visit.form("mailbox");
+    Parameter name = visit.form("mailbox");
     if (!name) throw HttpError(400, "The form names no mailbox.");
     return name;
 }

@@ -82,7 +82,7 @@ core::Value show(Visit& visit) {
 }
 
 Parameter feedback_id(Visit& visit) {
-    const Parameter id = visit.form("id");
+    Parameter id = visit.form("id");
     if (!id || id->size() > 18 || id->find_first_not_of("0123456789") != std::string::npos)
         throw HttpError(400, "The form doesn't say which reply is meant.");
     return id;

@@ -55,7 +55,7 @@ std::string leading_address(std::string_view line, std::string_view& codes, std:
     const bool is_quoted = line.starts_with('<') || line.starts_with('"') || line.starts_with('\'');
     const auto at = line.find('@');
     if (at == std::string_view::npos || at > 256) return {};
-    const std::string address = first_address(line);
+    std::string address = first_address(line);
     const auto start = address.empty() ? std::string_view::npos : line.find(address);
     if (start == std::string_view::npos || start > (is_quoted ? 2U : 0U)) return {};
     tail = line.substr(start + address.size());
@@ -248,6 +248,7 @@ std::vector<Item> read_bounce_text(const Mail& mail, const Sender& sender, std::
     }
     const bool is_delay = is_delay_notice(sender, own);
     std::vector<Item> items;
+    items.reserve(blocks.size());
     for (const Block& block : blocks)
         items.push_back(item_of(block, own, blocks.size() == 1, is_delay));
     return items;

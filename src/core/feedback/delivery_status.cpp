@@ -79,7 +79,7 @@ std::optional<Item> item_of(const Fields& group, const Explanation& human) {
     return item;
 }
 
-void take_group(Fields group, const Explanation& human, StatusReport& report) {
+void take_group(const Fields& group, const Explanation& human, StatusReport& report) {
     if (const auto id = group.value("original-envelope-id"); !id.empty() && report.envelope_id.empty())
         report.envelope_id = readable(id, 200);
     if (auto item = item_of(group, human); item && report.items.size() < max_items)
@@ -92,8 +92,8 @@ void read_delivery_status(std::string_view text, const Explanation& human, Statu
     report.is_report = true;
     while (!text.empty()) {
         const std::size_t before = text.size();
-        Fields group = take_fields(text);
-        if (!group.empty()) take_group(std::move(group), human, report);
+        const Fields group = take_fields(text);
+        if (!group.empty()) take_group(group, human, report);
         if (text.size() == before) take_line(text);  // no field: skip it
     }
 }
@@ -109,9 +109,9 @@ void find_delivery_status(std::string_view text, StatusReport& report) {
             text = ahead;
             continue;
         }
-        Fields group = take_fields(text);
+        const Fields group = take_fields(text);
         if (text.size() > ahead.size()) text = ahead;
-        take_group(std::move(group), {}, report);
+        take_group(group, {}, report);
     }
 }
 

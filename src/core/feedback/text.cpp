@@ -100,7 +100,7 @@ std::string decoded_base64(std::string_view text, std::size_t limit) {
     std::uint32_t bits = 0;
     int count = 0;
     for (const char c : text) {
-        const int value = base64_values[static_cast<unsigned char>(c)];
+        const std::int8_t value = base64_values[static_cast<unsigned char>(c)];
         if (value < 0) continue;
         bits = bits << 6 | static_cast<std::uint32_t>(value);
         count += 6;

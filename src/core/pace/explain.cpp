@@ -38,7 +38,7 @@ std::string wall_clock(Time t, const Zone& zone, Time now) {
     return text + " " + zone.name();
 }
 
-std::string with_reason(std::string text, const std::string& reason) {
+std::string with_reason(const std::string& text, const std::string& reason) {
     return reason.empty() ? text : text + ": " + reason;
 }
 
@@ -169,8 +169,7 @@ std::string connections_text(const GateState& state, const MailboxFacts& mailbox
     const std::string name = "mailbox " + mailbox.name;
     if (mailbox.leaves_room)
         return "the last connections of mailer.max_connections are kept for other servers than " + name + "'s";
-    const std::string text =
-        connection_detail(state, name + " has a free connection", name + " has no free connection");
+    std::string text = connection_detail(state, name + " has a free connection", name + " has no free connection");
     const auto more_at = more_connections_at(mailbox.max_connections, mailbox.lowered, words.now);
     if (!more_at) return text;
     return text + "; its server takes fewer than " + std::to_string(mailbox.max_connections) +

@@ -44,6 +44,7 @@ AsOwner::AsOwner(FunctionCallInfo fcinfo, Path path)
 }
 
 AsOwner::~AsOwner() {
+    Assert(innermost_ == this);  // the last to take the owner's rights is the first to give them back
     innermost_ = outer_;
     if (std::uncaught_exceptions() > exceptions_) return;  // the abort that follows restores the rest
     if (guc_level_ != 0) AtEOXact_GUC(true, guc_level_);

@@ -19,6 +19,7 @@ ResultSet::ResultSet(FunctionCallInfo fcinfo) {
         MemoryContext old = MemoryContextSwitchTo(info->econtext->ecxt_per_query_memory);
         if (get_call_result_type(fcinfo, nullptr, &row_) != TYPEFUNC_COMPOSITE)
             elog(ERROR, "return type must be a row type");
+        Assert(row_->natts <= static_cast<int>(lengthof(values_)));
         row_ = CreateTupleDescCopy(row_);
         store_ = tuplestore_begin_heap((info->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
         info->returnMode = SFRM_Materialize;
@@ -29,6 +30,7 @@ ResultSet::ResultSet(FunctionCallInfo fcinfo) {
 }
 
 void ResultSet::put(Datum v, bool is_null) {
+    Assert(column_ < row_->natts);
     values_[column_] = v;
     nulls_[column_] = is_null;
     ++column_;

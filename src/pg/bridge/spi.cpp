@@ -140,6 +140,7 @@ Param p_tids(std::span<const std::optional<ItemPointerData>> v) {
 // ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 Datum Rows::datum(std::uint64_t row, int column, bool* is_null) const {
+    Assert(table_ != nullptr && row < count_ && column >= 1 && column <= table_->tupdesc->natts);
     return SPI_getbinval(table_->vals[row], table_->tupdesc, column, is_null);
 }
 
@@ -172,7 +173,8 @@ std::optional<std::int64_t> Rows::maybe_bigint(std::uint64_t row, int column) co
         case OIDOID:
             return DatumGetObjectId(d);
         default:
-            return DatumGetInt64(d);  // int8, timestamptz, time
+            Assert(type(column) == INT8OID || type(column) == TIMESTAMPTZOID || type(column) == TIMEOID);
+            return DatumGetInt64(d);
     }
 }
 
@@ -252,16 +254,19 @@ void Statement::prepare() {
 Rows Statement::run(std::span<const Param> params, bool is_read_only, long limit) {
     if (plan_ == nullptr) prepare();
     is_read_only |= OneSnapshot::is_in_force();
-    Datum values[64];
-    char nulls[64];
+    constexpr std::size_t most_params = 64;
+    Datum values[most_params];
+    char nulls[most_params];
     int n = 0;
+    if (params.size() != types_.size() || params.size() > most_params)
+        call([&] { elog(ERROR, "statement expects other parameters: %s", sql_); });
     for (const Param& p : params) {
+        Assert(p.type == types_[static_cast<std::size_t>(n)]);
         values[n] = p.value;
         nulls[n] = p.is_null ? 'n' : ' ';
         ++n;
     }
     call([&] {
-        if (n != static_cast<int>(types_.size()) || n > 64) elog(ERROR, "statement expects other parameters: %s", sql_);
         int rc = SPI_execute_plan(plan_, values, nulls, is_read_only, limit);
         if (rc < 0) elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(rc));
     });

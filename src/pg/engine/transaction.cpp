@@ -141,6 +141,7 @@ void SessionFrame::abort() {
 }
 
 void Transactions::begin() {
+    Assert(!is_open_);
     call([this] {
         if (!is_session_) {
             SetCurrentStatementStartTimestamp();
@@ -163,6 +164,7 @@ void Transactions::begin() {
 }
 
 void Transactions::commit() {
+    Assert(is_open_);
     call([this] {
         if (ActiveSnapshotSet()) PopActiveSnapshot();
         XactLastCommitEnd = InvalidXLogRecPtr;

@@ -37,7 +37,8 @@ ReadLead read(std::string_view recipient) {
 }
 
 TableShape& lead_shape() {
-    static TableShape shape("lead", {"campaign_id", "address_key", "timezone", "mailbox_id", "not_before", "priority"});
+    static TableShape shape(shipped::lead,
+                            {"campaign_id", "address_key", "timezone", "mailbox_id", "not_before", "priority"});
     return shape;
 }
 

@@ -15,7 +15,7 @@ using MessageValues = std::array<Param, message_columns>;
 
 TableShape& message_shape() {
     static TableShape shape(
-        "message",
+        shipped::message,
         {"message_id",   "created_at", "principal_id", "lane_id",    "batch_id",  "campaign_id", "kind",
          "addresses",    "roles",      "address_key",  "header_to",  "header_cc", "reply_to",    "internet_message_id",
          "subject",      "body_text",  "body_html",    "template",   "variables", "headers",     "attachments_of",
@@ -87,8 +87,8 @@ bool insert_message(const MessageValues& values, bool may_exist) {
 // ── queue_entry ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 TableShape& queue_shape() {
-    static TableShape shape("queue_entry", {"message_id", "lane_id", "priority", "due_at", "expires_at", "epoch",
-                                            "state", "attempt_count", "try_count", "crash_count"});
+    static TableShape shape(shipped::queue_entry, {"message_id", "lane_id", "priority", "due_at", "expires_at", "epoch",
+                                                   "state", "attempt_count", "try_count", "crash_count"});
     return shape;
 }
 
@@ -103,7 +103,7 @@ void insert_queue_entry(std::span<const Param> values) {
 }
 
 TableShape& tally_shape() {
-    static TableShape shape("tally_delta",
+    static TableShape shape(shipped::tally_delta,
                             {"batch_id", "campaign_id", "queued", "sent", "failed", "cancelled", "unconfirmed"});
     return shape;
 }

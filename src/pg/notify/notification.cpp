@@ -59,8 +59,8 @@ void announce(const TextValue& user_of_tenant, std::int64_t notification_id) {
 }
 
 std::int64_t insert_single(const TextValue& user, const TextValue& category, std::int64_t at) {
-    static TableShape shape("notification", {"notification_id", "user_id", "category", "is_open", "created_at",
-                                             "collapse_key", "read_at", "read_count"});
+    static TableShape shape(shipped::notification, {"notification_id", "user_id", "category", "is_open", "created_at",
+                                                    "collapse_key", "read_at", "read_count"});
     static Statement insert(
         R"sql(
             INSERT INTO mailer.notification (notification_id, user_id, category, is_open,
@@ -135,7 +135,7 @@ std::int64_t open_notification(const TextValue& user, const CategoryRules& categ
 
 void insert_item(const std::optional<std::int64_t>& inbox_id, const Notification& notification,
                  const TextValue& template_name, const MailPlan& mail, std::int64_t at) {
-    static TableShape shape("notification_item",
+    static TableShape shape(shipped::notification_item,
                             {"item_id", "notification_id", "user_id", "category", "template", "variables", "actor_id",
                              "collapse_key", "created_at", "mail_group", "message_id"});
     static Statement insert(

@@ -99,6 +99,7 @@ Slot* find_slot(Oid database) noexcept {
 }
 
 void add_hint(Slot* slot, const Hint& hint) noexcept {
+    Assert(LWLockHeldByMeInMode(slot->lock, LW_EXCLUSIVE));
     for (int i = 0; i < slot->hint_count; ++i) {
         if (slot->lanes[i] != hint.lane_id) continue;
         slot->dues[i] = std::min(slot->dues[i], hint.due_at);

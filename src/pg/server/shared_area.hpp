@@ -72,6 +72,7 @@ inline void unlock(Slot* slot) noexcept { LWLockRelease(slot->lock); }
 
 // Requires the lock. Wakes the slot's sender.
 inline void wake_sender(const Slot* slot) noexcept {
+    Assert(LWLockHeldByMe(slot->lock));
     if (slot->sender_pid != 0 && slot->sender_latch != nullptr) SetLatch(slot->sender_latch);
 }
 

@@ -25,6 +25,7 @@ Slot const* attached_slot = nullptr;
 
 // Requires the lock. A worker gets a signal, which also interrupts a function that it runs for a message.
 void tell_to_leave(const Slot* slot) noexcept {
+    Assert(LWLockHeldByMeInMode(slot->lock, LW_EXCLUSIVE));  // so the pid is that of a process which lives
     if (slot->sender_pid != 0 && slot->sender_kind == SenderKind::worker)
         kill(slot->sender_pid, SIGTERM);
     else
@@ -34,6 +35,7 @@ void tell_to_leave(const Slot* slot) noexcept {
 }  // namespace
 
 Attach attach_sender(Oid database, SenderKind kind) noexcept {
+    Assert(!OidIsValid(attached_database));  // a process signs in once, and out before it signs in again
     if (area() == nullptr) return Attach::not_preloaded;
     Slot* const slot = lock_slot(database, true);
     if (slot == nullptr) return Attach::full;

@@ -25,12 +25,15 @@ FreshSnapshot::FreshSnapshot() : exceptions_(std::uncaught_exceptions()) {
 
 FreshSnapshot::~FreshSnapshot() {
     // After an error the transaction's abort pops it.
-    if (std::uncaught_exceptions() == exceptions_) PopActiveSnapshot();
+    if (std::uncaught_exceptions() > exceptions_) return;
+    Assert(ActiveSnapshotSet());
+    PopActiveSnapshot();
 }
 
 TableReader::TableReader(const char* table, std::initializer_list<const char*> key,
                          std::initializer_list<const char*> columns)
     : watch_(table), key_count_(key.size()), column_count_(columns.size()) {
+    Assert(key.size() <= most_keys && columns.size() <= TableRow::most_columns);
     std::copy(key.begin(), key.end(), key_names_.begin());
     std::copy(columns.begin(), columns.end(), names_.begin());
 }
@@ -114,6 +117,7 @@ std::optional<TableRow> TableReader::find(std::initializer_list<TextValue> key) 
     std::size_t n = 0;
     for (const TextValue& one : key)
         values[n++] = one.datum;
+    Assert(n == key_count_);
     TableRow row;
     if (!call([&] { return read(values, &row); })) return std::nullopt;
     return row;

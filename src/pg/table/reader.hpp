@@ -37,13 +37,18 @@ public:
 
     bool is_null(std::size_t column) const { return nulls_[column]; }
     bool boolean(std::size_t column) const { return !nulls_[column] && DatumGetBool(values_[column]); }
-    std::int64_t bigint(std::size_t column) const { return DatumGetInt64(values_[column]); }
-    std::int32_t integer(std::size_t column) const { return DatumGetInt32(values_[column]); }
-    Interval interval(std::size_t column) const { return *DatumGetIntervalP(values_[column]); }
+    // These three: of a column that isn't NULL.
+    std::int64_t bigint(std::size_t column) const { return DatumGetInt64(value(column)); }
+    std::int32_t integer(std::size_t column) const { return DatumGetInt32(value(column)); }
+    Interval interval(std::size_t column) const { return *DatumGetIntervalP(value(column)); }
     TextValue text(std::size_t column) const { return nulls_[column] ? TextValue{} : detoasted_text(values_[column]); }
 
 private:
     friend class TableReader;
+    Datum value(std::size_t column) const {
+        Assert(!nulls_[column]);
+        return values_[column];
+    }
     std::array<Datum, most_columns> values_;
     std::array<bool, most_columns> nulls_;
 };

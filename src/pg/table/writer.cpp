@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "pg/table/difference.hpp"
+
 extern "C" {
 #include "access/genam.h"
 #include "access/heapam.h"
@@ -19,9 +21,6 @@ extern "C" {
 
 namespace mailer::pg {
 namespace {
-
-// Before 14 a failing constraint needs a range table to be told of; not worth a second way there.
-constexpr bool is_supported = PG_VERSION_NUM >= 140000;
 
 ExprState**& constraints_of(ResultRelInfo* target) {
 #if PG_VERSION_NUM >= 180000
@@ -68,7 +67,9 @@ AttrNumber column_wanted_by(List* predicate) {
 
 // ── Shape ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-TableShape::TableShape(const char* table, std::initializer_list<const char*> columns) : watch_(table) {
+TableShape::TableShape(const ShippedTable& table, std::initializer_list<const char*> columns)
+    : shipped_(table), watch_(table.name) {
+    Assert(columns.size() <= most_columns);
     for (const char* column : columns)
         columns_[static_cast<std::size_t>(count_++)] = column;
 }
@@ -76,7 +77,7 @@ TableShape::TableShape(const char* table, std::initializer_list<const char*> col
 // What was prepared for the table's earlier shape is dropped. May ereport.
 bool TableShape::refresh() {
     if (!watch_.is_news() && is_known_) return is_plain_;
-    is_known_ = are_types_checked_ = false;
+    is_known_ = false;
     if (estate_ != nullptr) FreeExecutorState(std::exchange(estate_, nullptr));
     constraints_ = nullptr;
     MemoryContext caller = MemoryContextSwitchTo(CacheMemoryContext);
@@ -85,46 +86,61 @@ bool TableShape::refresh() {
     Relation relation = table_open(watch_.oid(), RowExclusiveLock);
     watch_.settle();  // what changes from here on is seen in open()
     is_plain_ = false;
-    is_plain_ = resolve_columns(relation) && resolve_indexes(relation);
+    is_plain_ = resolve(relation);
     table_close(relation, NoLock);
     is_known_ = true;
     return is_plain_;
 }
 
-// Plain: no column that the caller would have to know, and nothing that fires.
-bool TableShape::resolve_columns(Relation relation) {
-    const Form_pg_class facts = relation->rd_rel;
-    if (facts->relkind != RELKIND_RELATION || facts->relhastriggers || facts->relhasrules || facts->relrowsecurity ||
-        facts->relispartition)
-        return false;
-    std::array<bool, MaxTupleAttributeNumber> is_known{};
-    for (int c = 0; c < count_; ++c) {
-        const AttrNumber n = get_attnum(watch_.oid(), columns_[static_cast<std::size_t>(c)]);
-        if (n == InvalidAttrNumber) return false;
-        place_[static_cast<std::size_t>(c)] = n - 1;
-        is_known[static_cast<std::size_t>(n - 1)] = true;
+// Plain: exactly as the extension made it. May ereport.
+bool TableShape::resolve(Relation relation) {
+    List* indexes = RelationGetIndexList(relation);
+    ListCell* cell = nullptr;
+    // Those that were added too: one of them may be renamed. More than it can watch is more than there may be.
+    foreach (cell, indexes)
+        watch_.also(lfirst_oid(cell));
+    const char* difference = difference_from(shipped_, relation);
+    if (difference != nullptr) {
+        ereport(DEBUG1,
+                (errmsg_internal("rows of table \"%s\" are written by INSERT, because it isn't as installed: %s",
+                                 shipped_.name, difference)));
+    } else {
+        resolve_columns(relation);
     }
-    const TupleDesc tuple = RelationGetDescr(relation);
-    for (int i = 0; i < tuple->natts; ++i) {
-        const Form_pg_attribute column = TupleDescAttr(tuple, i);
-        const bool is_optional = column->attisdropped || (!column->attnotnull && !column->atthasdef);
-        if (!is_known[static_cast<std::size_t>(i)] && !is_optional) return false;
-    }
-    return true;
+    const bool is_plain = difference == nullptr && resolve_indexes(indexes);
+    list_free(indexes);
+    return is_plain;
 }
 
-bool TableShape::resolve_indexes(Relation relation) {
+void TableShape::resolve_columns(Relation relation) {
+    std::array<bool, MaxTupleAttributeNumber> is_written{};
+    for (int c = 0; c < count_; ++c) {
+        const AttrNumber n = get_attnum(watch_.oid(), columns_[static_cast<std::size_t>(c)]);
+        if (n == InvalidAttrNumber)
+            elog(ERROR, "table %s ships without column %s", shipped_.name, columns_[static_cast<std::size_t>(c)]);
+        place_[static_cast<std::size_t>(c)] = n - 1;
+        is_written[static_cast<std::size_t>(n - 1)] = true;
+    }
+    // The others become NULL.
+    const TupleDesc tuple = RelationGetDescr(relation);
+    for (int i = 0; i < tuple->natts; ++i) {
+        [[maybe_unused]] const Form_pg_attribute column = TupleDescAttr(tuple, i);
+        Assert(is_written[static_cast<std::size_t>(i)] || column->attisdropped ||
+               (!column->attnotnull && !column->atthasdef));
+    }
+}
+
+// False: one of them is being built.
+bool TableShape::resolve_indexes(List* oids) {
     index_count_ = 0;
-    bool is_plain = true;
-    List* oids = RelationGetIndexList(relation);
+    bool is_ready = true;
     ListCell* cell = nullptr;
     foreach (cell, oids) {
         Relation index = index_open(lfirst_oid(cell), RowExclusiveLock);
-        is_plain = is_plain && resolve_index(index);
+        is_ready = is_ready && resolve_index(index);
         index_close(index, RowExclusiveLock);
     }
-    list_free(oids);
-    return is_plain;
+    return is_ready;
 }
 
 bool TableShape::resolve_index(Relation index) {
@@ -133,15 +149,13 @@ bool TableShape::resolve_index(Relation index) {
         watch_.unsettle();
         return false;
     }
-    if (index->rd_rel->relam != BTREE_AM_OID || !index->rd_index->indimmediate || !watch_.also(RelationGetRelid(index)))
-        return false;
     MemoryContext caller = MemoryContextSwitchTo(estate_->es_query_cxt);
     IndexInfo* info = BuildIndexInfo(index);
     const AttrNumber not_null = column_wanted_by(info->ii_Predicate);
     const bool is_evaluated = info->ii_Predicate != NIL && not_null == 0;
     ExprState* predicate = is_evaluated ? ExecPrepareQual(info->ii_Predicate, estate_) : nullptr;
     MemoryContextSwitchTo(caller);
-    if (info->ii_ExclusionOps != nullptr) return false;
+    Assert(index_count_ < indexes_.size());
     indexes_[index_count_++] = {RelationGetRelid(index), info, predicate, not_null, index->rd_index->indisunique,
                                 is_over_texts(index)};
     return true;
@@ -161,6 +175,7 @@ TableWriter::~TableWriter() noexcept(false) {
 bool TableWriter::open() {
     if (!is_supported || shape_.is_in_use_) return false;
     return call([&] {
+        PreventCommandIfReadOnly("INSERT");  // the executor's check
         if (!shape_.refresh()) return false;
         relation_ = table_open(shape_.watch_.oid(), RowExclusiveLock);
         if (shape_.watch_.is_stale()) {  // it changed while we waited for the lock
@@ -178,27 +193,15 @@ bool TableWriter::open() {
     });
 }
 
-// A column whose type somebody changed would be written as what it isn't.
-void TableWriter::check_types(std::span<const Param> values) {
-    for (std::size_t c = 0; c < values.size(); ++c) {
-        const Form_pg_attribute column = TupleDescAttr(RelationGetDescr(relation_), shape_.place_[c]);
-        if (column->atttypid == values[c].type && column->atttypmod == -1) continue;
-        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                        errmsg("column \"%s\" of table \"%s\" must be of type %s", NameStr(column->attname),
-                               RelationGetRelationName(relation_), format_type_be(values[c].type)),
-                        errhint("The extension's tables are not to be altered.")));
-    }
-    shape_.are_types_checked_ = true;
-}
-
 // Stores the values in the slot and checks the table's constraints.
 void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
-    if (!shape_.are_types_checked_) check_types(values);
+    Assert(values.size() <= static_cast<std::size_t>(shape_.count_));
     ExecClearTuple(slot);
     const int natts = RelationGetDescr(relation_)->natts;
     memset(slot->tts_isnull, true, static_cast<std::size_t>(natts));
     for (std::size_t c = 0; c < values.size(); ++c) {
         const int place = shape_.place_[c];
+        Assert(TupleDescAttr(RelationGetDescr(relation_), place)->atttypid == values[c].type);
         slot->tts_values[place] = values[c].value;
         slot->tts_isnull[place] = values[c].is_null;
     }
@@ -209,6 +212,7 @@ void TableWriter::fill(TupleTableSlot* slot, std::span<const Param> values) {
 }
 
 void TableWriter::insert(std::span<const Param> values) {
+    Assert(relation_ != nullptr && waiting_ == 0);  // open(); rows of append() would come later than this one
     call([&] {
         CHECK_FOR_INTERRUPTS();
         fill(slot_, values);

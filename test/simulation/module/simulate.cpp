@@ -1,12 +1,9 @@
 // A sender in virtual time: the real queue, claim, settle and mail room, without mail servers and without waiting.
 //
-// For tests alone. Nothing in the extension declares it; a test does, as
-//   CREATE PROCEDURE simulation.run(until timestamptz, seed bigint, options jsonb) LANGUAGE c AS '$libdir/mailer',
-//   'mailer_simulate'
-// with a table simulation.delivered. It goes from mailer.virtual_now, which must be set, to `until`, where it leaves
-// that setting, so that the SQL functions and the sender live at one time. The sender stays in memory from one CALL to
-// the next, as the worker does between two statements of users. It settles mail as sent that nobody sent: superusers
-// only, never beside a sender of the database.
+// The one function of this library; stage.sql declares it, with a table simulation.delivered. It goes from
+// mailer.virtual_now, which must be set, to `until`, where it leaves that setting, so that the SQL functions and the
+// sender live at one time. The sender stays in memory from one CALL to the next, as the worker does between two
+// statements of users. It settles mail as sent that nobody sent: superusers only, never beside a sender of the database.
 #include <random>
 
 #include "pg/bridge/clock.hpp"
@@ -14,8 +11,9 @@
 #include "pg/engine/mail_room.hpp"
 #include "pg/engine/queue.hpp"
 #include "pg/server/election.hpp"
+#include "settings.hpp"
+#include "simulated.hpp"
 #include "worker/pump.hpp"
-#include "worker/simulated.hpp"
 
 extern "C" {
 #include "nodes/parsenodes.h"
@@ -220,6 +218,7 @@ void require_simulation(FunctionCallInfo fcinfo) {
 void simulate(FunctionCallInfo fcinfo) {
     static std::unique_ptr<Simulation> simulation;
     require_simulation(fcinfo);
+    adopt_settings();
     auto lock = SenderLock::try_take();
     if (!lock) throw Refusal({"55006", "a sender is running in this database"});
     const Time until = from_pg(PG_GETARG_TIMESTAMPTZ(0));

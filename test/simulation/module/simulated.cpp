@@ -1,5 +1,5 @@
 // Flights in virtual time; see simulated.hpp.
-#include "worker/simulated.hpp"
+#include "simulated.hpp"
 
 #include <algorithm>
 
