@@ -60,7 +60,8 @@ CCACHE := $(shell command -v ccache 2>/dev/null)
 WARNINGS = -Wall -Wextra -Wpedantic -Wshadow $(if $(WERROR),-Werror)
 # Everything is hidden but what the server looks up by name: two extensions that carry classes of the same name
 # must not meet in one process. PostgreSQL before 16 leaves PGDLLEXPORT empty, so it gets its value here.
-OPTIMIZE ?= -O2
+# Assertions are for the tests (CMake's programs, scripts/sanitize): here one would end all sessions of the server.
+OPTIMIZE ?= -O2 -DNDEBUG
 ROOM_FLAGS = $(CXXFLAGS) -std=c++20 $(OPTIMIZE) -fPIC -fvisibility=hidden -fvisibility-inlines-hidden $(WARNINGS) -Isrc -MMD -MP
 PG_FLAGS = $(ROOM_FLAGS) -DMAILER_VERSION='"$(EXTVERSION)"' -Wno-register '-DPGDLLEXPORT=__attribute__((visibility("default")))'
 PG_INCLUDES = $(patsubst -I%,-isystem %,$(filter-out -I.%,$(CPPFLAGS))) -isystem $(shell $(PG_CONFIG) --includedir)

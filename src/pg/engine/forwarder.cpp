@@ -298,6 +298,7 @@ Forwarder::~Forwarder() {
 bool Forwarder::submit(ForwardedMail mail) {
     if (is_stopping_) return false;
     waiting_.push_back(std::move(mail));
+    has_news_ = true;
     return true;
 }
 
@@ -307,7 +308,8 @@ std::optional<core::Duration> Forwarder::next_timeout(core::Time now) const {
         const core::Duration left = link->deadline() <= now ? core::Duration::zero() : link->deadline() - now;
         next = std::min(next.value_or(left), left);
     }
-    if (is_stopping_ && !waiting_.empty()) return core::Duration::zero();
+    // What was just submitted may need a connection of its own, and no event of the others says so.
+    if (has_news_ || (is_stopping_ && !waiting_.empty())) return core::Duration::zero();
     return next;
 }
 
@@ -323,6 +325,7 @@ Forwarder::Link* Forwarder::free_link(const ForwardedMail& mail, core::Time now)
 }
 
 void Forwarder::start(core::Time now) {
+    has_news_ = false;
     for (auto it = waiting_.begin(); it != waiting_.end();) {
         Link* const link = free_link(*it, now);
         if (link == nullptr) {

@@ -81,6 +81,7 @@ private:
     int epoll_;
     bool is_stopping_ = false;
     bool is_abandoning_ = false;
+    bool has_news_ = false;  // mail that was submitted after the last turn
     std::deque<ForwardedMail> waiting_;
     std::vector<std::unique_ptr<Link>> links_;
 };
