@@ -45,8 +45,11 @@ CREATE TABLE oauth_account_secret (
     refresh_token text,
     code          text,
     code_verifier text,
-    redirect_uri  text
+    redirect_uri  text,
+    consented_at  timestamptz,
+    consented_by  text[]
 );
+COMMENT ON COLUMN oauth_account_secret.consented_by IS 'Names, in lower case, of the account that gave consent, as the provider tells them. They are no secret';
 COMMENT ON TABLE oauth_account_secret IS 'Refresh tokens, and codes of a consent that wait to be exchanged for one. Read by the engine alone; never dumped, never shown';
 
 CREATE TABLE oauth_consent (
@@ -110,7 +113,7 @@ END $$;
 -- What is known of a provider: servers, endpoints, scopes.
 CREATE FUNCTION _mail_provider(provider text, cloud text DEFAULT NULL, tenant text DEFAULT NULL, OUT host text, OUT port integer, OUT tls text,
     OUT imap_host text, OUT imap_port integer, OUT imap_tls text, OUT rate text, OUT token_url text, OUT auth_url text, OUT device_url text,
-    OUT app_scope text, OUT user_scope text)
+    OUT app_scope text, OUT user_scope text, OUT identity_scope text)
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
@@ -121,11 +124,12 @@ BEGIN
     WHEN 'google' THEN
         host := 'smtp.gmail.com'; imap_host := 'imap.gmail.com';
         token_url := 'https://oauth2.googleapis.com/token'; auth_url := 'https://accounts.google.com/o/oauth2/v2/auth';
-        app_scope := 'https://mail.google.com/'; user_scope := app_scope;
+        app_scope := 'https://mail.google.com/'; user_scope := app_scope; identity_scope := 'openid email';
     WHEN 'microsoft365' THEN
         host := 'smtp.office365.com'; imap_host := 'outlook.office365.com'; login := 'login.microsoftonline.com'; rate := '30/min';
         app_scope := 'https://outlook.office365.com/.default';
         user_scope := 'https://outlook.office.com/SMTP.Send https://outlook.office.com/IMAP.AccessAsUser.All offline_access';
+        identity_scope := 'openid profile email';
         IF cloud = 'usgov' THEN
             host := 'smtp.office365.us'; imap_host := 'outlook.office365.us'; login := 'login.microsoftonline.us';
             app_scope := replace(app_scope, 'office365.com', 'office365.us'); user_scope := replace(user_scope, 'office.com', 'office365.us');
@@ -149,7 +153,7 @@ CREATE FUNCTION _oauth_accounts() RETURNS TABLE (mailbox_id bigint, mailbox text
     secret_expires_at timestamptz, has_refresh_token boolean, has_code boolean, token_expires_at timestamptz, refresh_at timestamptz,
     is_leased boolean, failures integer, failure_kind text, failure_code text, failure_words text, failure_hint text, failed_at timestamptz,
     retry_at timestamptz, token_state text, device_url text, user_code text, verification_uri text, device_expires_at timestamptz,
-    device_poll_at timestamptz)
+    device_poll_at timestamptz, consent_scope text, consented_at timestamptz, consented_by text[], is_other_account boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT m.mailbox_id, m.name, p.app_id, p.name, e.provider, e.grant_type, e.token_mailbox_id, a.subject, a.login,
@@ -165,7 +169,10 @@ AS $$
                 WHEN l.is_leased THEN 'refreshing'
                 WHEN t.expires_at > clock_timestamp() THEN 'valid'
                 ELSE 'refreshing' END,
-           COALESCE(p.device_url, v.device_url), d.user_code, d.verification_uri, d.expires_at, d.poll_at
+           COALESCE(p.device_url, v.device_url), d.user_code, d.verification_uri, d.expires_at, d.poll_at,
+           -- Only while somebody gives consent: a token that is renewed later is for mail alone, whatever was granted then.
+           COALESCE(p.scope, concat_ws(' ', v.user_scope, v.identity_scope)), s.consented_at, s.consented_by,
+           COALESCE(NOT s.consented_by && ARRAY[lower(a.login), lower(m.username), lower(m.from_address)], false)
     FROM mailer.oauth_account a
     JOIN mailer.mailbox m ON m.mailbox_id = a.mailbox_id
     JOIN mailer.oauth_app p ON p.app_id = a.app_id

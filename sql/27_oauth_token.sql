@@ -50,15 +50,17 @@ BEGIN
         lease_start = (SELECT b.backend_start FROM pg_stat_get_activity(pg_backend_pid()) b)
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
     RETURN QUERY
-    SELECT t.lease_count + 1, t.failures, CASE WHEN a.device_poll_at IS NOT NULL AND d.device_code IS NULL THEN 'device_authorization'
-               WHEN a.device_poll_at IS NOT NULL THEN 'device_code'
-               WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END,
-           a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key, a.scope, a.subject, s.refresh_token, s.code,
+    SELECT t.lease_count + 1, t.failures, f.flow, a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key,
+           CASE WHEN f.flow IN ('device_authorization', 'device_code', 'authorization_code') THEN a.consent_scope ELSE a.scope END,
+           a.subject, s.refresh_token, s.code,
            s.code_verifier, COALESCE(s.redirect_uri, a.redirect_uri), a.device_url, d.device_code
     FROM mailer._oauth_accounts() a
     LEFT JOIN mailer.oauth_app_secret x ON x.app_id = a.app_id
     LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.token_mailbox_id
     LEFT JOIN mailer.oauth_device d ON d.mailbox_id = a.token_mailbox_id
+    CROSS JOIN LATERAL (SELECT CASE WHEN a.device_poll_at IS NOT NULL AND d.device_code IS NULL THEN 'device_authorization'
+        WHEN a.device_poll_at IS NOT NULL THEN 'device_code'
+        WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END AS flow) f
     WHERE a.app_id = t.app_id AND a.token_mailbox_id = t.mailbox_id
     ORDER BY a.mailbox_id LIMIT 1;
 END;
@@ -99,7 +101,7 @@ $$;
 COMMENT ON FUNCTION _token_breaker(bigint, bigint, timestamptz, text, boolean) IS 'Opens the login breakers of the mailboxes that use this token, or (until NULL) closes those that waited for it; is_forced: and those that a refused login opened';
 
 CREATE FUNCTION _token_store(app_id bigint, token_mailbox_id bigint, lease bigint, access_token text, life_us bigint, refresh_token text,
-    used_refresh_token text) RETURNS boolean
+    used_refresh_token text, account text[] DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -109,6 +111,7 @@ DECLARE
     t mailer.oauth_token;
     now_at timestamptz;
     is_forced boolean;
+    is_by_device boolean;
 BEGIN
     SELECT o.* INTO t FROM mailer.oauth_token o
     WHERE o.app_id = _token_store.app_id AND o.mailbox_id = _token_store.token_mailbox_id FOR UPDATE;
@@ -127,11 +130,15 @@ BEGIN
         failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
     IF t.mailbox_id <> 0 THEN
-        INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token) VALUES (t.mailbox_id, _token_store.refresh_token)
-        ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = COALESCE(excluded.refresh_token, s.refresh_token), code = NULL,
-            code_verifier = NULL, redirect_uri = NULL;
         DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id AND d.device_code IS NOT NULL;
-        IF FOUND THEN
+        is_by_device := FOUND;
+        INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token, consented_at, consented_by)
+        VALUES (t.mailbox_id, _token_store.refresh_token, CASE WHEN is_by_device THEN now_at END, _token_store.account)
+        ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = COALESCE(excluded.refresh_token, s.refresh_token), code = NULL,
+            code_verifier = NULL, redirect_uri = NULL,
+            consented_at = CASE WHEN is_by_device OR s.code IS NOT NULL THEN now_at ELSE s.consented_at END,
+            consented_by = CASE WHEN is_by_device OR s.code IS NOT NULL THEN excluded.consented_by ELSE COALESCE(excluded.consented_by, s.consented_by) END;
+        IF is_by_device THEN
             PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => t.mailbox_id);
         END IF;
     END IF;
@@ -140,7 +147,7 @@ BEGIN
     RETURN true;
 END;
 $$;
-COMMENT ON FUNCTION _token_store(bigint, bigint, bigint, text, bigint, text, text) IS 'Stores a token under its lease, and a refresh token that replaces the one that was sent; false: the lease was lost';
+COMMENT ON FUNCTION _token_store(bigint, bigint, bigint, text, bigint, text, text, text[]) IS 'Stores a token under its lease, a refresh token that replaces the one that was sent, and who gave consent; false: the lease was lost';
 
 CREATE FUNCTION _token_fail(app_id bigint, token_mailbox_id bigint, lease bigint, kind text, code text, words text, hint text, wait_us bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

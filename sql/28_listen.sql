@@ -20,9 +20,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_te
 AS $$
     SELECT b.mailbox_id, b.imap_host, COALESCE(b.imap_port, CASE COALESCE(b.imap_tls, 'implicit') WHEN 'implicit' THEN 993 ELSE 143 END),
            COALESCE(b.imap_tls, CASE b.imap_port WHEN 143 THEN 'starttls' ELSE 'implicit' END), b.imap_folders,
-           -- INTERNALDATE is a day without a zone; a day of margin.
+           -- A first look need not go back farther than our oldest mail. INTERNALDATE is a day without a zone; a day of margin.
            (SELECT extract(day FROM d) || '-' || (ARRAY['Jan','Feb','Mar','Apr','May','Jun','Jul','Aug','Sep','Oct','Nov','Dec'])[extract(month FROM d)::integer]
-                || '-' || extract(year FROM d) FROM (SELECT (clock_timestamp() AT TIME ZONE 'UTC' - interval '31 days')::date AS d) x),
+                || '-' || extract(year FROM d) FROM (SELECT (GREATEST(clock_timestamp() - interval '30 days', LEAST(clock_timestamp(),
+                    (SELECT m.created_at FROM mailer.message m ORDER BY m.message_id LIMIT 1))) AT TIME ZONE 'UTC' - interval '1 day')::date AS d) x),
            (SELECT array_agg(c.uid_validity || ' ' || c.last_uid || ' ' || c.folder) FROM mailer.listen_cursor c WHERE c.mailbox_id = b.mailbox_id)
     FROM mailer.mailbox b
     WHERE b.imap_host IS NOT NULL AND (b.password_file IS NOT NULL

@@ -330,7 +330,8 @@ BEGIN
     ON CONFLICT (mailbox_id) DO UPDATE SET app_id = excluded.app_id, subject = excluded.subject, login = excluded.login;
     IF settings ? 'refresh_token' THEN
         INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token) VALUES (box_id, settings ->> 'refresh_token')
-        ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = excluded.refresh_token, code = NULL, code_verifier = NULL, redirect_uri = NULL;
+        ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = excluded.refresh_token, code = NULL, code_verifier = NULL, redirect_uri = NULL,
+            consented_at = NULL, consented_by = NULL;
         DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = box_id;
     END IF;
     IF settings - ARRAY['login', 'secret_expires_at'] <> '{}' THEN

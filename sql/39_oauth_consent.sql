@@ -38,7 +38,7 @@ BEGIN
     content := convert_to(format('%s %s %s', box_id, nonce, (extract(epoch FROM until) * 1000)::bigint), 'UTF8');
     url := account.auth_url || CASE WHEN strpos(account.auth_url, '?') > 0 THEN '&' ELSE '?' END || 'response_type=code'
         || '&client_id=' || mailer._url_encoded(account.client_id) || '&redirect_uri=' || mailer._url_encoded(account.redirect_uri)
-        || COALESCE('&scope=' || mailer._url_encoded(account.scope), '')
+        || COALESCE('&scope=' || mailer._url_encoded(account.consent_scope), '')
         || (SELECT '&state=' || mailer._base64url(content) || '.' || mailer._base64url(mailer._hmac_sha256(k.key, 'oauth ' || content)) FROM mailer.signing_key k)
         || '&code_challenge=' || mailer._base64url(sha256(convert_to(verifier, 'UTF8'))) || '&code_challenge_method=S256'
         || COALESCE('&login_hint=' || mailer._url_encoded(COALESCE(account.login, account.username)), '')
@@ -220,13 +220,18 @@ SELECT a.mailbox,
        a.client_id,
        a.user_code,
        a.verification_uri,
-       a.device_expires_at AS consent_until
+       a.device_expires_at AS consent_until,
+       a.consented_at,
+       array_to_string(a.consented_by, ', ') AS consented_by,
+       a.is_other_account
 FROM mailer._oauth_accounts() a;
 COMMENT ON VIEW oauth_status IS 'Every mailbox that logs in with OAuth2: whether it is connected, waits for consent or was refused, and its provider''s message';
 COMMENT ON COLUMN oauth_status.token_state IS 'valid, refreshing, provider_unreachable, refused (see failure_hint) or consent_needed (mailer.oauth_url())';
 COMMENT ON COLUMN oauth_status.is_exchanging IS 'A code of a consent waits to be exchanged for a refresh token';
 COMMENT ON COLUMN oauth_status.user_code IS 'After mailer.oauth_device(): what the account''s owner enters at verification_uri until consent_until';
 COMMENT ON COLUMN oauth_status.refresh_at IS 'When the next token is fetched';
+COMMENT ON COLUMN oauth_status.consented_by IS 'The account that gave consent, by the names that the provider tells with the token; NULL: it tells none';
+COMMENT ON COLUMN oauth_status.is_other_account IS 'consented_by is neither login nor the mailbox''s username or from_address. That is right for a shared mailbox';
 COMMENT ON COLUMN oauth_status.retry_at IS 'When the provider is asked again after a failure';
 
 CREATE FUNCTION _health_oauth() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
@@ -234,6 +239,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, p
 AS $$
 DECLARE
     warned_before CONSTANT interval := interval '30 days';
+    questioned_for CONSTANT interval := interval '7 days';
     now_at CONSTANT timestamptz := mailer._now();
 BEGIN
     RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: consent has not been given yet', NULL::timestamptz,
@@ -248,6 +254,13 @@ BEGIN
             ELSE 'The request is repeated automatically; the last token is valid until ' || COALESCE(to_char(a.token_expires_at, 'HH24:MI:SS'), 'never') || '.' END)
     FROM mailer._oauth_accounts() a WHERE a.failure_kind IS NOT NULL;
 
+    -- A shared mailbox is opened by somebody else's account: so no longer than it takes to see whether that was meant, or while the login fails.
+    RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, format('OAuth2: %s gave consent, not %s', array_to_string(a.consented_by, ', '),
+            COALESCE(a.login, b.username, b.from_address)), a.consented_at,
+        'Right where this account may use the mailbox, as with a shared one; else have the owner open a new page of mailer.oauth_url().'
+    FROM mailer._oauth_accounts() a JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = a.mailbox_id
+    WHERE a.is_other_account AND (a.consented_at > now_at - questioned_for OR s.breaker_reason LIKE 'login:%');
+
     RETURN QUERY SELECT CASE WHEN p.secret_expires_at <= now_at THEN 'critical' ELSE 'warning' END,
         CASE WHEN p.name IS NULL THEN 'mailbox ' || b.name ELSE 'OAuth2 application ' || p.name END,
         CASE WHEN p.secret_expires_at <= now_at THEN 'its secret has expired' ELSE 'its secret expires on ' || to_char(p.secret_expires_at, 'YYYY-MM-DD') END,
@@ -256,4 +269,4 @@ BEGIN
     WHERE p.secret_expires_at <= now_at + warned_before;
 END;
 $$;
-COMMENT ON FUNCTION _health_oauth() IS 'Alerts of mailer.health() about OAuth2: consent, failures, secrets that expire within 30 days';
+COMMENT ON FUNCTION _health_oauth() IS 'Alerts of mailer.health() about OAuth2: consent, by whom, failures, secrets that expire within 30 days';

@@ -106,7 +106,8 @@ void Line::set_login_options() {
 
 // Where neither PLAIN nor LOGIN is offered as a mechanism, libcurl chooses: the command LOGIN, or a digest.
 bool Line::tries_any_login(core::Time now) {
-    if (is_any_login_ || offers_plain_ || has_mechanism(*endpoint_) || endpoint_->token || endpoint_->oauth_bearer)
+    const bool offers_plain = offered_.contains("PLAIN") || offered_.contains("LOGIN");
+    if (is_any_login_ || offers_plain || has_mechanism(*endpoint_) || endpoint_->token || endpoint_->oauth_bearer)
         return false;
     is_any_login_ = true;
     loop_.remove(easy_.get());
@@ -115,13 +116,28 @@ bool Line::tries_any_login(core::Time now) {
     return is_in_loop_;
 }
 
+std::string Line::no_login_that_fits() const {
+    std::string names;
+    for (const std::string& name : offered_)
+        names += (names.empty() ? "" : ", ") + name;
+    const std::string wanted = has_mechanism(*endpoint_)                     ? core::raised(endpoint_->login_mechanism)
+                               : endpoint_->token || endpoint_->oauth_bearer ? "XOAUTH2 or OAUTHBEARER"
+                                                                             : "PLAIN, LOGIN or the command LOGIN";
+    return "no login that fits: the server offers " + (names.empty() ? "none" : names) + ", and " + wanted +
+           " is wanted";
+}
+
 // Keeps the server's last refusal: "A002 NO [AUTHENTICATIONFAILED] …", "* BYE …".
 int Line::on_debug(CURL*, curl_infotype type, char* data, std::size_t size, void* self) noexcept {
     if (type != CURLINFO_HEADER_IN) return 0;
     try {
         std::string_view line{data, size};
-        auto& offers_plain = static_cast<Line*>(self)->offers_plain_;
-        offers_plain |= line.find("AUTH=PLAIN") != line.npos || line.find("AUTH=LOGIN") != line.npos;
+        constexpr std::string_view sign = " AUTH=";
+        for (auto at = line.find(sign); at != line.npos; at = line.find(sign, at + 1)) {
+            const std::string_view name = line.substr(at + sign.size(), 40);
+            auto& offered = static_cast<Line*>(self)->offered_;
+            if (offered.size() < 20) offered.insert(core::raised(name.substr(0, name.find_first_of(" ]\r\n"))));
+        }
         line = line.substr(0, line.find_first_of("\r\n"));
         const auto at = line.find(' ');
         if (at == std::string_view::npos) return 0;
@@ -141,7 +157,12 @@ void Line::on_done(CURLcode code, core::Time now) {
     if (code != CURLE_OK) {
         is_login_refused_ = code == CURLE_LOGIN_DENIED || (!last_refusal_.empty() && !last_refusal_.starts_with("BYE"));
         const std::string_view text{error_buffer_.data()};
-        error_ = !last_refusal_.empty() ? last_refusal_ : text.empty() ? curl_easy_strerror(code) : std::string(text);
+        if (!last_refusal_.empty())
+            error_ = last_refusal_;
+        else if (code == CURLE_LOGIN_DENIED)
+            error_ = no_login_that_fits();
+        else
+            error_ = text.empty() ? curl_easy_strerror(code) : std::string(text);
         return;
     }
     curl_easy_setopt(easy_.get(), CURLOPT_VERBOSE, 0L);

@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "imap/dialogue.hpp"
@@ -41,6 +42,7 @@ private:
     bool set_options();
     void set_login_options();
     bool tries_any_login(core::Time now);
+    std::string no_login_that_fits() const;
     static int on_debug(CURL* easy, curl_infotype type, char* data, std::size_t size, void* self) noexcept;
 
     smtp::CurlLoop& loop_;
@@ -53,8 +55,8 @@ private:
     std::string last_refusal_;
     std::string error_;
     bool is_login_refused_ = false;
-    bool offers_plain_ = false;  // AUTH=PLAIN or AUTH=LOGIN
-    bool is_any_login_ = false;  // libcurl chooses
+    std::set<std::string> offered_;  // mechanisms that the server named, in upper case
+    bool is_any_login_ = false;      // libcurl chooses
     curl_socket_t socket_ = CURL_SOCKET_BAD;
     bool is_watching_write_ = false;
     bool has_more_ = false;  // was left in the middle of what the server has sent

@@ -7,7 +7,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/octets.hpp"
 #include "oauth/hint.hpp"
+#include "oauth/jwt.hpp"
 #include "oauth/request.hpp"
 #include "oauth/secret.hpp"
 
@@ -65,6 +67,23 @@ std::optional<DeviceCode> device_code_of(const nlohmann::json& object) {
     code.life = life == 0 ? usual_device_life : core::Duration(static_cast<std::int64_t>(life * 1e6));
     code.interval = interval == 0 ? usual_interval : core::Duration(static_cast<std::int64_t>(interval * 1e6));
     return code;
+}
+
+// Microsoft tells the name that one logs in with beside the address of mail; either may be the mailbox's.
+std::vector<std::string> account_of(std::string_view id_token) {
+    constexpr std::size_t longest_name = 320;
+    const auto begin = id_token.find('.'), end = id_token.find('.', begin + 1);
+    if (begin == std::string_view::npos || end == std::string_view::npos) return {};
+    const auto text = from_base64url(id_token.substr(begin + 1, end - begin - 1));
+    const auto claims = nlohmann::json::parse(text.value_or(""), nullptr, false);
+    std::vector<std::string> names;
+    if (!claims.is_object()) return names;
+    for (const char* claim : {"email", "preferred_username", "upn"}) {
+        std::string name = core::lowered(text_of(claims, claim));
+        const bool is_address = is_plain(name, longest_name) && name.find('@') != std::string::npos;
+        if (is_address && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+    }
+    return names;
 }
 
 int number_at(std::string_view text, std::size_t at, std::size_t length) {
@@ -133,7 +152,8 @@ Answer read_answer(const HttpAnswer& http, const Grant& grant, core::Time now) {
         if (grant.flow == Flow::device_authorization) {
             if (auto code = device_code_of(body)) return *code;
         }
-        Token token{text_of(body, "access_token"), life_of(body), text_of(body, "refresh_token")};
+        Token token{text_of(body, "access_token"), life_of(body), text_of(body, "refresh_token"),
+                    account_of(text_of(body, "id_token"))};
         if (!token.access_token.empty() && grant.flow != Flow::device_authorization) return token;
     }
     const std::string error = is_object ? text_of(body, "error") : std::string();

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "core/pace/time.hpp"
 #include "oauth/grant.hpp"
@@ -26,6 +27,9 @@ struct Token {
     std::string access_token;
     core::Duration life{};
     std::string refresh_token;  // a new one, when the provider replaced it
+    // Names of the account that gave consent, in lower case, where the answer has an ID token (OpenID Connect Core 2). Its
+    // signature isn't checked: it came from the token endpoint itself (3.1.3.7), and nothing but a warning hangs on it.
+    std::vector<std::string> account;
 };
 
 // What a person is to do for the device flow: enter the code on that page. Both are fit to be shown.

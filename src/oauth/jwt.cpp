@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -53,6 +54,24 @@ std::string base64url(std::string_view octets) {
             out += digits[bits >> (count - 6) & 63];
     }
     if (count > 0) out += digits[bits << (6 - count) & 63];
+    return out;
+}
+
+std::optional<std::string> from_base64url(std::string_view text) {
+    if (text.size() % 4 == 1 || text.size() > 100'000 || text.find_first_of("+/=") != std::string_view::npos)
+        return std::nullopt;
+    std::string padded(text);
+    std::replace(padded.begin(), padded.end(), '-', '+');
+    std::replace(padded.begin(), padded.end(), '_', '/');
+    const std::size_t padding = (4 - text.size() % 4) % 4;
+    padded.append(padding, '=');
+    // It skips blanks at both ends and counts padding as octets.
+    std::string out(padded.size() / 4 * 3, '\0');
+    const int size =
+        EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                        reinterpret_cast<const unsigned char*>(padded.data()), static_cast<int>(padded.size()));
+    if (size < 0 || static_cast<std::size_t>(size) < padding) return std::nullopt;
+    out.resize(static_cast<std::size_t>(size) - padding);
     return out;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "oauth/hint.hpp"
+#include "oauth/jwt.hpp"
 #include "oauth/secret.hpp"
 
 namespace mailer::oauth {
@@ -34,6 +35,45 @@ TEST(Answer, ATokenHasItsLifeAndThePossiblyRotatedRefreshToken) {
     EXPECT_EQ(token.access_token, "a");
     EXPECT_EQ(token.life, 3599s);
     EXPECT_EQ(token.refresh_token, "new");
+}
+
+Token with_identity(std::string_view claims, std::string_view before = "e30.", std::string_view after = ".c2ln") {
+    return std::get<Token>(answer(200, R"({"access_token":"a","id_token":")" + std::string(before) + base64url(claims) +
+                                           std::string(after) + "\"}"));
+}
+
+TEST(Answer, AnIdTokenTellsWhoGaveConsent) {
+    using Names = std::vector<std::string>;
+    EXPECT_EQ(with_identity(R"({"email":"Ada@Example.com","email_verified":true})").account, Names{"ada@example.com"});
+    EXPECT_EQ(
+        with_identity(R"({"preferred_username":"ada@corp.example","email":"ada@example.com","upn":"ada@corp.example"})")
+            .account,
+        (Names{"ada@example.com", "ada@corp.example"}));
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a"})")).account, Names{});
+}
+
+TEST(Answer, AnIdTokenThatMakesNoSenseTellsNothingAndTheTokenIsTaken) {
+    for (const char* claims : {"", "{", "[]", "null", R"({"email":7})", R"({"email":"ada"})",
+                               R"({"email":"a\u0000@b"})", R"({"email":"a@b\nc"})", R"({"upn":"\u00e4@b.example"})"})
+        EXPECT_TRUE(with_identity(claims).account.empty()) << claims;
+    EXPECT_TRUE(with_identity(R"({"email":")" + std::string(400, 'a') + "@b.example\"}").account.empty());
+    const std::string good = R"({"email":"ada@example.com"})";
+    EXPECT_TRUE(with_identity(good, "").account.empty());
+    EXPECT_TRUE(with_identity(good, "e30.", "").account.empty());
+    EXPECT_TRUE(with_identity(good, "e30.=").account.empty());
+    EXPECT_TRUE(with_identity(good, "e30. ").account.empty());
+    EXPECT_EQ(std::get<Token>(answer(200, R"({"access_token":"a","id_token":{}})")).access_token, "a");
+}
+
+TEST(Answer, Base64urlIsReadBack) {
+    for (std::size_t size = 0; size < 70; ++size) {
+        std::string octets(size, '\0');
+        for (std::size_t i = 0; i < size; ++i)
+            octets[i] = static_cast<char>(i * 37 + size * 101);
+        EXPECT_EQ(from_base64url(base64url(octets)), octets);
+    }
+    for (const char* wrong : {"a", "abcde", "ab=", "ab==", "a+bc", "a/bc", "ab c", "ab\nc", "a.bc"})
+        EXPECT_EQ(from_base64url(wrong), std::nullopt) << wrong;
 }
 
 TEST(Answer, ALifeMayBeAStringOrMissingOrNonsense) {

@@ -16,7 +16,15 @@ SELECT mailer.mailbox_set_password('desk', 'hunter2');
 SELECT results_eq('SELECT host, port, tls, folders FROM mailer._listen_plan()', $$VALUES ('imap.example.com'::text, 993, 'implicit'::text, NULL::text[])$$, 'implicit TLS unless told otherwise');
 SELECT mailer.mailbox_alter('desk', '{"imap_port": 143, "imap_folders": ["INBOX", "Réponses"]}');
 SELECT results_eq('SELECT port, tls, folders FROM mailer._listen_plan()', $$VALUES (143, 'starttls'::text, '{INBOX,Réponses}'::text[])$$, 'port 143 is STARTTLS');
-SELECT ok((SELECT since ~ '^[0-9]{1,2}-[A-Z][a-z]{2}-20[0-9]{2}$' FROM mailer._listen_plan()), 'a first look goes back by date, as IMAP writes it');
+CREATE FUNCTION pg_temp.back(days integer) RETURNS text LANGUAGE sql AS $$ SELECT to_char(now() AT TIME ZONE 'UTC' - days * interval '1 day', 'FMDD-Mon-YYYY') $$;
+SELECT is((SELECT since FROM mailer._listen_plan()), pg_temp.back(1), 'a first look goes back by date, as IMAP writes it; a day where nothing was ever sent');
+SELECT mailer.enqueue('bob@example.org', 'Hello', 'text') AS mail \gset
+UPDATE mailer.message SET created_at = now() - interval '12 days' WHERE message_id = :mail;
+SELECT is((SELECT since FROM mailer._listen_plan()), pg_temp.back(13), 'a day farther than the oldest mail');
+UPDATE mailer.message SET created_at = now() - interval '40 days' WHERE message_id = :mail;
+SELECT is((SELECT since FROM mailer._listen_plan()), pg_temp.back(31), 'a month at the most');
+UPDATE mailer.message SET created_at = now() + interval '9 days' WHERE message_id = :mail;
+SELECT is((SELECT since FROM mailer._listen_plan()), pg_temp.back(1), 'never into the future');
 
 SELECT mailer._listen_state(:desk, 'connecting', NULL, '', 0, NULL);
 SELECT is((SELECT listen_state FROM mailer.mailbox_status), 'connecting', 'connecting');

@@ -66,7 +66,7 @@ SELECT mailer.oauth_set('desk', '{"refresh_token": null}');
 SELECT mailer.oauth_app_set('web', '{"device_url": null}');
 SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid for some time');
 SELECT mailer.oauth_url('desk') AS url \gset
-SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
+SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F%20openid%20email&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
 SELECT throws_ok($$SELECT mailer.oauth_preview('nonsense')$$, '22023', NULL, 'nor is there anything to say about a state that isn''t ours');
 SELECT results_eq(format('SELECT mailbox, page_state, expires_at > now(), token_state FROM mailer.oauth_preview(%L)', :'state'),
@@ -88,20 +88,33 @@ SELECT is((SELECT page_state FROM mailer.oauth_preview(:'late')), 'expired', 'is
 
 -- The lease: one at a time, fenced.
 SELECT app_id AS app FROM mailer.oauth_app WHERE name = 'web' \gset
-SELECT is((SELECT flow FROM mailer._token_lease(:app, :desk)), 'authorization_code', 'the first lease exchanges the code');
+SELECT is((SELECT flow || ' ' || scope FROM mailer._token_lease(:app, :desk)), 'authorization_code ' || (SELECT scope FROM mailer.oauth_status)
+    || ' openid email', 'the first lease exchanges the code, and asks who it was');
 UPDATE mailer.oauth_token SET lease_pid = (SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() LIMIT 1), lease_start = NULL;
 SELECT is((SELECT count(*) FROM mailer._token_lease(:app, :desk)), 0::bigint, 'nobody else gets it meanwhile');
 SELECT is((SELECT token_state FROM mailer.oauth_status), 'refreshing', 'which is shown');
 UPDATE mailer.oauth_token SET lease_pid = 2147483647;
 SELECT is((SELECT lease FROM mailer._token_lease(:app, :desk)), 2::bigint, 'it is free when its holder is gone');
 SELECT ok(NOT mailer._token_store(:app, :desk, 1, 'old', 1000000, NULL, NULL), 'an answer to an older lease is not stored');
-SELECT ok(mailer._token_store(:app, :desk, 2, 'new', 3600000000, 'r1', NULL), 'that of the last one is');
+SELECT ok(mailer._token_store(:app, :desk, 2, 'new', 3600000000, 'r1', NULL, ARRAY['boss@example.com', 'boss@corp.example']), 'that of the last one is');
+SELECT is((SELECT (consented_by, is_other_account) FROM mailer.oauth_status), ('boss@example.com, boss@corp.example'::text, true), 'somebody else gave consent');
+SELECT is((SELECT severity || ' ' || problem FROM mailer.health() WHERE problem LIKE 'OAuth2: boss%'),
+    'warning OAuth2: boss@example.com, boss@corp.example gave consent, not ada@example.com', 'health asks whether that was meant');
+UPDATE mailer.oauth_account_secret SET consented_at = now() - interval '8 days';
+SELECT is_empty($$SELECT FROM mailer.health() WHERE problem LIKE 'OAuth2: boss%'$$, 'for a week');
+INSERT INTO mailer.mailbox_state (mailbox_id, breaker_failures, breaker_until, breaker_since, breaker_reason)
+VALUES (:desk, 1, now() + interval '1 h', now(), 'login: 535 5.7.3') ON CONFLICT (mailbox_id) DO UPDATE SET breaker_failures = 1,
+    breaker_until = excluded.breaker_until, breaker_since = excluded.breaker_since, breaker_reason = excluded.breaker_reason;
+SELECT isnt_empty($$SELECT FROM mailer.health() WHERE problem LIKE 'OAuth2: boss%'$$, 'and while the login is refused');
+UPDATE mailer.mailbox_state SET breaker_failures = 0, breaker_until = NULL, breaker_since = NULL, breaker_reason = NULL;
+UPDATE mailer.oauth_account_secret SET consented_by = ARRAY['boss@example.com', 'ada@example.com'];
+SELECT ok((SELECT NOT is_other_account FROM mailer.oauth_status), 'one of its names is the mailbox''s');
 SELECT is((SELECT (refresh_token, code) FROM mailer.oauth_account_secret), ('r1'::text, NULL::text), 'the code became a refresh token');
 SELECT is((SELECT token_state FROM mailer.mailbox_status), 'valid', 'valid');
 SELECT ok((SELECT refresh_at - now() BETWEEN interval '47 min' AND interval '49 min' FROM mailer.oauth_token), 'renewed at 80 % of its life');
 SELECT is((SELECT count(*) FROM mailer._token_lease(:app, :desk)), 0::bigint, 'and not before');
 UPDATE mailer.oauth_token SET refresh_at = now();
-SELECT is((SELECT lease FROM mailer._token_lease(:app, :desk)), 3::bigint, 'due');
+SELECT is((SELECT lease || ' ' || scope FROM mailer._token_lease(:app, :desk)), '3 ' || (SELECT scope FROM mailer.oauth_status), 'due; a renewal asks for mail alone');
 SELECT mailer._token_fail(:app, :desk, 3, 'provider', 'HTTP 503', '', '', 1500000);
 SELECT is((SELECT token_state FROM mailer.mailbox_status), 'provider_unreachable', 'the provider is down');
 SELECT is((SELECT state FROM mailer.mailbox_status), 'ready', 'the old token serves while it lives');

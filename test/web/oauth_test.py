@@ -47,9 +47,9 @@ connect = "Connect it with Google, Microsoft or another provider"
 authorization = "Address of the page where the owner allows it (authorization endpoint)"
 
 
-def registered(**redirects):
+def registered(signed_in_as, **redirects):
     """Clients of the provider, with the addresses that they may be led back to; the secret of each is its name and "-secret"."""
-    how = {"clients": {client: {"secret": client + "-secret", "redirect_uris": [address]} for client, address in redirects.items()}}
+    how = {"signed_in_as": signed_in_as, "clients": {client: {"secret": client + "-secret", "redirect_uris": [address]} for client, address in redirects.items()}}
     with open(os.path.join(here, "tokens/behaviour.new"), "w") as file:
         json.dump(how, file)
     os.rename(os.path.join(here, "tokens/behaviour.new"), os.path.join(here, "tokens/behaviour"))
@@ -117,7 +117,7 @@ def stored():
     her.sees_not("authorization endpoint", "Tenant", "The owner allows it")
     fits("connect-empty")
     # What is registered there is what stands in the form.
-    registered(desk=tab.run("document.querySelector('[name=redirect_uri]').value"))
+    registered("desk@example.com", desk=tab.run("document.querySelector('[name=redirect_uri]').value"))
     her.fill("Microsoft 365", True)
     her.sees("Tenant")
     her.fill("Another", True)
@@ -174,6 +174,7 @@ def connected():
     fits("connected")
     assert token_state("desk") == "valid"
     her.follows("back to the mailbox")
+    her.sees_not("Allowed by another account")
     her.sees("It is connected.", "renews that by itself", "This was done.")
     her.follows("desk")
     her.sees("It is connected.", "Consent given")
@@ -230,7 +231,7 @@ def foreign():
 
 def pasted():
     "a shared application whose redirect address is nobody's is chosen by its name, and the address that the browser was led to is pasted"
-    registered(desk=callback, shared="http://localhost:1/")
+    registered("Boss@example.com", desk=callback, shared="http://localhost:1/")
     sql(f"""SELECT mailer.oauth_app_set('the shared one', '{{"auth_url": "http://localhost:{provider_port}/authorize", "token_url": "http://127.0.0.1:{provider_port}/token",
         "client_id": "shared", "client_secret": "shared-secret", "scope": "mail", "redirect_uri": "http://localhost:1/"}}')""")
     her.at(f"{web.address}/mailboxes/{boxes['third']}")
@@ -244,6 +245,8 @@ def pasted():
     her.presses("Connect with this address")
     her.sees("Thank you. third is being connected.")
     her.waits_to_see("It is connected.")
+    her.sees("Allowed by another account: boss@example.com.")
+    fits("connect-other-account")
     # Back to one of its own, at Google: nothing of the other provider stays.
     her.fills_in(Google=True)
     her.fill("Client id", "c")

@@ -54,9 +54,7 @@ class Shared : public StubQueue {
 public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time now) override {
-        core::MailboxFacts mailbox;
-        mailbox.id = 1;
-        planner.upsert_mailbox(mailbox);
+        planner.upsert_mailbox(only_mailbox());
         for (const std::int64_t tenant : {alice, bob}) {
             core::LaneFacts lane;
             lane.id = lane.tenant_id = tenant;

@@ -17,9 +17,7 @@ class HalfSent : public StubQueue {
 public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time) override {
-        core::MailboxFacts mailbox;
-        mailbox.id = 1;
-        planner.upsert_mailbox(mailbox);
+        planner.upsert_mailbox(only_mailbox());
         core::LaneFacts lane;
         lane.id = 1;
         lane.pool = {1};

@@ -18,8 +18,7 @@ public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,
                                          Time) override {
         if (is_deleted) return {};
-        core::MailboxFacts mailbox;
-        mailbox.id = 1;
+        core::MailboxFacts mailbox = only_mailbox();
         mailbox.max_connections = 10;
         mailbox.lowered = table;
         planner.upsert_mailbox(mailbox);

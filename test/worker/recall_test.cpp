@@ -15,10 +15,8 @@ class OneLane : public StubQueue {
 public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>,
                                          const InFlight& in_flight, Time) override {
-        core::MailboxFacts mailbox;
-        mailbox.id = 1;
+        core::MailboxFacts mailbox = only_mailbox(in_flight);
         mailbox.max_connections = 2;
-        if (in_flight.mailboxes.contains(1)) mailbox.in_flight = in_flight.mailboxes.at(1);
         planner.upsert_mailbox(mailbox);
         core::LaneFacts lane;
         lane.id = 1;

@@ -50,6 +50,14 @@ public:
     std::uint64_t generation = 0;  // another one: the settings changed
 };
 
+// Mailbox 1, with what the worker says is on its way from it.
+inline core::MailboxFacts only_mailbox(const InFlight& in_flight = {}) {
+    core::MailboxFacts mailbox;
+    mailbox.id = 1;
+    if (in_flight.mailboxes.contains(1)) mailbox.in_flight = in_flight.mailboxes.at(1);
+    return mailbox;
+}
+
 class StubRoom : public MailRoom {
 public:
     void fetch(std::span<const Ticket>) override {}

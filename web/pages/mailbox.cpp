@@ -44,7 +44,7 @@ core::Value account_of(Visit& visit, const std::string& mailbox) {
                 token_state = 'valid' AS is_valid, token_state = 'refreshing' AS is_refreshing,
                 token_state = 'refused' AS is_refused, token_state = 'consent_needed' AS is_consent_needed,
                 token_state = 'provider_unreachable' AS is_unreachable,
-                grant_type = 'refresh_token' AS is_by_consent
+                grant_type = 'refresh_token' AS is_by_consent, CASE WHEN is_other_account THEN consented_by END AS other_account
             FROM mailer.oauth_status
             WHERE mailbox = $1)sql",
         {mailbox});

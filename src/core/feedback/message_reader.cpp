@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "core/feedback/charset.hpp"
 #include "core/feedback/text.hpp"
+#include "core/mail/html_entity.hpp"
 
 namespace mailer::core::feedback {
 
@@ -83,7 +85,7 @@ private:
         const bool is_useful = part.type.starts_with("text/") || part.type.starts_with("message/") ||
                                part.type == "application/json" || part.type.starts_with("application/ms-tnef+");
         if (is_useful) {
-            std::string text = decoded(part.fields.value("content-transfer-encoding"), body);
+            std::string text = decoded(part, body);
             if (is_header_type(part.type)) {
                 std::string_view rest = text;
                 part.returned = take_fields(rest);
@@ -94,7 +96,8 @@ private:
         mail_.parts.push_back(std::move(part));
     }
 
-    std::string decoded(std::string_view encoding, std::string_view body) {
+    std::string decoded(const Part& part, std::string_view body) {
+        const std::string_view encoding = part.fields.value("content-transfer-encoding");
         const std::size_t limit = max_text - used_;
         std::string text;
         if (starts_ignoring_case(encoding, "quoted-printable")) {
@@ -104,6 +107,9 @@ private:
         } else {
             text = body.substr(0, limit);
         }
+        const std::string charset = parameter(part.fields.value("content-type"), "charset");
+        if (!charset.empty() && part.type.starts_with("text/"))
+            text = to_utf8(text, charset, limit).value_or(std::move(text));
         used_ += text.size();
         return text;
     }
@@ -128,16 +134,11 @@ std::string without_tags(std::string_view html) {
             i += end + 1;
             if (is_hidden) i = std::min(html.size(), html.find("</", i));
         } else if (html[i] == '&') {
-            struct Entity {
-                std::string_view name;
-                char is;
-            };
-            constexpr Entity entities[] = {{"&lt;", '<'},   {"&gt;", '>'},   {"&amp;", '&'}, {"&quot;", '"'},
-                                           {"&nbsp;", ' '}, {"&#39;", '\''}, {"&#64;", '@'}};
-            const auto* found = std::find_if(std::begin(entities), std::end(entities),
-                                             [&](const Entity& e) { return html.substr(i).starts_with(e.name); });
-            out += found == std::end(entities) ? '&' : found->is;
-            i += found == std::end(entities) ? 1 : found->name.size();
+            const auto end = html.substr(i + 1, longest_html_entity).find(';');
+            const std::string text =
+                end == std::string_view::npos ? std::string() : html_character(html.substr(i + 1, end));
+            out += text.empty() ? "&" : text == "\x7F" ? "" : text;
+            i += text.empty() ? 1 : end + 2;
         } else {
             out += html[i++];
         }

@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "core/feedback/charset.hpp"
 #include "core/mail/header_text.hpp"
-
 #include "core/octets.hpp"
 
 namespace mailer::core::feedback {
@@ -46,11 +46,6 @@ std::optional<std::string> decode_word(std::string_view text, std::size_t& lengt
     if (end == std::string_view::npos) return std::nullopt;
     std::string_view charset = text.substr(2, charset_end - 2);
     charset = charset.substr(0, charset.find('*'));
-    // ISO-2022-JP is ASCII but for what stands between its escapes.
-    const bool is_utf8 = equals_ignoring_case(charset, "utf-8") || equals_ignoring_case(charset, "us-ascii") ||
-                         equals_ignoring_case(charset, "iso-2022-jp");
-    const bool is_latin = starts_ignoring_case(charset, "iso-8859-1") || starts_ignoring_case(charset, "windows-1252");
-    if (!is_utf8 && !is_latin) return std::nullopt;
     std::string content{text.substr(charset_end + 3, end - charset_end - 3)};
     if (lowered(text[charset_end + 1]) == 'b') {
         content = decoded_base64(content, content.size());
@@ -61,11 +56,7 @@ std::optional<std::string> decode_word(std::string_view text, std::size_t& lengt
         content = decoded_quoted_printable(content, content.size());
     }
     length = end + 2;
-    if (is_utf8) return content;
-    std::string out;
-    for (const char c : content)
-        append_latin1(out, c);
-    return out;
+    return to_utf8(content, charset, 3 * content.size());
 }
 
 }  // namespace

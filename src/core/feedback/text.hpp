@@ -23,7 +23,7 @@ std::string_view take_line(std::string_view& rest) noexcept;
 std::string decoded_quoted_printable(std::string_view text, std::size_t limit);
 std::string decoded_base64(std::string_view text, std::size_t limit);
 
-// RFC 2047: encoded words of UTF-8 and Latin-1 become UTF-8, those of other character sets stay as they are.
+// RFC 2047: encoded words become UTF-8; those of a character set that isn't known stay as they are.
 std::string decoded_words(std::string_view header);
 
 // Valid UTF-8 in one line: what isn't UTF-8 is read as Latin-1, control characters and runs of blanks become one

@@ -3,17 +3,15 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstdint>
 #include <utility>
 
+#include "core/mail/html_entity.hpp"
 #include "core/octets.hpp"
 
 namespace mailer::core {
 namespace {
 
 constexpr std::size_t longest_tag_name = 12;
-constexpr std::size_t longest_entity = 10;
 
 bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'; }
 
@@ -28,53 +26,6 @@ constexpr auto lines =
                                      "aside", "form", "dt", "dd", "address", "figure", "center", "tbody", "thead"});
 // What lies inside is not for readers.
 constexpr auto hidden = std::to_array<std::string_view>({"head", "style", "script", "title", "template", "noscript"});
-
-void append_utf8(std::string& out, std::uint32_t c) {
-    const auto put = [&](std::uint32_t octet) { out += static_cast<char>(octet); };
-    if (c < 0x80) {
-        put(c);
-    } else if (c < 0x800) {
-        put(0xC0 | c >> 6);
-        put(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        put(0xE0 | c >> 12);
-        put(0x80 | (c >> 6 & 0x3F));
-        put(0x80 | (c & 0x3F));
-    } else {
-        put(0xF0 | c >> 18);
-        put(0x80 | (c >> 12 & 0x3F));
-        put(0x80 | (c >> 6 & 0x3F));
-        put(0x80 | (c & 0x3F));
-    }
-}
-
-// The character that `&name;` stands for; empty: none that is known here.
-std::string character_of(std::string_view name) {
-    using Entity = std::pair<std::string_view, std::string_view>;
-    constexpr auto entities = std::to_array<Entity>({
-        {"amp", "&"},   {"lt", "<"},     {"gt", ">"},     {"quot", "\""},  {"apos", "'"},   {"nbsp", " "},
-        {"ndash", "–"}, {"mdash", "—"},  {"hellip", "…"}, {"lsquo", "‘"},  {"rsquo", "’"},  {"ldquo", "“"},
-        {"rdquo", "”"}, {"bdquo", "„"},  {"laquo", "«"},  {"raquo", "»"},  {"bull", "•"},   {"middot", "·"},
-        {"euro", "€"},  {"pound", "£"},  {"copy", "©"},   {"reg", "®"},    {"trade", "™"},  {"times", "×"},
-        {"auml", "ä"},  {"ouml", "ö"},   {"uuml", "ü"},   {"Auml", "Ä"},   {"Ouml", "Ö"},   {"Uuml", "Ü"},
-        {"szlig", "ß"}, {"eacute", "é"}, {"egrave", "è"}, {"agrave", "à"}, {"ccedil", "ç"}, {"rarr", "→"},
-        {"larr", "←"},  {"shy", ""},     {"zwnj", ""},    {"zwj", ""},
-    });
-    if (name.size() > 1 && name.front() == '#') {
-        const bool is_hex = name.size() > 2 && lowered(name[1]) == 'x';
-        const std::string_view digits = name.substr(is_hex ? 2 : 1);
-        std::uint32_t c = 0;
-        const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), c, is_hex ? 16 : 10);
-        const bool is_character = c >= 0x20 && c < 0x110000 && (c < 0x7F || c >= 0xA0) && (c < 0xD800 || c > 0xDFFF);
-        if (problem != std::errc{} || end != digits.data() + digits.size() || !is_character) return " ";
-        std::string out;
-        append_utf8(out, c == 0xA0 ? ' ' : c);
-        return out;
-    }
-    for (const auto& [known, text] : entities)
-        if (known == name) return std::string(text.empty() ? std::string_view("\x7F") : text);
-    return {};
-}
 
 class Reader {
 public:
@@ -124,9 +75,9 @@ private:
     void break_line(int count) { breaks_ = std::max(breaks_, count), has_blank_ = false; }
 
     void entity() {
-        const auto end = html_.substr(at_ + 1, longest_entity).find(';');
+        const auto end = html_.substr(at_ + 1, longest_html_entity).find(';');
         const std::string text =
-            end == std::string_view::npos ? std::string() : character_of(html_.substr(at_ + 1, end));
+            end == std::string_view::npos ? std::string() : html_character(html_.substr(at_ + 1, end));
         if (text.empty()) {
             ++at_;
             return put("&");
@@ -236,9 +187,9 @@ private:
         std::string out;
         for (std::size_t i = 0; i < value.size(); ++i) {
             if (value[i] == '&') {
-                const auto end = value.substr(i + 1, longest_entity).find(';');
+                const auto end = value.substr(i + 1, longest_html_entity).find(';');
                 const std::string text =
-                    end == std::string_view::npos ? std::string() : character_of(value.substr(i + 1, end));
+                    end == std::string_view::npos ? std::string() : html_character(value.substr(i + 1, end));
                 if (!text.empty()) {
                     if (text != "\x7F") out += text;
                     i += end + 1;

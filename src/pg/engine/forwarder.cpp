@@ -1,6 +1,7 @@
 // Connections to other databases, and what their answers mean in terms of a try; see forwarder.hpp.
 #include "pg/engine/forwarder.hpp"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -174,13 +175,21 @@ private:
     void watch(std::uint32_t events) {
         epoll_event event{};
         event.events = events;
+        wanted_ = events;  // EPOLLIN is POLLIN, and EPOLLOUT POLLOUT
         event.data.fd = PQsocket(connection_);
         if (event.data.fd < 0) return;
         if (epoll_ctl(epoll_, EPOLL_CTL_MOD, event.data.fd, &event) != 0 && errno == ENOENT)
             (void)epoll_ctl(epoll_, EPOLL_CTL_ADD, event.data.fd, &event);
     }
 
+    // libpq waits by itself where it is asked too early, and all other mail with it.
+    bool is_ready() const {
+        pollfd wanted{PQsocket(connection_), static_cast<short>(wanted_), 0};
+        return wanted.fd < 0 || poll(&wanted, 1, 0) != 0;
+    }
+
     void open(core::Time now) {
+        if (!is_ready()) return;
         switch (PQconnectPoll(connection_)) {
             case PGRES_POLLING_READING:
                 watch(EPOLLIN);
@@ -269,6 +278,7 @@ private:
     std::int64_t mailbox_id_;
     ForwardTarget target_;
     PGconn* connection_ = nullptr;
+    std::uint32_t wanted_ = 0;
     bool is_open_ = false, is_flushing_ = false, is_finished_ = false;
     core::Time deadline_;
     std::optional<ForwardedMail> mail_;

@@ -197,8 +197,8 @@ bool TokenKeeper::store() {
 }
 
 void TokenKeeper::store_one(const Answered& answered) {
-    static Statement token("SELECT mailer._token_store($1, $2, $3, $4, $5, $6, $7)",
-                           {INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID});
+    static Statement token("SELECT mailer._token_store($1, $2, $3, $4, $5, $6, $7, $8)",
+                           {INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID});
     static Statement failed("SELECT mailer._token_fail($1, $2, $3, $4, $5, $6, $7, $8)",
                             {INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID});
     static Statement device("SELECT mailer._token_device($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -209,7 +209,8 @@ void TokenKeeper::store_one(const Answered& answered) {
     if (const auto* fresh = std::get_if<oauth::Token>(&answered.answer)) {
         (void)token.run({p_bigint(asked.key.first), p_bigint(asked.key.second), p_bigint(asked.lease),
                          p_text(fresh->access_token), p_bigint(microseconds(fresh->life)), maybe(fresh->refresh_token),
-                         maybe(asked.grant.refresh_token)});
+                         maybe(asked.grant.refresh_token),
+                         fresh->account.empty() ? p_null(TEXTARRAYOID) : p_texts(fresh->account)});
         return;
     }
     if (const auto* code = std::get_if<oauth::DeviceCode>(&answered.answer)) {
