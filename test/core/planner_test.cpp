@@ -227,6 +227,35 @@ TEST(Planner, MailboxesAndLanesComeAndGo) {
     EXPECT_EQ(plan.mailbox_ids(), std::vector<std::int64_t>{5});
 }
 
+// Of the lanes of a pace only the first waits with its mailboxes; the others must be reached while these are shut.
+TEST(Planner, AShutMailboxHoldsUpNoOtherLaneOfItsPace) {
+    std::vector<LaneFacts> lanes{slot_at(campaign_with(7, {1}), seconds{0})};
+    for (std::int64_t id = 8; id <= 10; ++id) {
+        lanes.push_back(campaign_with(id, {id - 6}));
+        lanes.back().pace_id = 7;
+        lanes.back().is_follow_up = true;
+    }
+    std::vector<MailboxFacts> mailboxes{mailbox_named(1, "a"), mailbox_named(2, "b"), mailbox_named(3, "c"),
+                                        mailbox_named(4, "d")};
+    for (MailboxFacts& mailbox : mailboxes)
+        mailbox.gap = seconds{150};
+    Plan plan(mailboxes, lanes);
+    std::string order;
+    for (int i = 0; i < 6; ++i)
+        order += std::to_string(plan.send(kMondayMorning + i * seconds{90})) + " ";
+    EXPECT_EQ(order, "8 9 8 9 8 9 ");  // with the least id of those whose mailbox is free
+    plan.set_pending(9, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning + 6 * seconds{90}), 8);
+    EXPECT_EQ(plan.send(kMondayMorning + 7 * seconds{90}), 10);
+    plan.set_pending(10, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning + 8 * seconds{90}), 8);
+    EXPECT_EQ(plan.send(kMondayMorning + 9 * seconds{90}), 7);
+    plan.set_pending(7, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning + 10 * seconds{90}), 8);
+    EXPECT_EQ(plan.send(kMondayMorning + 11 * seconds{90}), 0);  // all others have nothing
+    EXPECT_EQ(text_of(plan.wake_at()), text_of(kMondayMorning + 10 * seconds{90} + seconds{150}));
+}
+
 TEST(Planner, StartedCampaignGetsItsFirstSlotToBeStored) {
     LaneFacts lane = campaign_with(7, {1});
     lane.next_slot_at.reset();

@@ -276,9 +276,8 @@ private:
     bool is_enough() {
         if (forecast_.has_run_out || forecast_.rows.size() >= options_.max_rows) return true;
         if (!options_.only_lane) return false;
-        for (const std::int64_t lane : planner_.lanes_of_pace(*options_.only_lane))
-            if (waiting_[lane].earliest_due()) return false;
-        return true;
+        const LaneFacts* pace = planner_.lane(*options_.only_lane);  // it knows of the others of its pace
+        return pace == nullptr || !(pace->waiting_since || pace->new_waiting_since || pace->follow_ups_waiting_since);
     }
 
     bool advance() {

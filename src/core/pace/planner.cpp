@@ -1,10 +1,9 @@
-// A lane is in one of three places: idle (a change of facts brings it back), in the timers (until its last shut gate
-// may open), or waiting with its pool (every gate of its own was open when it came there; asked again when its turn
-// comes).
+// What changes lanes and mailboxes, and which of them goes next. How lanes are kept in order: planner_groups.cpp and
+// planner_pools.cpp.
 #include "core/pace/planner.hpp"
 
 #include <algorithm>
-#include <cassert>
+#include <utility>
 
 namespace mailer::core {
 
@@ -33,7 +32,7 @@ void Planner::remember(const Planner& before) {
         entry.turn = known->second.turn;
         entry.served_at = known->second.served_at;
         entry.why_late = known->second.why_late;
-        mark_changed(entry);
+        mark_changed(entry.group);
     }
     for (const auto& [id, tenant] : before.tenants_) {
         leave_order(id);
@@ -95,7 +94,7 @@ bool Planner::upsert_lane(const LaneFacts& lane, Time now) {
     LaneEntry& entry = known->second;
     const std::uint32_t pool = join_pool(lane.tenant_id, lane.pool);
     if (!is_new) {
-        take_out(entry);
+        leave_group(entry);
         leave_pool(entry.pool);
     }
     const auto waiting_since = lane.waiting_since ? lane.waiting_since : entry.facts.waiting_since;
@@ -104,16 +103,17 @@ bool Planner::upsert_lane(const LaneFacts& lane, Time now) {
     entry.pool = pool;
     const bool lacks_slot = lane.pace_id == 0 && lane.state == LaneState::running && !lane.next_slot_at;
     const bool is_placed = lacks_slot && replan_slot(entry.facts, now);
-    mark_changed(entry);
+    if (lane.pace_id == 0) regroup(lane.id);
+    join_group(entry);
     if (lane.pace_id != 0) sharers_[lane.pace_id].insert(lane.id);
-    if (lane.kind == LaneKind::campaign) refresh_pace(lane.pace_id != 0 ? lane.pace_id : lane.id);
+    if (lane.kind == LaneKind::campaign) refresh_pace(main_lane_of(lane));
     return is_placed;
 }
 
 void Planner::remove_lane(std::int64_t id) {
     const auto known = lanes_.find(id);
     if (known == lanes_.end()) return;
-    take_out(known->second);
+    leave_group(known->second);
     leave_pool(known->second.pool);
     const std::int64_t pace_id = known->second.facts.pace_id;
     lanes_.erase(known);
@@ -160,43 +160,46 @@ Planner::LaneEntry& Planner::pace_entry(LaneEntry& entry) {
 // What the main lane knows of the others: since when they have mail, and in which windows that may go.
 void Planner::refresh_pace(std::int64_t main_lane_id) {
     const auto main = lanes_.find(main_lane_id);
-    const auto others = sharers_.find(main_lane_id);
-    if (main == lanes_.end() || others == sharers_.end()) return;
+    if (main == lanes_.end() || !sharers_.contains(main_lane_id)) return;
     LaneFacts& pace = main->second.facts;
-    std::vector<const Window*> windows;
-    if (pace.waiting_since) windows.push_back(&pace.window);
     pace.new_waiting_since.reset();
     pace.follow_ups_waiting_since.reset();
+    std::vector<std::pair<std::int64_t, const Window*>> windows;  // by the first lane that has it
     bool is_uniform = true;
-    for (const std::int64_t id : others->second) {
-        LaneEntry& entry = lanes_.at(id);
-        if (!entry.facts.waiting_since) continue;
-        auto& since = entry.facts.is_follow_up ? pace.follow_ups_waiting_since : pace.new_waiting_since;
-        since = since ? std::min(since, entry.facts.waiting_since) : entry.facts.waiting_since;
-        is_uniform = is_uniform && entry.facts.window.zone.name() == pace.window.zone.name();
-        windows.push_back(&entry.facts.window);
-        mark_changed(entry);
+    for (const std::uint32_t index : groups_of_pace_.at(main_lane_id)) {
+        const std::vector<WaitingLane>& waiting = groups_[index].waiting;
+        if (waiting.empty()) continue;
+        const LaneFacts& member = lanes_.at(waiting.front().lane_id).facts;
+        auto& since = member.is_follow_up ? pace.follow_ups_waiting_since : pace.new_waiting_since;
+        for (const WaitingLane& lane : waiting)
+            if (lane.lane_id != main_lane_id) since = since ? std::min(*since, lane.since) : lane.since;
+        is_uniform = is_uniform && member.window.zone.name() == pace.window.zone.name();
+        windows.emplace_back(member.id, &member.window);
     }
     pace.windows.clear();
     if (!is_uniform) {
-        for (const Window* window : windows) {
+        std::sort(windows.begin(), windows.end());
+        if (pace.waiting_since) pace.windows.push_back(pace.window);
+        for (const auto& [lane, window] : windows) {
             const bool is_known = std::any_of(pace.windows.begin(), pace.windows.end(),
                                               [&](const Window& w) { return w.zone.name() == window->zone.name(); });
             if (!is_known) pace.windows.push_back(*window);
         }
     }
-    mark_changed(main->second);
+    mark_pace_changed(main_lane_id);
+}
+
+void Planner::mark_pace_changed(std::int64_t main_lane_id) {
+    const auto groups = groups_of_pace_.find(main_lane_id);
+    if (groups == groups_of_pace_.end()) return;
+    for (const std::uint32_t index : groups->second)
+        mark_changed(index);
 }
 
 // After a slot was taken by one lane: all the others of its pace wait for the next one.
-void Planner::mark_sharers_changed(const LaneEntry& served) {
-    const std::int64_t main_lane_id = served.facts.pace_id != 0 ? served.facts.pace_id : served.facts.id;
-    const auto others = sharers_.find(main_lane_id);
-    if (others == sharers_.end()) return;
-    for (const std::int64_t id : others->second)
-        if (id != served.facts.id && lanes_.at(id).facts.waiting_since) mark_changed(lanes_.at(id));
-    const auto main = lanes_.find(main_lane_id);
-    if (main != lanes_.end() && main_lane_id != served.facts.id) mark_changed(main->second);
+void Planner::mark_others_changed(const LaneEntry& served) {
+    for (const std::uint32_t index : groups_of_pace_.at(main_lane_of(served.facts)))
+        if (index != served.group || groups_[index].waiting.size() > 1) mark_changed(index, served.facts.id);
 }
 
 std::vector<std::int64_t> Planner::lane_ids() const { return keys_of(lanes_); }
@@ -206,10 +209,11 @@ std::vector<std::int64_t> Planner::mailbox_ids() const { return keys_of(mailbox_
 void Planner::set_pending(std::int64_t lane_id, std::optional<Time> earliest_due) {
     const auto known = lanes_.find(lane_id);
     if (known == lanes_.end() || known->second.facts.waiting_since == earliest_due) return;
+    const LaneEntry& entry = known->second;
     known->second.facts.waiting_since = earliest_due;
-    mark_changed(known->second);
-    const LaneFacts& facts = known->second.facts;
-    if (facts.kind == LaneKind::campaign) refresh_pace(facts.pace_id != 0 ? facts.pace_id : facts.id);
+    list_waiting(entry);
+    mark_changed(entry.group);
+    if (entry.facts.kind == LaneKind::campaign) refresh_pace(main_lane_of(entry.facts));
 }
 
 std::optional<Planner::Go> Planner::next(Time now) {
@@ -221,20 +225,21 @@ std::optional<Planner::Go> Planner::next(Time now) {
     }
     if (is_system_shut_) system_shut_at_ = now;  // shut until just now
     is_system_shut_ = false;
-    while (!lane_timers_.empty() && lane_timers_.begin()->first <= now) {
-        put_in_order(lanes_.at(lane_timers_.begin()->second), now);
-    }
+    while (!timers_.empty() && timers_.begin()->at <= now)
+        put_in_order(timers_.begin()->group, now);
     look_at_mailboxes(now);
     while (open_mailbox_count_ > 0 && !ready_tenants_.empty()) {
         const auto [key, index] = *tenants_.at(ready_tenants_.begin()->second).ready_pools.begin();
         LaneEntry& entry = lanes_.at(key.lane_id);
         if (core::shut_for_lane(pace_of(entry), entry.facts, now)) {
-            put_in_order(entry, now);
+            put_in_order(entry.group, now);
             continue;
         }
         if (const auto mailbox = open_mailbox_of(pools_[index], now)) return Go{key.lane_id, mailboxes_[*mailbox].id};
         detach_pool(index);
         pools_[index].is_blocked = true;
+        for (const std::uint32_t group : std::exchange(pools_[index].led_groups, {}))
+            queue_next(group);
     }
     return std::nullopt;
 }
@@ -242,7 +247,7 @@ std::optional<Planner::Go> Planner::next(Time now) {
 std::optional<Time> Planner::wake_at() const {
     if (shut_for_all(system_, Time::min())) return std::nullopt;
     std::optional<Time> wake;
-    if (!lane_timers_.empty()) wake = lane_timers_.begin()->first;
+    if (!timers_.empty()) wake = timers_.begin()->at;
     if (waiting_count_ == 0) return wake;
     if (!changed_mailboxes_.empty() || (open_mailbox_count_ > 0 && !ready_tenants_.empty())) return Time::min();
     if (!mailbox_timers_.empty() && (!wake || mailbox_timers_.begin()->first < *wake))
@@ -261,9 +266,9 @@ Reservation Planner::reserve(std::int64_t lane_id, std::int64_t mailbox_id, cons
     pace.why_late.reset();
     entry.turn = ++turn_;
     entry.served_at = now;
-    put_in_order(entry, now);
+    put_in_order(entry.group, now);
     take_turn(entry.facts.tenant_id, now);
-    mark_sharers_changed(entry);
+    if (sharers_.contains(main_lane_of(entry.facts))) mark_others_changed(entry);
     return taken;
 }
 
@@ -278,7 +283,7 @@ void Planner::finish(const Reservation& reservation, Time replied_at) {
         count_claims(mailbox->second, -1);
         mailbox_changed(mailbox->second);
     }
-    if (lane != lanes_.end() && lane->second.facts.kind == LaneKind::batch) mark_changed(lane->second);
+    if (lane != lanes_.end() && lane->second.facts.kind == LaneKind::batch) mark_changed(lane->second.group);
 }
 
 bool Planner::release(const Reservation& reservation, Time now, std::optional<Time> replied_at) {
@@ -295,8 +300,7 @@ bool Planner::release(const Reservation& reservation, Time now, std::optional<Ti
         mailbox_changed(mailbox->second);
     }
     if (lane == lanes_.end()) return false;
-    mark_changed(lane->second);
-    mark_sharers_changed(lane->second);
+    mark_pace_changed(main_lane_of(lane->second.facts));
     return is_moved;
 }
 
@@ -323,65 +327,6 @@ std::optional<Gate> Planner::why_late(const LaneEntry& entry, std::uint32_t mail
     if (system_shut_by_ && system_shut_at_ >= slot) return system_shut_by_;
     if (outlooks_[mailbox].shut_at >= slot) return outlooks_[mailbox].shut_by;
     return std::nullopt;
-}
-
-void Planner::put_in_order(LaneEntry& entry, Time now) {
-    take_out(entry);
-    if (!entry.facts.waiting_since) return;
-    const Time due = *entry.facts.waiting_since;
-    LaneEntry& pace = pace_entry(entry);
-    const auto shut = core::shut_for_lane(pace_of(entry), entry.facts, now);
-    if (shut) {
-        // Shut beyond its slot, it will miss that slot because of this gate; shut only by a slot ahead, it is in time.
-        const Time slot = pace.facts.next_slot_at.value_or(Time::max());
-        if (shut->first_shut != Gate::campaign_gap) {
-            if (!shut->opens_at || *shut->opens_at > slot) pace.why_late = shut->first_shut;
-        } else if (now < slot) {
-            pace.why_late.reset();
-        }
-        if (shut->opens_at) wait_until(entry, std::max(due, *shut->opens_at));
-    } else if (due > now) {
-        wait_until(entry, due);
-    } else {
-        wait_for_mailbox(entry);
-    }
-}
-
-void Planner::take_out(LaneEntry& entry) {
-    if (entry.place == Place::timed) lane_timers_.erase({entry.wake_at, entry.facts.id});
-    if (entry.place == Place::waiting) {
-        detach_pool(entry.pool);
-        pools_[entry.pool].waiting.erase(entry.key);
-        waiting_count_ -= 1;
-        attach_pool(entry.pool);
-    }
-    entry.place = Place::idle;
-}
-
-void Planner::wait_until(LaneEntry& entry, Time t) {
-    take_out(entry);
-    entry.place = Place::timed;
-    entry.wake_at = t;
-    lane_timers_.emplace(t, entry.facts.id);
-}
-
-void Planner::wait_for_mailbox(LaneEntry& entry) {
-    const LaneFacts& lane = entry.facts;
-    const LaneFacts& pace = pace_of(entry);
-    const bool is_paced = lane.kind != LaneKind::stream && pace.gap > Duration{0};
-    Time ready_at = *lane.waiting_since;
-    // Stored values only: whatever happened since, a planner that is filled again has the same order.
-    if (lane.kind == LaneKind::campaign) ready_at = std::max(ready_at, pace.next_slot_at.value_or(ready_at));
-    if (lane.kind == LaneKind::batch) ready_at = std::max(ready_at, lane.next_at.value_or(ready_at));
-    // What has no pace of its own goes behind all that was ready when it was served: turns, not a race.
-    if (!is_paced) ready_at = std::max(ready_at, entry.served_at);
-    entry.place = Place::waiting;
-    const int rank = lane.kind == LaneKind::campaign && lane.is_follow_up == pace.prefers_new ? 1 : 0;
-    entry.key = {ready_at, is_paced ? 0 : entry.turn, rank, lane.id};
-    detach_pool(entry.pool);
-    pools_[entry.pool].waiting.insert(entry.key);
-    waiting_count_ += 1;
-    attach_pool(entry.pool);
 }
 
 // ── Room for other servers ──

@@ -92,16 +92,36 @@ private:
         std::int64_t lane_id = 0;
         auto operator<=>(const Key&) const = default;
     };
-    enum class Place : std::uint8_t { idle, timed, waiting };
     struct LaneEntry {
         LaneFacts facts;
         std::uint32_t pool = 0;
-        Place place = Place::idle;
-        Time wake_at{};                // while timed
-        Key key;                       // while waiting
+        std::uint32_t group = 0;
+        Key key;                       // while it waits with its pool
         std::uint64_t turn = 0;        // when it was served last, in turns …
         Time served_at = Time::min();  // … and as an instant
         std::optional<Gate> why_late;  // what kept it from its slot
+    };
+    // Lanes that the same gates hold back: those of one pace with the same window, of first mails or of follow-ups. All
+    // other lanes are groups of one. The gates are asked once for a group, and of those of its lanes that may go only
+    // the first waits with its pool. The others stand in line behind it, and are reached when its pool is blocked: a
+    // slot sorts one lane into a queue, however many share the pace.
+    struct WaitingLane {
+        std::int64_t lane_id;
+        Time since;
+    };
+    struct Timer {
+        Time at;
+        std::int64_t last_lane_id;  // of the group's waiting lanes
+        std::uint32_t group;
+        auto operator<=>(const Timer&) const = default;
+    };
+    struct GroupEntry {
+        std::int64_t main_lane_id = 0;
+        std::vector<std::int64_t> lanes;
+        std::vector<WaitingLane> waiting;  // of these, ascending by id
+        std::optional<Timer> timer;
+        std::vector<std::int64_t> queued;  // the lanes that wait with their pools
+        std::vector<Key> line;             // the lanes behind these: a heap, the first on top
     };
     // Lanes of a tenant with the same mailboxes queue together. Blocked: none of them was open when its first lane was
     // tried.
@@ -110,6 +130,7 @@ private:
         std::vector<std::int64_t> ids;
         std::vector<std::uint32_t> members;
         std::set<Key> waiting;
+        std::vector<std::uint32_t> led_groups;  // those that have a line behind a lane that waits here
         std::size_t lane_count = 0;
         bool is_blocked = false;
     };
@@ -146,14 +167,22 @@ private:
 
     const LaneFacts& pace_of(const LaneEntry& entry) const;
     LaneEntry& pace_entry(LaneEntry& entry);
+    std::int64_t main_lane_of(const LaneFacts& lane) const { return lane.pace_id != 0 ? lane.pace_id : lane.id; }
     void refresh_pace(std::int64_t main_lane_id);
-    void mark_sharers_changed(const LaneEntry& served);
-    void take_out(LaneEntry& entry);
-    void wait_until(LaneEntry& entry, Time t);
-    void wait_for_mailbox(LaneEntry& entry);
-    void put_in_order(LaneEntry& entry, Time now);
-    void mark_changed(LaneEntry& entry) { wait_until(entry, Time::min()); }
-    void fire_timers(Time now);
+    void mark_pace_changed(std::int64_t main_lane_id);
+    void mark_others_changed(const LaneEntry& served);
+
+    bool pass_same_gates(const LaneFacts& a, const LaneFacts& b) const;
+    void join_group(LaneEntry& entry);
+    void leave_group(LaneEntry& entry);
+    void regroup(std::int64_t main_lane_id);
+    void list_waiting(const LaneEntry& entry);
+    void take_out(std::uint32_t group);
+    void wait_until(std::uint32_t group, Time t);
+    void put_in_order(std::uint32_t group, Time now);
+    void mark_changed(std::uint32_t group, std::int64_t but_for = 0);
+    Key key_of(const WaitingLane& waiting, const LaneEntry& member, const LaneFacts& pace) const;
+    void queue_next(std::uint32_t group);
 
     void join_server(std::uint32_t mailbox);
     void leave_server(std::uint32_t mailbox);
@@ -193,13 +222,16 @@ private:
     std::set<std::pair<Time, std::uint32_t>> mailbox_timers_;  // the shut ones, by opens_at
     std::unordered_map<std::int64_t, LaneEntry> lanes_;
     std::unordered_map<std::int64_t, std::set<std::int64_t>> sharers_;  // by main lane: the others of its pace
-    std::set<std::pair<Time, std::int64_t>> lane_timers_;               // Time::min() for changed lanes
+    std::vector<GroupEntry> groups_;
+    std::unordered_map<std::int64_t, std::vector<std::uint32_t>> groups_of_pace_;  // by main lane
+    std::vector<std::uint32_t> unused_groups_;
+    std::set<Timer> timers_;  // at Time::min() those of changed groups
     std::vector<PoolEntry> pools_;
     std::map<std::pair<std::int64_t, std::vector<std::int64_t>>, std::uint32_t> pool_index_;
     std::vector<std::uint32_t> unused_pools_;
     std::unordered_map<std::int64_t, TenantEntry> tenants_;
     std::set<std::pair<TurnKey, std::int64_t>> ready_tenants_;  // that have ready pools
-    std::size_t waiting_count_ = 0;                             // lanes in all pools
+    std::size_t waiting_count_ = 0;                             // lanes in the queues of all pools
     std::vector<std::uint32_t> open_members_;                   // scratch of open_mailbox_of()
     std::uint64_t turn_ = 0;
     bool is_system_shut_ = false;         // when next() looked last

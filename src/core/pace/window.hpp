@@ -45,6 +45,8 @@ struct Window {
     std::optional<Time> next_opening(Time t) const;
     // Where the open time that t is in ends; t when it is shut; none when it never ends (or not within 60 days).
     std::optional<Time> closes_at(Time t) const;
+
+    bool operator==(const Window&) const = default;
 };
 
 }  // namespace mailer::core

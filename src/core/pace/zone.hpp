@@ -25,6 +25,8 @@ using LocalTime = std::chrono::local_time<Duration>;  // a wall clock reading of
 struct Transition {
     Time at;                      // from this instant on …
     std::chrono::seconds offset;  // … local = UTC + offset (east of Greenwich is positive)
+
+    bool operator==(const Transition&) const = default;
 };
 
 // A maximal stretch of time [from, to) with one offset; Time::min() and Time::max() where it has no end.
@@ -58,11 +60,16 @@ public:
     // The first instant after t with another local date than t's.
     Time next_date_change(Time t) const;
 
+    // The same name and the same rules.
+    bool operator==(const Zone& other) const { return data_ == other.data_ || *data_ == *other.data_; }
+
 private:
     struct Data {
         std::string name;
         std::chrono::seconds first_offset;
         std::vector<Transition> transitions;
+
+        bool operator==(const Data&) const = default;
     };
     explicit Zone(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
     std::shared_ptr<const Data> data_;
