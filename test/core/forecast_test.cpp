@@ -21,6 +21,14 @@ TEST(Forecast, FollowsTheGapInTheOrderOfTheQueue) {
     EXPECT_EQ(outlook.rows()[4].lane_id, 7);
 }
 
+TEST(Forecast, APostponedMailOfHigherPriorityHoldsUpNoneThatIsDue) {
+    Outlook outlook;
+    outlook.message(3).priority = 3;
+    outlook.message(3).not_before = kMondayMorning + hours{1};
+    EXPECT_EQ(outlook.text(),
+              "101@01-05 10:00, 102@01-05 10:01:30, 103@01-05 10:03, 105@01-05 10:04:30, 104@01-05 11:00");
+}
+
 TEST(Forecast, EndsWhereTheListedMessagesEndAndSaysSo) {
     Outlook outlook;
     EXPECT_FALSE(outlook.whole().has_run_out);

@@ -35,7 +35,7 @@ public:
 
     // The next one of those that needn't wait, if any; pop() takes it away.
     const MessageFacts* front(Time now) {
-        for (; !later_.empty() && judge(messages_[later_.top().place], now) != MessageFate::wait; later_.pop())
+        for (; !later_.empty() && is_ready(later_.top(), now); later_.pop())
             due_.push({-messages_[later_.top().place].priority, later_.top()});
         return due_.empty() ? nullptr : &messages_[due_.top().second.place];
     }
@@ -58,6 +58,11 @@ private:
         std::size_t place;
         auto operator<=>(const Key&) const = default;
     };
+    // One that was postponed waits for its time, although a gate of its own still says so: else it would stand before what is due.
+    bool is_ready(const Key& key, Time now) const {
+        return key.due_at <= now && judge(messages_[key.place], now) != MessageFate::wait;
+    }
+
     template <class T>
     using Earliest = std::priority_queue<T, std::vector<T>, std::greater<>>;
 
