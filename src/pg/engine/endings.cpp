@@ -343,6 +343,16 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
     for (std::uint64_t i = 0; i < rows.count(); ++i)
         ended.push_back(rows.bigint(i, 1));
     queue_next_steps(ended, now);  // known as sent only now
+    // Nothing of the campaign may have been unsettled any more.
+    static Statement reopen(
+        R"sql(
+        SELECT mailer._campaign_reopen(c.campaign_id, 'a mail was confirmed')
+        FROM (SELECT DISTINCT m.campaign_id FROM mailer.message m WHERE m.message_id = ANY ($1)) c
+        WHERE EXISTS (SELECT FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id
+                      WHERE l.campaign_id = c.campaign_id AND q.state = 'p')
+        )sql",
+        {INT8ARRAYOID});
+    if (!ended.empty()) reopen.run({p_bigints(ended)});
     return ended;
 }
 

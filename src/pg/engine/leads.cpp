@@ -25,7 +25,8 @@ struct NextStep {
     core::Step step;
 };
 
-// The leads that go on, locked, with the step that follows; those that have none are finished.
+// The leads that go on, locked, with the step that follows; those that have none are finished. A cancelled campaign's do
+// neither.
 std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids, Time now) {
     static Statement find(
         R"sql(
@@ -36,6 +37,7 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
                )sql" MAILER_SPAN_US("t.delay") R"sql(
         FROM mailer.lead l
         JOIN mailer.message m ON m.campaign_id = l.campaign_id AND m.address_key = l.address_key
+        JOIN mailer.campaign c ON c.campaign_id = l.campaign_id AND c.state <> 'x'
         CROSS JOIN LATERAL (
             SELECT s.* FROM mailer.campaign_step s
             WHERE s.campaign_id = m.campaign_id AND s.place > CASE WHEN m.step_id = 0 THEN 1 ELSE
@@ -52,6 +54,7 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
         FROM mailer.message m
         WHERE m.message_id = ANY ($1) AND l.campaign_id = m.campaign_id AND l.address_key = m.address_key
           AND l.ended IS NULL AND NOT m.message_id = ANY ($3)
+          AND EXISTS (SELECT FROM mailer.campaign c WHERE c.campaign_id = l.campaign_id AND c.state <> 'x')
         )sql",
         {INT8ARRAYOID, TIMESTAMPTZOID, INT8ARRAYOID});
     std::vector<NextStep> next;
