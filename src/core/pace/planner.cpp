@@ -181,9 +181,10 @@ void Planner::refresh_pace(std::int64_t main_lane_id) {
         std::sort(windows.begin(), windows.end());
         if (pace.waiting_since) pace.windows.push_back(pace.window);
         for (const auto& [lane, window] : windows) {
+            const Window& other = *window;
             const bool is_known = std::any_of(pace.windows.begin(), pace.windows.end(),
-                                              [&](const Window& w) { return w.zone.name() == window->zone.name(); });
-            if (!is_known) pace.windows.push_back(*window);
+                                              [&](const Window& w) { return w.zone.name() == other.zone.name(); });
+            if (!is_known) pace.windows.push_back(other);
         }
     }
     mark_pace_changed(main_lane_id);
