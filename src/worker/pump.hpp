@@ -70,6 +70,12 @@ public:
     }
     const core::Planner& planner() const { return planner_; }
 
+    // In virtual time there is no other mail that needs a pause after all has been read.
+    void skip_pause(Time now) {
+        reload_at_ = std::min(reload_at_, now);
+        sweep_again_at_ = std::min(sweep_again_at_, now);
+    }
+
 private:
     void set_back(Time now);
     void listen(Time now);

@@ -131,6 +131,7 @@ void Simulation::run(Time from, Time until, const Options& options) {
         context_.raise_interrupts();
         if (one_in(options.restart_one_in)) crash(options);
         if (!pump_) start(now);
+        pump_->skip_pause(now);
         pump_->tick(now);
         std::optional<Time> next = pump_->wake_at();
         if (auto event = courier_.next_event(); event && (!next || *event < *next)) next = event;
