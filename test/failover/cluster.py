@@ -142,6 +142,29 @@ class Node:
             return False
 
 
+class Backup:
+    """A base backup of a node, started as a server of its own that reaches the same mail server."""
+
+    def __init__(self, node):
+        self.folder, self.port = node.folder.parent / f"backup-{free_port()}", free_port()
+        self.folder.mkdir()
+        shutil.chown(self.folder, OWNER.pw_uid, OWNER.pw_gid)
+        bindir = Path(node.cluster.bindir)
+        env = {**os.environ, "PGHOST": node.address, "PGPORT": str(node.port), "PGUSER": "postgres", "LC_ALL": "C.UTF-8"}
+        subprocess.run([bindir / "pg_basebackup", "-D", self.folder / "data", "-X", "stream", "-c", "fast"], env=env, check=True,
+                       stdin=subprocess.DEVNULL, preexec_fn=as_owner, cwd=self.folder, timeout=120)
+        self.process = subprocess.Popen([bindir / "postgres", "-D", self.folder / "data", "-k", self.folder, "-p", str(self.port), "-c", "listen_addresses="],
+                                        stdin=subprocess.DEVNULL, stdout=open(self.folder / "log", "w"), stderr=subprocess.STDOUT,
+                                        preexec_fn=as_owner, cwd=self.folder, env=env)
+
+    psql = Node.psql
+
+    def end(self):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
+        shutil.rmtree(self.folder)
+
+
 class Cluster:
     def __init__(self, folder):
         self.folder = folder

@@ -26,7 +26,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from failover.cluster import Cluster, Failure, wait_until
+from failover.cluster import Backup, Cluster, Failure, wait_until
 from failover.network import Network
 from waiting import moment
 
@@ -278,8 +278,28 @@ def second_failover(cluster, rng):
     cluster.leader().die()
 
 
+def backup_started(cluster, rng):
+    """A base backup of the leader, taken while mail goes and started as a server of its own: it has mail that is due, and sends none."""
+    under_load(cluster)
+    leader = cluster.leader()
+    cluster.send(200, leader)
+    backup = Backup(leader)
+    try:
+        wait_until("it says that it is a copy", lambda: backup.psql(
+            "SELECT EXISTS (SELECT FROM mailer.health() WHERE subject = 'clone' AND severity = 'critical')") == "t", 60)
+        backup.psql("SELECT mailer.enqueue('of.the.backup@example.com', 's', 't')")
+        turns = int(backup.psql("SELECT COALESCE(max(tick_count), 0) FROM mailer.worker_status WHERE kind = 'worker'"))
+        wait_until("its worker looks at the queue", lambda: int(backup.psql(
+            "SELECT COALESCE(max(tick_count), 0) FROM mailer.worker_status WHERE kind = 'worker'")) > turns + 2, 60)
+        if backup.psql("SELECT state FROM mailer.message_status WHERE recipient = 'of.the.backup@example.com'") != "pending":
+            raise Failure("a base backup sends")
+    finally:
+        backup.end()
+
+
 SCENARIOS = {f.__name__: f for f in (machine_dead, postmaster_killed, frozen, switchover, failback, second_failover, manual_failover,
-                                     back_alone, network_cut, standby_lost, sent_while_alone, sent_twice_once, promise_ran_out, unpromised)}
+                                     back_alone, network_cut, standby_lost, sent_while_alone, sent_twice_once, promise_ran_out, unpromised,
+                                     backup_started)}
 SHORT = ("machine_dead", "postmaster_killed", "network_cut")
 MODES = ("asynchronous", "synchronous", "strict")
 
@@ -310,6 +330,9 @@ def main():
         rng = random.Random(seed)
         chosen = [rng.choice(playable()) for _ in range(count)]
     else:
+        unknown = [name for name in arguments if name not in SCENARIOS]
+        if unknown:
+            sys.exit(f"there is no scenario {' '.join(unknown)}; there are: {' '.join(sorted(SCENARIOS))}")
         chosen = [name for name in arguments or SHORT if name in playable()]
     is_random = arguments[:1] == ["--random"]
     played = collections.Counter()
