@@ -189,7 +189,7 @@ $$;
 COMMENT ON FUNCTION _oauth_store_app(oauth_app, jsonb) IS 'Stores an application with new settings and its secrets, and gives its id';
 
 -- The provider is asked at once, also if it has just refused; an answer that is under way comes too late.
-CREATE FUNCTION _oauth_ask_anew(app_id bigint, mailbox_id bigint DEFAULT NULL) RETURNS void
+CREATE FUNCTION _oauth_ask_again(app_id bigint, mailbox_id bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
@@ -197,15 +197,15 @@ BEGIN
     UPDATE mailer.oauth_token t
     SET lease_count = t.lease_count + 1, lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL,
         failure_code = NULL, failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
-    WHERE t.app_id = _oauth_ask_anew.app_id
-      AND (_oauth_ask_anew.mailbox_id IS NULL OR t.mailbox_id IN (0, _oauth_ask_anew.mailbox_id));
+    WHERE t.app_id = _oauth_ask_again.app_id
+      AND (_oauth_ask_again.mailbox_id IS NULL OR t.mailbox_id IN (0, _oauth_ask_again.mailbox_id));
     UPDATE mailer.mailbox b SET mended_at = clock_timestamp()
-    WHERE b.mailbox_id IN (SELECT a.mailbox_id FROM mailer.oauth_account a WHERE a.app_id = _oauth_ask_anew.app_id
-        AND (_oauth_ask_anew.mailbox_id IS NULL OR a.mailbox_id = _oauth_ask_anew.mailbox_id));
+    WHERE b.mailbox_id IN (SELECT a.mailbox_id FROM mailer.oauth_account a WHERE a.app_id = _oauth_ask_again.app_id
+        AND (_oauth_ask_again.mailbox_id IS NULL OR a.mailbox_id = _oauth_ask_again.mailbox_id));
     PERFORM mailer._changed();
 END;
 $$;
-COMMENT ON FUNCTION _oauth_ask_anew(bigint, bigint) IS 'Forgets what failed for the tokens of an application, or of one of its mailboxes; login breakers close. Tokens stay';
+COMMENT ON FUNCTION _oauth_ask_again(bigint, bigint) IS 'Forgets what failed for the tokens of an application, or of one of its mailboxes; login breakers close. Tokens stay';
 
 CREATE FUNCTION _oauth_start_over(app_id bigint, mailbox_id bigint DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -215,7 +215,7 @@ BEGIN
     UPDATE mailer.oauth_token t SET access_token = NULL, fetched_at = NULL, expires_at = NULL, refresh_at = NULL
     WHERE t.app_id = _oauth_start_over.app_id
       AND (_oauth_start_over.mailbox_id IS NULL OR t.mailbox_id IN (0, _oauth_start_over.mailbox_id));
-    PERFORM mailer._oauth_ask_anew(_oauth_start_over.app_id, _oauth_start_over.mailbox_id);
+    PERFORM mailer._oauth_ask_again(_oauth_start_over.app_id, _oauth_start_over.mailbox_id);
 END;
 $$;
 COMMENT ON FUNCTION _oauth_start_over(bigint, bigint) IS 'Drops the tokens of an application, or of one of its mailboxes, which were obtained with other settings, and has them fetched anew';

@@ -125,8 +125,8 @@ BEGIN
     VALUES (page.mailbox_id, the_code, page.code_verifier, account.redirect_uri)
     ON CONFLICT (mailbox_id) DO UPDATE SET code = excluded.code, code_verifier = excluded.code_verifier, redirect_uri = excluded.redirect_uri;
     DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = page.mailbox_id;
-    -- Whoever has the page's address can bring a code that is no good: what works until now must go on working.
-    PERFORM mailer._oauth_ask_anew(account.app_id, page.mailbox_id);
+    -- Anybody who has the page's address can pass a bad code: the login that works must keep working.
+    PERFORM mailer._oauth_ask_again(account.app_id, page.mailbox_id);
     PERFORM mailer._log_event('oauth_consent', '{}', mailbox_id => page.mailbox_id);
     RETURN account.mailbox;
 END;

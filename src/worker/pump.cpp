@@ -287,7 +287,7 @@ void Pump::settle(Time now) {
 
 // Brings the planner and the day counters in line with one settlement, before it is written.
 void Pump::apply(Settlement& s, Time now) {
-    assert(s.token == 0 || s.reservation);  // whoever claimed counted, and counts back here
+    assert(s.token == 0 || s.reservation);  // the claim was counted, and is counted back here
     assert(s.is_final || s.due_at);
     const core::LaneFacts* lane = planner_.pace(s.row.lane_id);
     if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {

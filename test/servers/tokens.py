@@ -245,7 +245,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         answer = {"token_type": "Bearer", "access_token": token, "expires_in": life}
         if given:
             answer["refresh_token"] = given
-        if "signed_in_as" in self.how:  # whoever the provider's page was opened by
+        if "signed_in_as" in self.how:  # the account that opened the provider's page
             answer["id_token"] = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (
                 b'{"alg":"none"}', json.dumps({"sub": "1", "email": self.how["signed_in_as"]}).encode(), b"unsigned"))
         self.answer(200, answer)

@@ -84,7 +84,7 @@ void clear_database(const char* name) {
     if (OidIsValid(oid) && is_database_owner(oid)) send_away_and_wait(oid);
 }
 
-// Whoever may create databases may copy those that are templates, and their own.
+// A role that may create databases may copy templates and databases that it owns.
 bool may_copy(Oid oid) {
     if (!may_create_databases()) return false;
     HeapTuple const row = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(oid));

@@ -1,5 +1,5 @@
 // The library of the simulations. It is linked from the objects of mailer.so, the SQL functions left out, and is never
-// installed with it: whoever has the product can't settle as sent what nobody sent.
+// installed with it: an installation can't settle as sent what nobody sent.
 //
 // It registers nothing. Settings, hooks and callbacks are those of mailer.so, which it loads; it has its own copy of
 // everything that a process remembers, as the worker has.
