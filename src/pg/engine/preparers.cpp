@@ -27,7 +27,8 @@ constexpr Duration end_grace = 1s;        // from SIGTERM until nobody waits for
 constexpr Duration blame_after = 200ms;   // from a process's unexplained end until its function is blamed
 constexpr Duration refusal_pause = 1s;
 constexpr Duration wish_lasts = 5s;
-constexpr Duration quantum = 100ms;  // a process serves its role for this long before another gets its place
+constexpr Duration quantum = 100ms;       // a process serves its role for this long before another gets its place
+constexpr Duration first_within = 250ms;  // while it came up, the mail may have gone back to the queue (RoleLines)
 
 void at_exit(int, Datum) { abandon_all_slots(); }
 
@@ -50,6 +51,13 @@ core::Value value_of(const std::string& octets) {
 // Whether the server goes down, or this process of it.
 bool is_leaving() {
     return is_worker_leaving() || !call([] { return PostmasterIsAlive(); });
+}
+
+// Whether its process ended before it had a slot.
+bool has_failed_to_start(BackgroundWorkerHandle* handle) {
+    pid_t pid;
+    const BgwHandleStatus status = call([&] { return GetBackgroundWorkerPid(handle, &pid); });
+    return status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED;
 }
 
 std::string names_of(const Question& q) {
@@ -104,9 +112,9 @@ Preparers::Heard Preparers::turn(Time now, bool may_ask, const std::function<voi
         look_at(*process, now);
     std::erase_if(processes_, [](const auto& process) { return process->key.slot < 0; });
     if (may_ask) {
-        start_processes(now);
         for (auto& process : processes_)
             ask_next(*process, now, on_begin);
+        start_processes(now);  // afterwards, since it may ask idle ones to leave
     }
     for (const auto& [token, until] : lines_.tired(now)) {
         asked_.erase(token);
@@ -130,22 +138,27 @@ void Preparers::withdraw_wishes(Time now) {
 // ── Hearing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 void Preparers::look_at(Process& process, Time now) {
-    if (!is_there(process.key)) {
-        if (!process.gone_at) process.gone_at = now;
-        if (!process.is_busy || now >= *process.gone_at + blame_after || is_leaving()) bury(process, now);
-        return;
-    }
-    if (!process.is_up) {
-        pid_t pid;
-        const BgwHandleStatus status = call([&] { return GetBackgroundWorkerPid(process.handle, &pid); });
-        if (status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED) {
-            give_back_unstarted(process.key);
+    if (!process.gone_at) {
+        const bool was_gone = is_gone(process.key);  // asked first: what it said before it went is heard
+        if (!process.is_up && is_ready(process.key)) {
+            process.is_up = true;
+            process.up_at = now;
+        }
+        if (!was_gone && !process.is_up && has_failed_to_start(process.handle)) {
+            let_go(process.key);
             return bury(process, now);
         }
-        process.is_up = is_ready(process.key);
+        hear(process, now);
+        if (!was_gone) {
+            if (process.is_busy) watch_time(process, now);
+            return;
+        }
+        process.gone_at = now;
+        process.is_untouched = process.outgoing || part_of(slot_of(process.key)) == Part::asked;
+        let_go(process.key);
     }
-    hear(process, now);
-    if (process.is_busy) watch_time(process, now);
+    const bool is_blamed = process.is_busy && !process.is_untouched;
+    if (!is_blamed || now >= *process.gone_at + blame_after || is_leaving()) bury(process, now);
 }
 
 void Preparers::hear(Process& process, Time now) {
@@ -160,7 +173,6 @@ void Preparers::hear(Process& process, Time now) {
     }
     if (!process.is_busy || part_of(slot) != Part::answer) return;
     const bool is_complete = process.incoming.take_part(slot);
-    if (!is_there(process.key)) return;  // it went away just now: look_at() finds that next time
     pass_on(slot, Part::answer, is_complete ? Part::idle : Part::more);
     if (!is_complete) return wake_preparer(slot);
     const Reply reply = unpacked_reply(process.incoming.take());
@@ -197,7 +209,7 @@ void Preparers::watch_time(Process& process, Time now) {
         end_process(process.key);
     } else if (process.is_ended && now >= process.deadline + end_grace) {
         const std::optional<Token> token = process.token;
-        detach_stuck(process.key);
+        let_go(process.key);
         const std::string text =
             process.functions + " took longer than mailer.loader_timeout, and its process won't end";
         finish(process, RoleLines::End::overtime, now - process.asked_at, now);
@@ -208,11 +220,13 @@ void Preparers::watch_time(Process& process, Time now) {
     }
 }
 
-// The process is gone: by itself, or on request. While the sender is asked to leave, so are its processes:
-// then nothing has happened. A shutdown may reach a process a moment before it reaches the sender (blame_after).
+// The process is gone: by itself, or on request. While the sender is asked to leave, so are its processes: then nothing
+// has happened, nor where the question was never taken up. A shutdown may reach a process a moment before it reaches
+// the sender (blame_after).
 void Preparers::bury(Process& process, Time now) {
-    if (is_leaving()) {
+    if (is_leaving() || (process.is_busy && process.is_untouched)) {
         if (process.token) answer(*process.token, {Answer::Kind::postponed, "", {}, now});
+        if (process.is_busy) lines_.ended(process.role, RoleLines::End::called_off, Duration{0}, now);
     } else if (process.is_busy) {
         const std::optional<Token> token = process.token;
         const bool is_overtime = process.is_ended;
@@ -231,7 +245,7 @@ void Preparers::bury(Process& process, Time now) {
 }
 
 void Preparers::finish(Process& process, RoleLines::End how, Duration took, Time now) {
-    note_question(process.key, 0);
+    if (!process.gone_at) note_question(process.key, 0);
     lines_.ended(process.role, process.token ? how : RoleLines::End::called_off, took, now);
     process.is_busy = false;
     process.token.reset();
@@ -241,11 +255,16 @@ void Preparers::finish(Process& process, RoleLines::End how, Duration took, Time
 
 // ── Asking ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+bool Preparers::has_had_its_turn(const Process& process, Time now) const {
+    if (!process.first_asked_at) return now >= process.up_at + first_within;
+    return now >= *process.first_asked_at + quantum || !lines_.is_waiting(process.role);
+}
+
 void Preparers::ask_next(Process& process, Time now, const std::function<void(Token)>& on_begin) {
     if (!process.is_up || process.is_busy) return;
     PreparerSlot* const slot = slot_of(process.key);
     if (part_of(slot) != Part::idle) return;
-    if (is_asked_to_yield(process.key, GetCurrentTimestamp() - quantum.count())) {
+    if (is_asked_to_yield(process.key) && has_had_its_turn(process, now)) {
         if (pass_on(slot, Part::idle, Part::leaving)) wake_preparer(slot);
         return;
     }
@@ -263,6 +282,7 @@ void Preparers::ask_next(Process& process, Time now, const std::function<void(To
     process.token = token;
     process.functions = names_of(question);
     process.asked_at = now;
+    if (!process.first_asked_at) process.first_asked_at = now;
     process.deadline = now + timeout_ * functions + cancel_grace;
     process.is_told_slow = process.is_ended = false;
     process.incoming = {};
@@ -301,7 +321,7 @@ bool Preparers::start_process(Oid role, Time now) {
     wishes_.erase(role);
     BackgroundWorkerHandle* const handle = call([&] { return start_preparer(key); });
     if (handle == nullptr) {
-        give_back_unstarted(key);
+        let_go(key);
         note_refusal();
         refused_until_ = now + refusal_pause;
         return false;
@@ -348,6 +368,7 @@ std::optional<Time> Preparers::wake_at() const {
         if (!at || t < *at) at = t;
     };
     for (const auto& process : processes_) {
+        if (process->is_up && !process->first_asked_at) consider(process->up_at + first_within);
         if (!process->is_busy) continue;
         if (process->gone_at) {
             consider(*process->gone_at + blame_after);

@@ -61,6 +61,8 @@ private:
         BackgroundWorkerHandle* handle = nullptr;
         Oid role = InvalidOid;
         bool is_up = false;
+        core::Time up_at{};  // seen to be up
+        std::optional<core::Time> first_asked_at{};
         // Of the question at hand.
         bool is_busy = false;
         std::optional<Token> token;  // none, and busy: it was called off
@@ -68,7 +70,8 @@ private:
         core::Time asked_at{}, deadline{};
         bool is_told_slow = false;
         bool is_ended = false;              // told to end
-        std::optional<core::Time> gone_at;  // without having answered
+        std::optional<core::Time> gone_at;  // the slot isn't ours any more
+        bool is_untouched = false;          // it went before it took up the question
         std::optional<Outgoing> outgoing;
         Incoming incoming;
     };
@@ -78,6 +81,7 @@ private:
     void bury(Process& process, core::Time now);
     void finish(Process& process, worker::RoleLines::End how, core::Duration took, core::Time now);
     void answer(Token token, Answer answer);
+    bool has_had_its_turn(const Process& process, core::Time now) const;
     void ask_next(Process& process, core::Time now, const std::function<void(Token)>& on_begin);
     void start_processes(core::Time now);
     void withdraw_wishes(core::Time now);

@@ -121,7 +121,7 @@ void free_slot(PreparerSlot& slot) noexcept {
     slot.generation = (slot.generation + 1) & ((1u << generation_bits) - 1);
     slot.pid = slot.sender_pid = 0;
     slot.latch = slot.sender_latch = nullptr;
-    slot.is_ready = false;
+    slot.is_ready = slot.is_gone = false;
     slot.ended_at = 0;
     slot.message_id = 0;
     pg_atomic_write_u32(&slot.part, static_cast<std::uint32_t>(Part::idle));
@@ -147,19 +147,23 @@ int count_of(const PreparerSlot& like) noexcept {
     return count;
 }
 
-// One process less for each party that waits: an idle one now, or a busy one after its question: first of a party that
-// has several, then the one that has served for the longest.
+// One process less for each party that waits: one that has nothing more to do now, or one that its sender gives up when
+// it has had its turn: first of a party that has several, then the one that has served for the longest. One that came
+// up just now is idle until it is asked: could it be asked to leave, many parties would start processes for each other
+// and none be served.
 void make_room(int wish_count) noexcept {
     int leaving = 0;
-    for (PreparerSlot& slot : all->slots)
-        if (slot.is_taken && slot.ended_at == 0 && (slot.is_yield_asked || part_of(&slot) == Part::leaving)) ++leaving;
+    for (PreparerSlot& slot : all->slots) {
+        bool const is_asked_to_leave = slot.is_yield_asked || part_of(&slot) == Part::leaving;
+        if (slot.is_taken && (slot.is_gone || (slot.ended_at == 0 && is_asked_to_leave))) ++leaving;
+    }
     if (leaving >= wish_count) return;
     for (PreparerSlot& slot : all->slots)
-        if (slot.is_taken && is_idle_asked_to_leave(slot)) return;
+        if (slot.is_taken && slot.has_served && is_idle_asked_to_leave(slot)) return;
     PreparerSlot* chosen = nullptr;
     int chosen_count = 0;
     for (PreparerSlot& slot : all->slots) {
-        if (!slot.is_taken || slot.is_yield_asked || slot.ended_at != 0) continue;
+        if (!slot.is_taken || slot.is_gone || slot.is_yield_asked || slot.ended_at != 0) continue;
         int const count = count_of(slot);
         bool const is_better = chosen == nullptr || (count > 1) > (chosen_count > 1) ||
                                ((count > 1) == (chosen_count > 1) && slot.since < chosen->since);
@@ -167,7 +171,9 @@ void make_room(int wish_count) noexcept {
         chosen = &slot;
         chosen_count = count;
     }
-    if (chosen != nullptr) chosen->is_yield_asked = true;
+    if (chosen == nullptr) return;
+    chosen->is_yield_asked = true;
+    if (chosen->sender_latch != nullptr) SetLatch(chosen->sender_latch);
 }
 
 PreparerKey assign(Oid role, Oid user) noexcept {
@@ -181,10 +187,10 @@ PreparerKey assign(Oid role, Oid user) noexcept {
         slot.since = GetCurrentTimestamp();
         slot.pid = 0;
         slot.latch = nullptr;
-        slot.is_ready = false;
+        slot.is_ready = slot.is_gone = false;
         slot.sender_pid = MyProcPid;
         slot.sender_latch = MyLatch;
-        slot.is_yield_asked = false;
+        slot.has_served = slot.is_yield_asked = false;
         slot.ended_at = 0;
         slot.message_id = 0;
         slot.total = slot.length = 0;
@@ -197,13 +203,17 @@ PreparerKey assign(Oid role, Oid user) noexcept {
 PreparerSlot* my_slot = nullptr;  // of a preparer
 PreparerKey my_key;
 
-void abandon(PreparerSlot& slot) noexcept {
+// The sender's side of it is over. A preparer that starts late finds another generation.
+void release(PreparerSlot& slot) noexcept {
     slot.sender_pid = 0;
     slot.sender_latch = nullptr;
-    if (slot.pid == 0)
-        free_slot(slot);  // a preparer that starts late finds another generation
-    else if (!is_idle_asked_to_leave(slot))
-        tell_to_end(slot);
+    if (slot.pid == 0) free_slot(slot);
+}
+
+void abandon(PreparerSlot& slot) noexcept {
+    const bool is_up = slot.pid != 0;
+    release(slot);
+    if (is_up && !is_idle_asked_to_leave(slot)) tell_to_end(slot);
 }
 
 }  // namespace
@@ -292,21 +302,11 @@ void note_refusal() noexcept {
     all->refused_at = GetCurrentTimestamp();
 }
 
-void give_back_unstarted(PreparerKey key) noexcept {
-    Locked const locked;
-    if (PreparerSlot* const slot = find(key); slot != nullptr && slot->pid == 0) free_slot(*slot);
-}
-
 void note_question(PreparerKey key, std::int64_t message_id) noexcept {
-    // One word for people to see, of a slot that is the caller's.
-    all->slots[key.slot].message_id = message_id;
-}
-
-void dismiss(PreparerKey key) noexcept {
-    Locked const locked;
-    PreparerSlot* const slot = find(key);
-    if (slot == nullptr) return;
-    abandon(*slot);
+    // Words that others only look at, of a slot that is the caller's.
+    PreparerSlot& slot = all->slots[key.slot];
+    slot.message_id = message_id;
+    slot.has_served = true;
 }
 
 void end_process(PreparerKey key) noexcept {
@@ -321,24 +321,22 @@ void cancel_process(PreparerKey key) noexcept {
     if (slot != nullptr && slot->pid != 0) kill(slot->pid, SIGINT);
 }
 
-void detach_stuck(PreparerKey key) noexcept {
+void let_go(PreparerKey key) noexcept {
     Locked const locked;
     PreparerSlot* const slot = find(key);
-    if (slot == nullptr) return;
-    slot->sender_pid = 0;
-    slot->sender_latch = nullptr;
+    if (slot != nullptr) release(*slot);
 }
 
-bool is_asked_to_yield(PreparerKey key, TimestampTz since_before) noexcept {
-    // Two words that others write under the lock; a moment late is as good.
-    const PreparerSlot& slot = all->slots[key.slot];
-    return *static_cast<const volatile bool*>(&slot.is_yield_asked) && slot.since < since_before;
+bool is_asked_to_yield(PreparerKey key) noexcept {
+    // One word that others write under the lock; a moment late is as good.
+    return *static_cast<const volatile bool*>(&all->slots[key.slot].is_yield_asked);
 }
 
-bool is_there(PreparerKey key) noexcept {
-    // One word, as above: it changes once, when the process is gone.
-    const PreparerSlot& slot = all->slots[key.slot];
-    return *static_cast<const volatile std::uint32_t*>(&slot.generation) == key.generation;
+bool is_gone(PreparerKey key) noexcept {
+    // One word, as above: it changes once while the caller holds the slot. What the process did before is seen then.
+    const bool is = *static_cast<const volatile bool*>(&all->slots[key.slot].is_gone);
+    pg_read_barrier();
+    return is;
 }
 
 bool is_ready(PreparerKey key) noexcept {
@@ -386,9 +384,13 @@ void sign_out() noexcept {
         PreparerSlot* const slot = find(my_key);
         my_slot = nullptr;
         if (slot == nullptr || slot->pid != MyProcPid) return;
-        Latch* const asker = slot->sender_latch;
-        free_slot(*slot);
-        if (asker != nullptr) SetLatch(asker);
+        slot->pid = 0;
+        slot->latch = nullptr;
+        slot->is_gone = true;
+        if (slot->sender_pid == 0)
+            free_slot(*slot);
+        else
+            SetLatch(slot->sender_latch);
     }
     ConditionVariableBroadcast(&all->left);
 }

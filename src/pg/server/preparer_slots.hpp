@@ -4,10 +4,12 @@
 // the message that it is about. No dynamic shared memory: a slot is there from the server's start. Fairness between
 // roles is kept here, because slots are the cluster's: a party is one role in one database.
 //
-// Invariants: (1) everything but the exchange is read and written under the lock. (2) A slot's generation changes when
-// it is given back; a key with another generation is of a process that is gone. (3) `pid` is set iff that process lives
-// and has this slot: it signs in before it connects and out after it has left the database. (4) The exchange belongs to
-// one side at a time: `part` says whose it is, and the side that changes it wakes the other.
+// Invariants: (1) everything but the exchange is read and written under the lock. (2) `pid` is set iff that process
+// lives and has this slot: it signs in before it connects and out after it has left the database. (3) A slot is free
+// when both sides have let go of it, so neither ever finds somebody else's exchange in it: the sender holds it from
+// take_slot() to let_go(), the process while `pid` is set. (4) A slot's generation changes
+// when it becomes free: a process that starts late finds by it that nobody waits for it any more. (5) The exchange
+// belongs to one side at a time: `part` says whose it is, and the side that changes it wakes the other.
 #pragma once
 
 #include "pg/bridge/pg.hpp"
@@ -44,11 +46,13 @@ struct PreparerSlot {
     Oid database, role;
     Oid user;           // whom the process connects as: the role, where that can
     TimestampTz since;  // when it was taken
-    pid_t pid;          // 0: not up yet
+    pid_t pid;          // 0: not up yet, or gone
     Latch* latch;
     bool is_ready;     // connected: it may be asked
+    bool is_gone;      // it was up and has left
     pid_t sender_pid;  // 0: its sender is gone, or has nothing more to do with it
     Latch* sender_latch;
+    bool has_served;          // it was asked something
     bool is_yield_asked;      // another party waits
     TimestampTz ended_at;     // when it was told to end; 0: it wasn't
     std::int64_t message_id;  // whose functions it runs; 0: none
@@ -86,14 +90,13 @@ void note_refusal() noexcept;           // the postmaster had no process
 // starts. False: there is none that could.
 bool give_way() noexcept;
 void take_way_back() noexcept;  // the worker has its process, or none will come free: preparers start again
-void give_back_unstarted(PreparerKey key) noexcept;  // of a process that never came up
 void note_question(PreparerKey key, std::int64_t message_id) noexcept;
-void dismiss(PreparerKey key) noexcept;         // it leaves when it is idle
 void end_process(PreparerKey key) noexcept;     // by SIGTERM, whatever it does
 void cancel_process(PreparerKey key) noexcept;  // by SIGINT: the function that it runs
-void detach_stuck(PreparerKey key) noexcept;    // the sender has given up on it
-bool is_asked_to_yield(PreparerKey key, TimestampTz since_before) noexcept;
-bool is_there(PreparerKey key) noexcept;
+// The sender has nothing more to do with it: it is gone, never came up, or won't end.
+void let_go(PreparerKey key) noexcept;
+bool is_asked_to_yield(PreparerKey key) noexcept;
+bool is_gone(PreparerKey key) noexcept;
 bool is_ready(PreparerKey key) noexcept;
 void abandon_all_slots() noexcept;  // of this sender, which leaves
 
