@@ -26,7 +26,7 @@ struct NextStep {
 };
 
 // The leads that go on, locked, with the step that follows; those that have none are finished. A cancelled campaign's do
-// neither.
+// neither, and none of the others can be cancelled before the step is queued and committed.
 std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids, Time now) {
     static Statement find(
         R"sql(
@@ -45,7 +45,7 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
             ORDER BY s.place LIMIT 1) t
         WHERE m.message_id = ANY ($1) AND l.ended IS NULL AND l.mailbox_id IS NOT NULL
         ORDER BY l.last_slot_at, m.message_id
-        FOR UPDATE OF l
+        FOR UPDATE OF l FOR KEY SHARE OF c
         )sql",
         {INT8ARRAYOID});
     static Statement finish(
