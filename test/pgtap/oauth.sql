@@ -214,5 +214,42 @@ SELECT mailer._token_fail(:refused_app, :refused, (SELECT lease FROM mailer._tok
 SELECT is((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), NULL, 'a code that was refused is not asked about again');
 SELECT is((SELECT (token_state, failure_code) FROM mailer.oauth_status WHERE mailbox = 'refused'), ('refused'::text, 'invalid_client'::text), 'and why stays to be read');
 
+-- While a device code waits to be entered, the older token is renewed, and what fails of the one changes nothing of the other.
+SELECT mailer.mailbox_create('both', 'smtp.example.com', username => 'ada@example.com') AS both \gset
+SELECT mailer.oauth_set('both', '{"provider": "microsoft365", "client_id": "c", "refresh_token": "r"}');
+SELECT app_id AS both_app FROM mailer.oauth_account WHERE mailbox_id = :both \gset
+CREATE FUNCTION pg_temp.lease() RETURNS TABLE (flow text, lease bigint, failures integer)
+LANGUAGE sql AS $$ SELECT l.flow, l.lease, l.failures FROM mailer.oauth_account a, mailer.mailbox b, mailer._token_lease(a.app_id, b.mailbox_id) l
+    WHERE b.name = 'both' AND a.mailbox_id = b.mailbox_id $$;
+CREATE FUNCTION pg_temp.flow() RETURNS text LANGUAGE sql AS $$ SELECT COALESCE(max(flow), 'none') FROM pg_temp.lease() $$;
+CREATE FUNCTION pg_temp.last_lease() RETURNS bigint LANGUAGE sql AS $$ SELECT lease_count FROM mailer.oauth_token t JOIN mailer.mailbox b USING (mailbox_id) WHERE b.name = 'both' $$;
+SELECT is(pg_temp.flow(), 'refresh_token', 'a first token');
+SELECT ok(mailer._token_store(:both_app, :both, pg_temp.last_lease(), 'a', 3600000000, NULL, 'r'), 'comes');
+SELECT mailer.oauth_device('both');
+SELECT is(pg_temp.flow(), 'device_authorization', 'then a device code');
+SELECT mailer._token_device(:both_app, :both, pg_temp.last_lease(), 'd', 'U', 'https://v', 900000000, 5000000);
+SELECT is(pg_temp.flow(), 'none', 'which is not asked about at once');
+UPDATE mailer.oauth_token SET refresh_at = now() WHERE mailbox_id = :both;
+SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :both), '<=', 0::bigint, 'the older token is due');
+SELECT is(pg_temp.flow(), 'refresh_token', 'and renewed');
+SELECT mailer._token_fail(:both_app, :both, pg_temp.last_lease(), 'grant', 'invalid_grant', 'expired', '', 3600000000);
+UPDATE mailer.oauth_device SET poll_at = now() WHERE mailbox_id = :both;
+SELECT is(pg_temp.flow(), 'device_code', 'refused, it leaves the code to be entered');
+SELECT mailer._token_pending(:both_app, :both, pg_temp.last_lease(), 0);
+SELECT is(pg_temp.flow(), 'none', 'nor is it asked again at each question about the code');
+SELECT is((SELECT (token_state, failure_code, user_code) FROM mailer.oauth_status WHERE mailbox = 'both'), ('refused'::text, 'invalid_grant'::text, 'U'::text), 'its failure is still shown');
+SELECT matches((SELECT hint FROM mailer.health() WHERE subject = 'mailbox both' AND problem LIKE 'OAuth2: the grant%'), '^The owner of the account enters U at https://v', 'with what mends it');
+UPDATE mailer.oauth_device SET poll_at = now() WHERE mailbox_id = :both;
+SELECT is((SELECT (flow, failures) FROM pg_temp.lease()), ('device_code'::text, 0), 'the code is asked about');
+SELECT mailer._token_fail(:both_app, :both, pg_temp.last_lease(), 'grant', 'access_denied', '', '', 0);
+SELECT is((SELECT (token_state, failure_code, user_code) FROM mailer.oauth_status WHERE mailbox = 'both'), ('refused'::text, 'invalid_grant'::text, NULL::text), 'a person who says no changes nothing of it');
+UPDATE mailer.oauth_token SET retry_at = now() WHERE mailbox_id = :both;
+SELECT mailer.oauth_device('both');
+SELECT is((SELECT (flow, failures) FROM pg_temp.lease()), ('refresh_token'::text, 1), 'renewed before a new code is asked for');
+SELECT ok(mailer._token_store(:both_app, :both, pg_temp.last_lease(), 'b', 3600000000, NULL, 'r'), 'it works again');
+SELECT is((SELECT count(*) FROM mailer.oauth_device WHERE mailbox_id = :both), 1::bigint, 'which is not taken for the consent that somebody is asked for');
+SELECT is_empty($$SELECT FROM mailer.event_log WHERE kind = 'oauth_consent' AND mailbox = 'both'$$, 'nor logged as one');
+SELECT is(pg_temp.flow(), 'device_authorization', 'whose code comes next');
+
 SELECT * FROM finish();
 ROLLBACK;
