@@ -64,7 +64,21 @@ SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"refresh_token": "r"}')$$, '
 SELECT is((SELECT count(*) FROM mailer.oauth_device), 0::bigint, 'ends it');
 SELECT mailer.oauth_set('desk', '{"refresh_token": null}');
 SELECT mailer.oauth_app_set('web', '{"device_url": null}');
-SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid for some time');
+CREATE FUNCTION pg_temp.advice(statement text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN NULL;
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN detail || ' ' || hint;
+END;
+$$;
+SELECT is(pg_temp.advice($$SELECT mailer.oauth_url('desk', '0')$$), 'It is 00:00:00. Pass an interval such as ''7 days'', which is the default.', 'valid for some time');
+SELECT is(pg_temp.advice($$SELECT mailer.oauth_url('desk', NULL)$$), 'It is NULL. Pass an interval such as ''7 days'', which is the default.', 'which is said');
 SELECT mailer.oauth_url('desk') AS url \gset
 SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F%20openid%20email&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
