@@ -42,7 +42,7 @@ DECLARE
     fault text;
     address text[];
 BEGIN
-    app := jsonb_populate_record(app, settings - ARRAY['app_id', 'name', 'mailbox_id', 'grant', 'grant_type']);
+    app := mailer._populated(app, settings - ARRAY['app_id', 'name', 'mailbox_id', 'grant', 'grant_type']);
     IF settings ? 'grant' THEN
         app.grant_type := settings ->> 'grant';
     END IF;

@@ -77,7 +77,7 @@ LANGUAGE mailer_plpgsql STABLE SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    key CONSTANT text := mailer._address_key(mailer._bare_address(COALESCE(campaign_preview.address, ''), 'address'));
+    key CONSTANT text := mailer._address_key(mailer._needed_address(campaign_preview.address));
 BEGIN
     PERFORM mailer._campaign_exists(campaign_preview.campaign_id);
     IF NOT EXISTS (SELECT FROM mailer.lead l WHERE l.campaign_id = campaign_preview.campaign_id AND l.address_key = key) THEN
@@ -99,7 +99,7 @@ LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    key text := mailer._address_key(mailer._bare_address(COALESCE(campaign_test.address, ''), 'address'));
+    key text := mailer._address_key(mailer._needed_address(campaign_test.address));
     c mailer.campaign;
     s record;
     pool text[];
