@@ -61,7 +61,7 @@ SELECT is((SELECT pool FROM mailer.lane l JOIN mailer.message m USING (lane_id) 
 SELECT mailer.campaign_create('empty', 'other', '{one}') AS empty \gset
 SELECT mailer.campaign_test(:empty, 'me@example.net') AS test \gset
 SELECT matches(convert_from(mailer.message_source(:test), 'UTF8'), E'\nSubject: B for\\s', 'a campaign without leads shows its template without variables');
-SELECT throws_ok($$SELECT mailer.campaign_test('spring', 'no address')$$, '22004', NULL, 'an address is needed');
+SELECT throws_ok($$SELECT mailer.campaign_test('spring', 'no address')$$, '22023', NULL, 'an address is needed');
 SELECT throws_ok($$SELECT mailer.campaign_test(0, 'me@example.net')$$, '42704', NULL, 'a campaign must exist');
 SELECT throws_ok($$SELECT mailer.campaign_test('spring', 'me@example.net', 9)$$, '42704', NULL, 'a step must exist');
 SELECT is_empty($$SELECT * FROM mailer.verify() WHERE violations <> 0$$, 'every invariant holds');
