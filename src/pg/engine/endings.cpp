@@ -2,6 +2,7 @@
 #include "pg/engine/endings.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "core/outcome/backoff.hpp"
@@ -432,9 +433,12 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
         {INT8ARRAYOID, TIMESTAMPTZOID, CHAROID, INT2OID, INT8ARRAYOID});
     static Statement reopen("SELECT mailer._campaign_reopen($1, $2)", {INT8OID, TEXTOID});
     const std::vector<std::int64_t> campaigns = open_campaigns_of(message_ids);
-    const Rows rows =
-        statement.run({p_bigints(message_ids), p_at(now), p_datum(CHAROID, CharGetDatum(core::letter(state))),
-                       p_datum(INT2OID, Int16GetDatum(core::retry_priority)), p_bigints(campaigns)});
+    const std::set<std::int64_t> ended = of_ended_leads(message_ids);
+    std::vector<std::int64_t> wanted;
+    std::copy_if(message_ids.begin(), message_ids.end(), std::back_inserter(wanted),
+                 [&ended](std::int64_t id) { return !ended.contains(id); });
+    const Rows rows = statement.run({p_bigints(wanted), p_at(now), p_datum(CHAROID, CharGetDatum(core::letter(state))),
+                                     p_datum(INT2OID, Int16GetDatum(core::retry_priority)), p_bigints(campaigns)});
     std::vector<std::int64_t> ids;
     std::set<std::int64_t> lanes, reopened;
     for (std::uint64_t i = 0; i < rows.count(); ++i) {

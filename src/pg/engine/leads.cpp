@@ -26,7 +26,7 @@ struct NextStep {
 };
 
 // The leads that go on, locked, with the step that follows; those that have none are finished. A cancelled campaign's do
-// neither.
+// neither, and none of the others can be cancelled before the step is queued and committed.
 std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids, Time now) {
     static Statement find(
         R"sql(
@@ -45,7 +45,7 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
             ORDER BY s.place LIMIT 1) t
         WHERE m.message_id = ANY ($1) AND l.ended IS NULL AND l.mailbox_id IS NOT NULL
         ORDER BY l.last_slot_at, m.message_id
-        FOR UPDATE OF l
+        FOR UPDATE OF l FOR KEY SHARE OF c
         )sql",
         {INT8ARRAYOID});
     static Statement finish(
@@ -194,6 +194,22 @@ void advance_leads(std::span<const Settlement> settlements, const std::set<std::
     if (ids.empty()) return;
     sent.run({p_at(now), p_bigints(ids), p_times(slots), p_bigints(mailboxes), p_texts(subjects)});
     queue_next_steps(sent_ids, now);
+}
+
+std::set<std::int64_t> of_ended_leads(std::span<const std::int64_t> message_ids) {
+    static Statement find(
+        R"sql(
+        SELECT m.message_id, l.ended IS NOT NULL FROM mailer.message m
+        JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+        WHERE m.message_id = ANY ($1)
+        ORDER BY l.campaign_id, l.address_key FOR NO KEY UPDATE OF l
+        )sql",
+        {INT8ARRAYOID});
+    std::set<std::int64_t> ended;
+    const Rows rows = find.run({p_bigints(message_ids)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        if (rows.boolean(i, 2)) ended.insert(rows.bigint(i, 1));
+    return ended;
 }
 
 std::set<std::int64_t> stopped_among(std::span<const std::int64_t> message_ids) {
