@@ -87,7 +87,7 @@ void Preparers::configure(int limit, Duration loader_timeout) {
 std::optional<Time> Preparers::ask(Token token, const Caller& caller, Question question, Time now) {
     if (auto until = lines_.join(caller.role, token, now)) return until;
     question.limit_us = timeout_.count();
-    if (!caller.may_connect) question.role = caller.role;
+    question.role = caller.role;
     callers_[caller.role] = caller;
     asked_.emplace(token, Asked{caller, std::move(question)});
     return std::nullopt;
