@@ -199,7 +199,7 @@ void advance_leads(std::span<const Settlement> settlements, const std::set<std::
 std::set<std::int64_t> of_ended_leads(std::span<const std::int64_t> message_ids) {
     static Statement find(
         R"sql(
-        SELECT m.message_id, l.ended IS NOT NULL FROM mailer.message m
+        SELECT m.message_id, l.ended IS NOT NULL AS has_ended FROM mailer.message m
         JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
         WHERE m.message_id = ANY ($1)
         ORDER BY l.campaign_id, l.address_key FOR NO KEY UPDATE OF l
@@ -208,7 +208,7 @@ std::set<std::int64_t> of_ended_leads(std::span<const std::int64_t> message_ids)
     std::set<std::int64_t> ended;
     const Rows rows = find.run({p_bigints(message_ids)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        if (rows.boolean(i, 2)) ended.insert(rows.bigint(i, 1));
+        if (rows.boolean(i, "has_ended")) ended.insert(rows.bigint(i, "message_id"));
     return ended;
 }
 
