@@ -29,7 +29,7 @@ std::map<std::int64_t, bool> ending_campaigns(const std::set<std::int64_t>& ids,
                 SELECT c.campaign_id, c.state FROM mailer.campaign c
                 WHERE c.campaign_id IN (SELECT w.campaign_id FROM wanted w)
                 FOR KEY SHARE SKIP LOCKED)
-            SELECT w.campaign_id, h.state IS NULL
+            SELECT w.campaign_id, h.state IS NULL AS is_being_ended
             FROM wanted w LEFT JOIN held h ON h.campaign_id = w.campaign_id
             WHERE h.state IS NULL OR h.state = 'x')sql",
         {INT8ARRAYOID, INT8ARRAYOID});
@@ -38,7 +38,7 @@ std::map<std::int64_t, bool> ending_campaigns(const std::set<std::int64_t>& ids,
     const std::vector<std::int64_t> all(ids.begin(), ids.end()), back(returning.begin(), returning.end());
     const Rows rows = statement.run({p_bigints(all), p_bigints(back)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        ending.emplace(rows.bigint(i, 1), rows.boolean(i, 2));
+        ending.emplace(rows.bigint(i, "campaign_id"), rows.boolean(i, "is_being_ended"));
     return ending;
 }
 
@@ -62,9 +62,9 @@ void hold_leads(const std::set<std::int64_t>& message_ids, worker::Queue::HeldMa
     const std::vector<std::int64_t> ids(message_ids.begin(), message_ids.end());
     const Rows rows = lock.run({p_bigints(ids)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        locked.erase(rows.bigint(i, 1));
-        if (const auto how = rows.maybe_text(i, 2))
-            held.ended.emplace(rows.bigint(i, 1), core::cause_of(*how).value_or(core::Cause::stopped));
+        locked.erase(rows.bigint(i, "message_id"));
+        if (const auto how = rows.maybe_text(i, "ended"))
+            held.ended.emplace(rows.bigint(i, "message_id"), core::cause_of(*how).value_or(core::Cause::stopped));
     }
     if (locked.empty()) return;
     const std::vector<std::int64_t> left(locked.begin(), locked.end());
