@@ -248,6 +248,7 @@ struct Prepared {
     std::string loaded_variables = {};  // what the loader gave, as jsonb text
     std::string thread_subject = {};    // see Ticket
     std::string forward_key = {};       // of a forwarder's: the same at every try, and of no other message
+    core::Duration took{0};             // how long the sender was busy with it
 };
 
 class MailRoom {

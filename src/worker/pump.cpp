@@ -139,6 +139,7 @@ std::optional<Time> Pump::settle_at() const {
 }
 
 std::optional<Time> Pump::wake_at() const {
+    if (has_more_to_compose_) return Time::min();
     if (retry_at_) return retry_at_;
     if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_)
         return Time::min();

@@ -15,6 +15,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "worker/costs.hpp"
 #include "worker/doubts.hpp"
 #include "worker/in_hand.hpp"
 #include "worker/ports.hpp"
@@ -110,8 +111,9 @@ private:
     void finish_tick(Time now);
     void lose() noexcept;
     void hand_out(Time now);
-    void prepare(Ticket& ticket, Time now);
+    core::Duration prepare(Ticket& ticket, Time now);
     std::optional<std::uint64_t> next_unprepared();
+    std::int64_t tenant_of(const Ticket& ticket) const;
     void hear(Time now);
     void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
@@ -152,6 +154,8 @@ private:
 
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
     std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
+    bool has_more_to_compose_ = false;                   // than was to be done at a time
+    Costs costs_;
     InHand bodies_;
     bool is_one_by_one_ = false;            // after a settle that failed
     std::vector<Settlement> settlements_;   // to be written by the next transaction

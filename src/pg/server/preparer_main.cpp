@@ -78,7 +78,8 @@ void roll_back() {
 
 // As whom: as the session is, if that is the role's. It is decided here and not by what the sender knows of the role,
 // which may have gained or lost the right to connect since this process was started.
-Oid restricted_role(const Question& question) noexcept {
+Oid restricted_role(const Question& question) {
+    if (!OidIsValid(question.role)) throw Refusal({"42704", "it is nobody's function"});
     return question.role == connected_as ? InvalidOid : question.role;
 }
 
