@@ -10,12 +10,13 @@ namespace mailer::worker {
 namespace {
 
 constexpr core::Duration longest_composing = std::chrono::milliseconds{50};  // in one tick, and one mail more
+constexpr core::Duration time_for_conversations = std::chrono::milliseconds{20};
 
 }  // namespace
 
 // Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
-// It also waits when this has taken long: others' mail may have come that is composed in no time. A fault of the message
-// becomes its settlement.
+// It also waits when this has taken long. The conversations go on then, so that places come free, and others' mail that
+// is composed in no time has as much time as was spent. A fault of the message becomes its settlement.
 void Pump::hand_out(Time now) {
     int since_turn = 0;
     core::Duration spent{0};
@@ -23,12 +24,12 @@ void Pump::hand_out(Time now) {
     costs_.forget_old(now);
     hear(now);
     while (const auto token = next_unprepared()) {
-        if (spent >= longest_composing) {
+        Ticket& ticket = tickets_.at(*token);
+        if (spent >= longest_composing || (now < compose_again_at_ && is_costly(ticket))) {
             unprepared_.push_front(*token);
             has_more_to_compose_ = true;
             break;
         }
-        Ticket& ticket = tickets_.at(*token);
         try {
             const core::Duration took = prepare(ticket, now);
             spent += took;
@@ -42,6 +43,11 @@ void Pump::hand_out(Time now) {
             collect(now);
             hear(now);
         }
+    }
+    if (spent >= longest_composing) {
+        const bool is_other_mail = std::any_of(tickets_.begin(), tickets_.end(),
+                                               [this](const auto& entry) { return !is_costly(entry.second); });
+        compose_again_at_ = now + spent + (is_other_mail ? spent : time_for_conversations);
     }
     hear(now);
 }
@@ -75,6 +81,8 @@ std::int64_t Pump::tenant_of(const Ticket& ticket) const {
     const core::LaneFacts* const lane = planner_.lane(ticket.row.lane_id);
     return lane == nullptr ? 0 : lane->tenant_id;
 }
+
+bool Pump::is_costly(const Ticket& ticket) const { return costs_.of(tenant_of(ticket)) > core::Duration::zero(); }
 
 // Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
 void Pump::hear(Time now) {

@@ -48,6 +48,7 @@ void Pump::set_back(Time now) {
     is_swept_ = false;
     answered_at_ = std::min(answered_at_, now);
     reload_at_ = sweep_again_at_ = now;
+    compose_again_at_ = now;
     retry_at_.reset();
     if (fold_at_) fold_at_ = now;
 }
@@ -139,14 +140,14 @@ std::optional<Time> Pump::settle_at() const {
 }
 
 std::optional<Time> Pump::wake_at() const {
-    if (has_more_to_compose_) return Time::min();
-    if (retry_at_) return retry_at_;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_)
-        return Time::min();
-    std::optional<Time> at = sweep_at_;
+    const bool is_new = !has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_;
+    if (is_new && !retry_at_) return Time::min();
+    std::optional<Time> at = retry_at_ ? retry_at_ : sweep_at_;
     auto consider = [&at](const std::optional<Time>& t) {
         if (t && (!at || *t < *at)) at = t;
     };
+    if (has_more_to_compose_) consider(compose_again_at_);
+    if (retry_at_) return at;
     if (is_outdated_) consider(reload_at_);
     consider(settle_at());
     consider(put_off_until_);

@@ -115,6 +115,7 @@ private:
     core::Duration prepare(Ticket& ticket, Time now);
     std::optional<std::uint64_t> next_unprepared();
     std::int64_t tenant_of(const Ticket& ticket) const;
+    bool is_costly(const Ticket& ticket) const;
     void hear(Time now);
     void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
@@ -156,6 +157,7 @@ private:
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
     std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
     bool has_more_to_compose_ = false;                   // than was to be done at a time
+    Time compose_again_at_ = Time::min();                // what is costly
     Costs costs_;
     InHand bodies_;
     bool is_one_by_one_ = false;            // after a settle that failed
