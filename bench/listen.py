@@ -83,6 +83,9 @@ def old(args, env):
         os.utime(path, (at, at))
     subprocess.run(["chown", "-R", "mail:mail", f"{scratch}/dovecot/home/old@example.com"], check=True)
     psql("SELECT mailer.mailbox_create('old', 'localhost', 25, 'old@example.com', username => 'old@example.com', tls => 'none')")
+    # The first look goes back to our own oldest message, 30 days at most.
+    psql("SELECT mailer.enqueue('p@example.org', 'S', 'B', mailbox => 'old', send_at => now() + interval '1 day')")
+    psql("UPDATE mailer.message SET created_at = now() - interval '60 days'")
     pid = psql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'mailer listener'")
     cpu, _ = look(pid)
     psql(f"SELECT mailer.mailbox_alter('old', jsonb_build_object('ca_file', '{env['DOVECOT_CA']}', 'imap_host', 'localhost', 'imap_port', {env['IMAPS_PORT']})),"

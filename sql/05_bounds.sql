@@ -19,6 +19,28 @@ END;
 $$;
 COMMENT ON FUNCTION _need(text, boolean) IS 'Error 22004 when a value that is needed is NULL';
 
+-- A statement may change 30 settings: the error names the one that can't be read.
+CREATE FUNCTION _populated(base anyelement, settings jsonb) RETURNS anyelement
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    key text;
+BEGIN
+    RETURN jsonb_populate_record(base, settings);
+EXCEPTION WHEN data_exception THEN
+    FOR key IN SELECT k FROM jsonb_object_keys(settings) k ORDER BY k LOOP
+        BEGIN
+            PERFORM jsonb_populate_record(base, jsonb_build_object(key, settings -> key));
+        EXCEPTION WHEN data_exception THEN
+            PERFORM mailer._refuse(format('setting "%s" has a value of another type', key), detail => left(SQLERRM, 200),
+                hint => 'Intervals are written "90 s", times "09:00", numbers, true and false without quotes; null is no value.');
+        END;
+    END LOOP;
+    RAISE;
+END;
+$$;
+COMMENT ON FUNCTION _populated(anyelement, jsonb) IS 'The row with these settings; error 22023 that names the one whose value is of another type';
+
 CREATE FUNCTION _check_number(name text, value numeric, least_value numeric, most numeric DEFAULT 1000000000) RETURNS numeric
 LANGUAGE plpgsql IMMUTABLE
 AS $$

@@ -86,8 +86,10 @@ CREATE TABLE oauth_token (
     lease_pid     integer,
     lease_start   timestamptz,
     lease_until   timestamptz,
+    lease_flow    text,
     failures      integer NOT NULL DEFAULT 0,
     failure_kind  text,
+    failure_flow  text,
     failure_code  text,
     failure_words text,
     failure_hint  text,
@@ -100,6 +102,8 @@ COMMENT ON TABLE oauth_token IS 'Access tokens, and the lease under which one pr
 COMMENT ON COLUMN oauth_token.mailbox_id IS '0: the application''s own token (client credentials), which all its mailboxes use';
 COMMENT ON COLUMN oauth_token.refresh_at IS 'The next token is fetched from here on: 80 % of this one''s life';
 COMMENT ON COLUMN oauth_token.lease_count IS 'Counts the leases: an answer to a request that was made under an earlier one is not stored';
+COMMENT ON COLUMN oauth_token.lease_flow IS 'What the holder of the last lease asks for: a consent (device_authorization, device_code, authorization_code), or the application''s grant_type';
+COMMENT ON COLUMN oauth_token.failure_flow IS 'The lease_flow that failed: an answer about a consent says nothing about a renewal that failed meanwhile';
 COMMENT ON COLUMN oauth_token.lease_pid IS 'Who fetches; the lease is free when that process is gone (lease_start tells it from another with its number) or lease_until has passed';
 
 DO $$
@@ -153,7 +157,7 @@ CREATE FUNCTION _oauth_accounts() RETURNS TABLE (mailbox_id bigint, mailbox text
     secret_expires_at timestamptz, has_refresh_token boolean, has_code boolean, token_expires_at timestamptz, refresh_at timestamptz,
     is_leased boolean, failures integer, failure_kind text, failure_code text, failure_words text, failure_hint text, failed_at timestamptz,
     retry_at timestamptz, token_state text, device_url text, user_code text, verification_uri text, device_expires_at timestamptz,
-    device_poll_at timestamptz, consent_scope text, consented_at timestamptz, consented_by text[], is_other_account boolean)
+    device_poll_at timestamptz, renew_at timestamptz, consent_scope text, consented_at timestamptz, consented_by text[], is_other_account boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT m.mailbox_id, m.name, p.app_id, p.name, e.provider, e.grant_type, e.token_mailbox_id, a.subject, a.login,
@@ -172,6 +176,9 @@ AS $$
                 WHEN t.expires_at > clock_timestamp() THEN 'valid'
                 ELSE 'refreshing' END,
            COALESCE(p.device_url, v.device_url), d.user_code, d.verification_uri, d.expires_at, d.poll_at,
+           -- NULL: without anything to send there is nothing to ask, and what the provider said when it refused the code stays to be read.
+           CASE WHEN e.grant_type <> 'refresh_token' OR s.refresh_token IS NOT NULL AND s.code IS NULL THEN GREATEST(t.refresh_at, t.retry_at, '-infinity')
+                WHEN s.code IS NOT NULL THEN GREATEST(t.retry_at, '-infinity') END,
            -- Only while somebody gives consent: a token that is renewed later is for mail alone, whatever was granted then.
            COALESCE(p.scope, concat_ws(' ', v.user_scope, v.identity_scope)), s.consented_at, s.consented_by,
            COALESCE(NOT s.consented_by && ARRAY[lower(a.login), lower(m.username), lower(m.from_address)], false)

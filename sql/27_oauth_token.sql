@@ -8,11 +8,8 @@ CREATE FUNCTION _token_plan() RETURNS TABLE (app_id bigint, token_mailbox_id big
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT a.app_id, a.token_mailbox_id, a.mailbox_id,
-           CASE WHEN a.device_poll_at IS NOT NULL
-                THEN (extract(epoch FROM GREATEST(a.device_poll_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint
-                -- Without anything to send there is nothing to ask, and what the provider said when it refused the code stays to be read.
-                WHEN a.grant_type = 'refresh_token' AND NOT a.has_refresh_token AND NOT a.has_code THEN NULL
-                ELSE (extract(epoch FROM GREATEST(a.refresh_at, a.retry_at, clock_timestamp()) - clock_timestamp()) * 1000000)::bigint END,
+           CASE WHEN num_nonnulls(a.device_poll_at, a.renew_at) > 0
+                THEN (extract(epoch FROM GREATEST(LEAST(a.device_poll_at, a.renew_at), clock_timestamp()) - clock_timestamp()) * 1000000)::bigint END,
            (extract(epoch FROM a.token_expires_at - clock_timestamp()) * 1000000)::bigint, t.fetched_at
     FROM mailer._oauth_accounts() a
     LEFT JOIN mailer.oauth_token t ON t.app_id = a.app_id AND t.mailbox_id = a.token_mailbox_id
@@ -29,7 +26,7 @@ DECLARE
     lease_time CONSTANT interval := interval '60 s';
     t mailer.oauth_token;
     now_at timestamptz := clock_timestamp();
-    due_at timestamptz;
+    due record;
 BEGIN
     DELETE FROM mailer.oauth_device d WHERE d.expires_at <= now_at;
     INSERT INTO mailer.oauth_token (app_id, mailbox_id) VALUES (_token_lease.app_id, _token_lease.token_mailbox_id) ON CONFLICT DO NOTHING;
@@ -39,29 +36,32 @@ BEGIN
         RETURN;
     END IF;
     -- Read under the lock: another process may have asked a moment ago, and the provider wants a pause between two questions.
-    SELECT COALESCE(a.device_poll_at, GREATEST(a.refresh_at, a.retry_at)) INTO due_at FROM mailer._oauth_accounts() a
+    -- While a person has a device code to enter, which may take 15 minutes, the older token is renewed as before, and first: its mail waits.
+    SELECT LEAST(a.device_poll_at, a.renew_at) AS at,
+           CASE WHEN a.renew_at <= now_at AND a.has_code AND a.grant_type = 'refresh_token' THEN 'authorization_code'
+                WHEN a.renew_at <= now_at THEN a.grant_type
+                WHEN a.user_code IS NULL THEN 'device_authorization' ELSE 'device_code' END AS flow
+    INTO due FROM mailer._oauth_accounts() a
     WHERE a.app_id = _token_lease.app_id AND a.token_mailbox_id = _token_lease.token_mailbox_id
     ORDER BY a.mailbox_id LIMIT 1;
-    IF due_at > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
+    IF due.at IS NULL OR due.at > now_at OR t.lease_until > now_at AND t.lease_pid <> pg_backend_pid()
         AND EXISTS (SELECT FROM pg_stat_get_activity(t.lease_pid) b WHERE COALESCE(b.backend_start = t.lease_start, true)) THEN
         RETURN;
     END IF;
     UPDATE mailer.oauth_token o
-    SET lease_count = o.lease_count + 1, lease_pid = pg_backend_pid(), lease_until = now_at + lease_time,
+    SET lease_count = o.lease_count + 1, lease_pid = pg_backend_pid(), lease_until = now_at + lease_time, lease_flow = due.flow,
         lease_start = (SELECT b.backend_start FROM pg_stat_get_activity(pg_backend_pid()) b)
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
     RETURN QUERY
-    SELECT t.lease_count + 1, t.failures, f.flow, a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key,
-           CASE WHEN f.flow IN ('device_authorization', 'device_code', 'authorization_code') THEN a.consent_scope ELSE a.scope END,
+    SELECT t.lease_count + 1, CASE WHEN t.failure_flow = due.flow THEN t.failures ELSE 0 END, due.flow,
+           a.token_url, a.client_id, x.client_secret, x.certificate, x.private_key,
+           CASE WHEN due.flow IN ('device_authorization', 'device_code', 'authorization_code') THEN a.consent_scope ELSE a.scope END,
            a.subject, s.refresh_token, s.code,
            s.code_verifier, COALESCE(s.redirect_uri, a.redirect_uri), a.device_url, d.device_code
     FROM mailer._oauth_accounts() a
     LEFT JOIN mailer.oauth_app_secret x ON x.app_id = a.app_id
     LEFT JOIN mailer.oauth_account_secret s ON s.mailbox_id = a.token_mailbox_id
     LEFT JOIN mailer.oauth_device d ON d.mailbox_id = a.token_mailbox_id
-    CROSS JOIN LATERAL (SELECT CASE WHEN a.device_poll_at IS NOT NULL AND d.device_code IS NULL THEN 'device_authorization'
-        WHEN a.device_poll_at IS NOT NULL THEN 'device_code'
-        WHEN s.code IS NOT NULL AND a.grant_type = 'refresh_token' THEN 'authorization_code' ELSE a.grant_type END AS flow) f
     WHERE a.app_id = t.app_id AND a.token_mailbox_id = t.mailbox_id
     ORDER BY a.mailbox_id LIMIT 1;
 END;
@@ -127,12 +127,14 @@ BEGIN
     is_forced := COALESCE(t.refresh_at < t.fetched_at + renewed_at * (t.expires_at - t.fetched_at) - interval '1 ms', false);
     UPDATE mailer.oauth_token o
     SET access_token = _token_store.access_token, fetched_at = now_at, expires_at = now_at + life, refresh_at = now_at + renewed_at * life,
-        lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL,
-        failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
+        lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_flow = NULL,
+        failure_code = NULL, failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
     IF t.mailbox_id <> 0 THEN
-        DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id AND d.device_code IS NOT NULL;
-        is_by_device := FOUND;
+        is_by_device := t.lease_flow = 'device_code';
+        IF is_by_device THEN
+            DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
+        END IF;
         INSERT INTO mailer.oauth_account_secret AS s (mailbox_id, refresh_token, consented_at, consented_by)
         VALUES (t.mailbox_id, _token_store.refresh_token, CASE WHEN is_by_device THEN now_at END, _token_store.account)
         ON CONFLICT (mailbox_id) DO UPDATE SET refresh_token = COALESCE(excluded.refresh_token, s.refresh_token), code = NULL,
@@ -150,13 +152,34 @@ END;
 $$;
 COMMENT ON FUNCTION _token_store(bigint, bigint, bigint, text, bigint, text, text, text[]) IS 'Stores a token under its lease, a refresh token that replaces the one that was sent, and who gave consent; false: the lease was lost';
 
+-- What the provider answers about a consent mends what failed at a consent. A renewal that failed waits until its own time.
+CREATE FUNCTION _token_answered(app_id bigint, token_mailbox_id bigint, lease bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE mailer.oauth_token o SET lease_pid = NULL, lease_start = NULL, lease_until = NULL
+    WHERE o.app_id = _token_answered.app_id AND o.mailbox_id = _token_answered.token_mailbox_id AND o.lease_count = _token_answered.lease;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    UPDATE mailer.oauth_token o
+    SET failures = 0, failure_kind = NULL, failure_flow = NULL, failure_code = NULL, failure_words = NULL, failure_hint = NULL,
+        failed_at = NULL, retry_at = NULL
+    WHERE o.app_id = _token_answered.app_id AND o.mailbox_id = _token_answered.token_mailbox_id AND o.failure_flow IS DISTINCT FROM 'refresh_token';
+    RETURN true;
+END;
+$$;
+COMMENT ON FUNCTION _token_answered(bigint, bigint, bigint) IS 'The provider answered about a consent: ends its lease and forgets what failed at a consent; false: the lease was lost';
+
 CREATE FUNCTION _token_fail(app_id bigint, token_mailbox_id bigint, lease bigint, kind text, code text, words text, hint text, wait_us bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     code_life CONSTANT interval := interval '10 min';
-    asked record;
+    is_device boolean;
+    is_consent boolean;
     t mailer.oauth_token;
     now_at timestamptz;
     again_at timestamptz;
@@ -168,21 +191,18 @@ BEGIN
     END IF;
     now_at := clock_timestamp();
     again_at := now_at + _token_fail.wait_us * interval '1 us';
-    -- A consent that comes to nothing takes nothing away from a mailbox that has an older one; nor does one at which the provider itself fails, as
-    -- the older one's token isn't renewed meanwhile.
-    SELECT d.mailbox_id IS NOT NULL AS is_device INTO asked
-    FROM mailer.oauth_account_secret s LEFT JOIN mailer.oauth_device d ON d.mailbox_id = s.mailbox_id
-    WHERE s.mailbox_id = t.mailbox_id AND s.refresh_token IS NOT NULL AND (d.mailbox_id IS NOT NULL OR s.code IS NOT NULL);
-    IF FOUND AND (_token_fail.kind = 'grant' OR t.failed_at < now_at - code_life) THEN
-        IF asked.is_device THEN
+    is_device := t.lease_flow IN ('device_authorization', 'device_code');
+    is_consent := is_device OR t.lease_flow = 'authorization_code';
+    -- A consent that comes to nothing takes nothing away from a mailbox that has an older one; nor does one at which the provider itself keeps
+    -- failing, as the older one's token isn't renewed before a code is exchanged.
+    IF is_consent AND EXISTS (SELECT FROM mailer.oauth_account_secret s WHERE s.mailbox_id = t.mailbox_id AND s.refresh_token IS NOT NULL)
+        AND (_token_fail.kind = 'grant' OR t.failure_flow = t.lease_flow AND t.failed_at < now_at - code_life) THEN
+        IF is_device THEN
             DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
         ELSE
             UPDATE mailer.oauth_account_secret s SET code = NULL, code_verifier = NULL, redirect_uri = NULL WHERE s.mailbox_id = t.mailbox_id;
         END IF;
-        UPDATE mailer.oauth_token o
-        SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
-            failure_hint = NULL, failed_at = NULL, retry_at = NULL
-        WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
+        PERFORM mailer._token_answered(t.app_id, t.mailbox_id, t.lease_count);
         PERFORM mailer._log_event('oauth_consent_refused', jsonb_build_object('text', concat_ws(': ', _token_fail.code, NULLIF(_token_fail.words, ''))),
             mailbox_id => t.mailbox_id);
         PERFORM mailer._changed();
@@ -190,15 +210,16 @@ BEGIN
     END IF;
     UPDATE mailer.oauth_token o
     SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = o.failures + 1, failure_kind = _token_fail.kind,
-        failure_code = _token_fail.code, failure_words = _token_fail.words, failure_hint = NULLIF(_token_fail.hint, ''),
-        failed_at = CASE WHEN o.failure_kind = _token_fail.kind THEN COALESCE(o.failed_at, now_at) ELSE now_at END, retry_at = again_at
+        failure_flow = o.lease_flow, failure_code = _token_fail.code, failure_words = _token_fail.words, failure_hint = NULLIF(_token_fail.hint, ''),
+        failed_at = CASE WHEN o.failure_kind = _token_fail.kind AND o.failure_flow = o.lease_flow THEN COALESCE(o.failed_at, now_at) ELSE now_at END,
+        retry_at = again_at
     WHERE o.app_id = t.app_id AND o.mailbox_id = t.mailbox_id;
-    IF _token_fail.kind = 'grant' THEN
+    IF _token_fail.kind = 'grant' AND is_consent THEN
         -- A code is good for one exchange.
         UPDATE mailer.oauth_account_secret s SET code = NULL, code_verifier = NULL, redirect_uri = NULL
         WHERE s.mailbox_id = t.mailbox_id AND s.code IS NOT NULL;
         DELETE FROM mailer.oauth_device d WHERE d.mailbox_id = t.mailbox_id;
-    ELSE
+    ELSIF is_device THEN
         UPDATE mailer.oauth_device d SET poll_at = again_at WHERE d.mailbox_id = t.mailbox_id;
     END IF;
     IF _token_fail.kind = 'grant' OR t.expires_at IS NULL OR t.expires_at <= now_at THEN
@@ -219,11 +240,7 @@ AS $$
 DECLARE
     now_at timestamptz := clock_timestamp();
 BEGIN
-    UPDATE mailer.oauth_token o
-    SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
-        failure_hint = NULL, failed_at = NULL, retry_at = NULL
-    WHERE o.app_id = _token_device.app_id AND o.mailbox_id = _token_device.token_mailbox_id AND o.lease_count = _token_device.lease;
-    IF NOT FOUND THEN
+    IF NOT mailer._token_answered(_token_device.app_id, _token_device.token_mailbox_id, _token_device.lease) THEN
         RETURN;
     END IF;
     UPDATE mailer.oauth_device d
@@ -241,11 +258,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-    UPDATE mailer.oauth_token o
-    SET lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL, failure_code = NULL, failure_words = NULL,
-        failure_hint = NULL, failed_at = NULL, retry_at = NULL
-    WHERE o.app_id = _token_pending.app_id AND o.mailbox_id = _token_pending.token_mailbox_id AND o.lease_count = _token_pending.lease;
-    IF FOUND THEN
+    IF mailer._token_answered(_token_pending.app_id, _token_pending.token_mailbox_id, _token_pending.lease) THEN
         UPDATE mailer.oauth_device d
         SET poll_us = d.poll_us + _token_pending.slower_us, poll_at = clock_timestamp() + (d.poll_us + _token_pending.slower_us) * interval '1 us'
         WHERE d.mailbox_id = _token_pending.token_mailbox_id;

@@ -57,13 +57,11 @@ AS $$
 DECLARE
     new_row mailer.campaign;
 BEGIN
-    new_row := jsonb_populate_record(old, settings - 'mailboxes' - 'allowed_days');
+    new_row := mailer._populated(old, settings - 'mailboxes' - 'allowed_days');
     IF new_row.list IS NOT NULL THEN
         PERFORM mailer._check_name('list', new_row.list);
     END IF;
     RETURN new_row;
-EXCEPTION WHEN invalid_text_representation OR numeric_value_out_of_range OR invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
-    PERFORM mailer._refuse('a setting has a value of another type', detail => left(SQLERRM, 200));
 END;
 $$;
 COMMENT ON FUNCTION _campaign_with(campaign, jsonb) IS 'A campaign with other settings, not checked; error 22023 when one can''t be read';

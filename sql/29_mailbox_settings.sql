@@ -23,6 +23,16 @@ END;
 $$;
 COMMENT ON FUNCTION _bare_address(text, text) IS 'The address in its wire form, without a name (NULL for NULL); error 22023 that says what it was meant for';
 
+CREATE FUNCTION _needed_address(value text) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
+AS $$
+BEGIN
+    PERFORM mailer._need('address', value IS NULL);
+    RETURN mailer._bare_address(value, 'address');
+END;
+$$;
+COMMENT ON FUNCTION _needed_address(text) IS 'The address in its wire form; error 22004 for NULL, 22023 when it is none';
+
 -- The engine checks again when it connects: the setting may have been narrowed since.
 CREATE FUNCTION _check_host(host text, port integer) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
@@ -268,12 +278,7 @@ BEGIN
             MESSAGE = 'only superusers may set the connection of a forwarder',
             HINT = 'The server itself connects, and other servers may let its user in without a password.';
     END IF;
-    BEGIN
-        box := jsonb_populate_record(old, settings);
-    EXCEPTION WHEN data_exception THEN
-        PERFORM mailer._refuse('a setting has a value of another type', detail => left(SQLERRM, 200));
-    END;
-
+    box := mailer._populated(old, settings);
     box.name := btrim(box.name);
     IF settings ? 'host' THEN
         box.host := mailer._host_name(box.host, 'host');

@@ -64,10 +64,11 @@ BEGIN
     PERFORM mailer._check_span('cooldown', cooldown, false), mailer._check_span('max_silence', max_silence, false),
         mailer._check_span('auto_reply_delay', auto_reply_delay);
     IF fault IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = fault,
-            HINT = CASE WHEN fault LIKE '%prefer%' THEN 'prefer is follow_ups or new.'
-                        WHEN fault LIKE '%sequence' THEN 'stop_on holds reply, bounce, complaint and unsubscribe, or some of them.'
-                        ELSE '' END;
+        PERFORM mailer._refuse(fault, CASE WHEN fault LIKE '%prefer%' THEN 'prefer is follow_ups or new.'
+            WHEN fault LIKE '%sequence' THEN 'stop_on holds reply, bounce, complaint and unsubscribe, or some of them.'
+            WHEN fault LIKE '%skip_dates%' THEN 'For example {2027-01-01, 2027-12-25}: days on which nothing is sent.'
+            WHEN fault LIKE 'max_new%' THEN 'NULL is no limit.' END,
+            CASE WHEN fault LIKE '%starts' THEN format('starts_at is %s, ends_at is %s.', starts_at, ends_at) END);
     END IF;
 END;
 $$;

@@ -13,7 +13,7 @@ BEGIN
     PERFORM mailer._campaign_to_change(_lead_to_change.campaign_id, '{d,r,p,c}', 'changed');
     SELECT l.* INTO found_row FROM mailer.lead l
     WHERE l.campaign_id = _lead_to_change.campaign_id
-      AND l.address_key = mailer._address_key(mailer._bare_address(COALESCE(_lead_to_change.address, ''), 'address'))
+      AND l.address_key = mailer._address_key(mailer._needed_address(_lead_to_change.address))
     FOR UPDATE;
     IF found_row.campaign_id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',

@@ -10,10 +10,10 @@ BEGIN
     IF address ~ '^[*]?@' THEN
         RETURN '*' || substring(mailer._address_key(mailer._bare_address('x' || ltrim(btrim(address), '*'), 'address')) FROM '@.*$');
     END IF;
-    RETURN mailer._bare_address(COALESCE(address, ''), 'address');
+    RETURN mailer._needed_address(address);
 END;
 $$;
-COMMENT ON FUNCTION _suppressed_address(text) IS 'An address in its wire form, or *@domain for all of a domain; error 22023 when it is neither';
+COMMENT ON FUNCTION _suppressed_address(text) IS 'An address in its wire form, or *@domain for all of a domain; error 22023 when it is neither, 22004 when it is NULL';
 
 CREATE FUNCTION suppress(address text, reason text DEFAULT NULL, expires_at timestamptz DEFAULT NULL, scope text DEFAULT 'all')
     RETURNS void
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION suppress(text, text, timestamptz, text) IS
 address: one address, or @acme.example (*@acme.example is the same) for a whole domain.
 reason: for people. expires_at: NULL is permanent. A second call replaces the first.
 scope: all, bulk (campaigns, and notifications that aren''t required), campaigns, list:NAME (campaigns of that list), category:NAME or campaign:ID.
-Errors: 22023 a bad address or scope.';
+Errors: 22004 address is NULL, 22023 a bad address or scope.';
 
 CREATE FUNCTION unsuppress(address text, scope text DEFAULT 'all') RETURNS boolean
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -66,7 +66,7 @@ BEGIN
 END;
 $$;
 COMMENT ON FUNCTION unsuppress(text, text) IS
-'Ends a suppression of this address and scope; returns false if there was none. Operators end those of all tenants, a tenant its own. Mails that it cancelled stay cancelled. Errors: 22023 a bad address or scope.';
+'Ends a suppression of this address and scope; returns false if there was none. Operators end those of all tenants, a tenant its own. Mails that it cancelled stay cancelled. Errors: 22004 address is NULL, 22023 a bad address or scope.';
 
 CREATE FUNCTION _check_scope(scope text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp

@@ -42,7 +42,7 @@ DECLARE
     fault text;
     address text[];
 BEGIN
-    app := jsonb_populate_record(app, settings - ARRAY['app_id', 'name', 'mailbox_id', 'grant', 'grant_type']);
+    app := mailer._populated(app, settings - ARRAY['app_id', 'name', 'mailbox_id', 'grant', 'grant_type']);
     IF settings ? 'grant' THEN
         app.grant_type := settings ->> 'grant';
     END IF;
@@ -196,7 +196,7 @@ AS $$
 BEGIN
     UPDATE mailer.oauth_token t
     SET lease_count = t.lease_count + 1, lease_pid = NULL, lease_start = NULL, lease_until = NULL, failures = 0, failure_kind = NULL,
-        failure_code = NULL, failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
+        failure_flow = NULL, failure_code = NULL, failure_words = NULL, failure_hint = NULL, failed_at = NULL, retry_at = NULL
     WHERE t.app_id = _oauth_ask_again.app_id
       AND (_oauth_ask_again.mailbox_id IS NULL OR t.mailbox_id IN (0, _oauth_ask_again.mailbox_id));
     UPDATE mailer.mailbox b SET mended_at = clock_timestamp()

@@ -20,7 +20,8 @@ DECLARE
     url text;
 BEGIN
     IF oauth_url.valid_for IS NULL OR oauth_url.valid_for <= interval '0' OR oauth_url.valid_for > interval '366 days' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'valid_for must be longer than nothing and at most a year';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'valid_for must be longer than nothing and at most a year',
+            DETAIL = format('It is %s.', COALESCE(oauth_url.valid_for::text, 'NULL')), HINT = 'Pass an interval such as ''7 days'', which is the default.';
     END IF;
     SELECT a.*, b.username INTO account FROM mailer._oauth_accounts() a JOIN mailer.mailbox b ON b.mailbox_id = a.mailbox_id WHERE a.mailbox_id = box_id;
     IF account.mailbox_id IS NULL THEN
@@ -238,6 +239,14 @@ COMMENT ON COLUMN oauth_status.consented_by IS 'The account that gave consent, b
 COMMENT ON COLUMN oauth_status.is_other_account IS 'consented_by is neither login nor the mailbox''s username or from_address. That is right for a shared mailbox';
 COMMENT ON COLUMN oauth_status.retry_at IS 'When the provider is asked again after a failure';
 
+CREATE FUNCTION _device_hint(user_code text, verification_uri text, expires_at timestamptz) RETURNS text
+LANGUAGE sql STABLE
+AS $$
+    SELECT CASE WHEN user_code IS NOT NULL THEN
+        format('The owner of the account enters %s at %s, until %s.', user_code, verification_uri, to_char(expires_at, 'HH24:MI')) END
+$$;
+COMMENT ON FUNCTION _device_hint(text, text, timestamptz) IS 'What is left to do for a consent by device code; NULL: none is under way';
+
 CREATE FUNCTION _health_oauth() RETURNS TABLE (severity text, subject text, problem text, since timestamptz, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
@@ -247,14 +256,15 @@ DECLARE
     now_at CONSTANT timestamptz := mailer._now();
 BEGIN
     RETURN QUERY SELECT 'warning', 'mailbox ' || a.mailbox, 'OAuth2: consent has not been given yet', NULL::timestamptz,
-        COALESCE(format('The owner of the account enters %s at %s, until %s.', a.user_code, a.verification_uri, to_char(a.device_expires_at, 'HH24:MI')),
+        COALESCE(mailer._device_hint(a.user_code, a.verification_uri, a.device_expires_at),
             'mailer.oauth_url(mailbox) returns a page for the owner of the account; pass its result to mailer.oauth_code().')
     FROM mailer._oauth_accounts() a WHERE a.token_state = 'consent_needed';
 
     RETURN QUERY SELECT CASE WHEN a.failure_kind = 'grant' THEN 'critical' ELSE 'warning' END, 'mailbox ' || a.mailbox,
         CASE WHEN a.failure_kind = 'grant' THEN 'OAuth2: the grant was refused: ' ELSE 'OAuth2: no answer from the provider: ' END
             || concat_ws(': ', a.failure_code, NULLIF(a.failure_words, '')), a.failed_at,
-        COALESCE(a.failure_hint, CASE WHEN a.failure_kind = 'grant' THEN 'See oauth_status; mailer.oauth_set() and mailer.oauth_url() connect it again.'
+        COALESCE(CASE WHEN a.failure_kind = 'grant' THEN mailer._device_hint(a.user_code, a.verification_uri, a.device_expires_at) END,
+            a.failure_hint, CASE WHEN a.failure_kind = 'grant' THEN 'See oauth_status; mailer.oauth_set() and mailer.oauth_url() connect it again.'
             ELSE 'The request is repeated automatically; the last token is valid until ' || COALESCE(to_char(a.token_expires_at, 'HH24:MI:SS'), 'never') || '.' END)
     FROM mailer._oauth_accounts() a WHERE a.failure_kind IS NOT NULL;
 

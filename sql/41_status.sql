@@ -109,7 +109,7 @@ CREATE FUNCTION sent_to(address text, max_rows integer DEFAULT 100) RETURNS SETO
 LANGUAGE plpgsql STABLE ROWS 100 SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 DECLARE
-    key text := mailer._address_key(mailer._bare_address(COALESCE(sent_to.address, ''), 'address'));
+    key text := mailer._address_key(mailer._needed_address(sent_to.address));
 BEGIN
     -- OFFSET 0: the view joins more tables than join_collapse_limit, so a plain join would build all of it first.
     RETURN QUERY SELECT s.* FROM (SELECT m.message_id FROM mailer.message m WHERE m.address_key = key ORDER BY m.message_id DESC LIMIT GREATEST(sent_to.max_rows, 0)) m

@@ -141,7 +141,7 @@ LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    key text := mailer._address_key(mailer._bare_address(COALESCE(forget.address, ''), 'address'));
+    key text := mailer._address_key(mailer._needed_address(forget.address));
     cancelled bigint[];
     contacts text[];
     cleared bigint;
@@ -186,4 +186,4 @@ $$;
 COMMENT ON FUNCTION forget(text) IS
 'Erases what is stored about a person by mail address: contacts with their inboxes and preferences, contents of mails to it, captured copies, server
 replies, what campaigns know of it as a lead, what it answered, and how often it bounced; mails that wait for it alone are cancelled. It returns what was erased and what is kept: the ledger of who got what, and suppressions.
-Mails with several recipients and mails being sent are not changed. Errors: 22023 a bad address.';
+Mails with several recipients and mails being sent are not changed. Errors: 22004 address is NULL, 22023 a bad address.';

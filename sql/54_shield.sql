@@ -1,7 +1,7 @@
 -- The shields: a campaign or mailbox whose mail is refused or bounces too much stops, until somebody resumes it.
 --
 -- Counted are mails settled since the last resume, the last 200 of them. A shield shuts at more than its share and at
--- least five hard bounces or permanent refusals; when five different recipients in a row are refused with the same
+-- least five hard bounces or permanent refusals, or six if they are among more than 40 mails (doc/decisions/032); when five different recipients in a row are refused with the same
 -- code and nobody is accepted in between (then it is us, so none of them stays suppressed for it); and at the second
 -- complaint among the last 1,000. The gates campaign_shield and mailbox_shield hold what waits.
 
@@ -10,7 +10,7 @@ LANGUAGE sql IMMUTABLE
 AS $$
     SELECT CASE
         WHEN cardinality(s.row_messages) >= 5 THEN format('%s different recipients in a row were refused with %s', cardinality(s.row_messages), s.row_code)
-        WHEN f.bad >= 5 AND f.bad > share * cardinality(s.faults) THEN
+        WHEN f.bad >= CASE WHEN cardinality(s.faults) <= 40 THEN 5 ELSE 6 END AND f.bad > share * cardinality(s.faults) THEN
             format('%s of the last %s mails were refused or bounced (%s %%)', f.bad, cardinality(s.faults), round(100.0 * f.bad / cardinality(s.faults), 1))
         WHEN c.complaints >= 2 THEN format('%s complaints among the last 1000 mails', c.complaints) END
     FROM (SELECT count(*) FILTER (WHERE x) AS bad FROM unnest(s.faults) x) f,

@@ -146,6 +146,7 @@ AS $$
 DECLARE
     id bigint;
 BEGIN
+    PERFORM mailer._need('raw', raw IS NULL);
     IF mailbox IS NOT NULL THEN
         SELECT b.mailbox_id INTO id FROM mailer.mailbox b WHERE b.name = mailbox;
         IF id IS NULL THEN
@@ -160,7 +161,7 @@ COMMENT ON FUNCTION ingest(bytea, text) IS
 'Processes a received mail, as a pipe of Postfix or Exim delivers it: a bounce, complaint, reply or automatic answer is matched to its message,
 logged and acted on. Returns the rows of feedback_log that it added: none for other mail, for mail that belongs to no message, and for a repeat.
 mailbox: the mailbox that received it; required to match a mail that names no message by address and time, as a guess.
-Errors: 42704 no such mailbox.';
+Errors: 22004 raw is NULL, 42704 no such mailbox.';
 
 REVOKE ALL ON FUNCTION _recipient_of(_feedback_item, message), _report_key(_feedback_item, text, text), _count_unmatched(text, text),
     _take_feedback(_feedback_item, bigint, text), _ingest(bytea, bigint, text) FROM PUBLIC;

@@ -268,7 +268,7 @@ DECLARE
     f mailer._feedback_item;
     added bigint;
 BEGIN
-    PERFORM mailer._check_provider(ingest_webhook.provider);
+    PERFORM mailer._check_provider(ingest_webhook.provider), mailer._need('body', body IS NULL);
     BEGIN
         content := mailer._json(convert_from(body, 'UTF8'));
     EXCEPTION WHEN character_not_in_repertoire OR untranslatable_character THEN
@@ -291,7 +291,7 @@ COMMENT ON FUNCTION ingest_webhook(text, bytea, jsonb) IS
 'Processes the request of a provider''s webhook (ses, also in SNS; postmark, sendgrid, mailgun, brevo, mailjet), batches too, and returns the rows of
 feedback_log that it added. body: the raw bytes. headers: of the request, an object. If mailer.webhook_set_secret() set a secret, the signature is
 verified. Refusals by the provider''s own suppression list are logged and not counted by shields.
-Errors: 22023 no such provider, or not JSON; 28000 it is not signed.';
+Errors: 22004 body is NULL, 22023 no such provider, or not JSON; 28000 it is not signed.';
 
 REVOKE ALL ON FUNCTION _is_signed(bytea, bytea, bytea, boolean), _is_hard(integer, text, text), _check_provider(text), _header(jsonb, text), _bytes(text),
     _sns_text(jsonb), _is_webhook_signed(text, text, bytea, jsonb, jsonb),

@@ -246,8 +246,10 @@ AS $$
 DECLARE
     found_oid CONSTANT oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = role);
 BEGIN
+    PERFORM mailer._need('role', role IS NULL);
     IF found_oid IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role);
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('role "%s" does not exist', role),
+            HINT = format('Create it first: CREATE ROLE %I LOGIN.', role);
     END IF;
     PERFORM mailer._principals_changed();
     RETURN mailer._current_principal_of(found_oid);

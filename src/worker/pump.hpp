@@ -59,7 +59,7 @@ public:
     void forget_world() { has_world_ = false; }  // settings changed: read everything again
     void sweep_soon() { is_swept_ = false; }
     bool has_claimed_all() const { return claims_left_ && *claims_left_ <= 0; }
-    bool is_idle() const { return tickets_.empty() && settlements_.empty(); }
+    bool is_idle() const { return tickets_.empty() && settlements_.empty() && put_off_.empty(); }
     std::size_t in_hand() const { return tickets_.size(); }
     std::int64_t settled_count() const { return settled_count_; }
     // When something that waits now may be sent; nothing: no known work.
@@ -95,6 +95,7 @@ private:
     core::Duration pause_after_reading_all() const;
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
+    std::map<std::int64_t, core::Cause> hold(Time now);
     void apply(Settlement& settlement, Time now);
     void shut_shields(Time now);
     void weigh(Settlement& settlement);
@@ -161,6 +162,7 @@ private:
     InHand bodies_;
     bool is_one_by_one_ = false;            // after a settle that failed
     std::vector<Settlement> settlements_;   // to be written by the next transaction
+    std::vector<Settlement> put_off_;       // until others have decided what becomes of them
     std::set<std::int64_t> unknown_lanes_;  // named by a hint, to be loaded
     std::map<std::int64_t, Time> hinted_;   // earliest due by lane, of lanes to be loaded
     std::vector<core::Report> reports_;
@@ -179,7 +181,7 @@ private:
 
     Time last_tick_ = Time::min();
     Time answered_at_{};  // of the first answer that waits to be settled
-    std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_;
+    std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_, put_off_until_;
 };
 
 }  // namespace mailer::worker

@@ -14,7 +14,11 @@ SELECT throws_ok(c.call, '22023', c.said, c.call) FROM (VALUES
     ($$SELECT mailer.mailbox_create('x', 'h', 25, 'a@example.com', gap => '-1 s')$$, 'gap must not be negative'),
     ($$SELECT mailer.mailbox_create('x', 'h', 25, 'a@example.com', daily_limit => -1)$$, 'daily_limit must not be negative'),
     ($$SELECT mailer.mailbox_alter('desk', '{"ramp_start": 1, "ramp_step": 1, "ramp_from": "4713-01-01 BC"}')$$, 'ramp_from must be a time from 1970 to 9999'),
-    ($$SELECT mailer.mailbox_alter('desk', '{"port": 1e30}')$$, 'a setting has a value of another type'),
+    ($$SELECT mailer.mailbox_alter('desk', '{"port": 1e30}')$$, 'setting "port" has a value of another type'),
+    ($$SELECT mailer.mailbox_alter('desk', '{"daily_limit": 5, "gap": "soon", "name": "x"}')$$, 'setting "gap" has a value of another type'),
+    ($$SELECT mailer.campaign_create('x', 'hello', starts_at => '2027-01-02', ends_at => '2027-01-01')$$, 'a campaign can''t end before it starts'),
+    ($$SELECT mailer.enqueue('a@example.com', 'S', 'B', loader => 'f(bigint, jsonb)')$$, 'loader "f(bigint, jsonb)" is not the name of a function'),
+    ($$SELECT mailer.enqueue('a@example.com', 'S', 'B', send_if => 'is_closed = false')$$, 'send_if "is_closed = false" is not the name of a function'),
     ($$SELECT mailer.mailbox_alter('desk', '{"timezone": "<abc>+99"}')$$, 'time zone "<abc>+99" is not known'),
     ($$SELECT mailer.mailbox_alter('desk', '{"timezone": "EST5"}')$$, 'time zone "EST5" is not known'),
     ($$SELECT mailer.campaign_create('x', 'hello', jitter => 2)$$, 'jitter must be 0 to 0.9'),
@@ -84,6 +88,13 @@ CREATE TRIGGER mails AFTER INSERT ON public.ticket FOR EACH ROW EXECUTE FUNCTION
 SELECT lives_ok(format('INSERT INTO public.ticket VALUES (1, %L)', c), 'an error raised with SQLSTATE ' || c || ' fails no statement')
 FROM unnest(ARRAY['57014', '57P01', '57P05', '57000', 'XX000', 'P0004', '40001', '55P03', '53200', '25P02', '08006']) c;
 SELECT is((SELECT count(*) FROM mailer.event WHERE kind = 'notification_failed'), 11::bigint, 'each is an event');
+CREATE TABLE public.parcel (id int);
+CREATE FUNCTION public.one_person(new_row jsonb) RETURNS TABLE (recipient text) LANGUAGE sql AS $$ SELECT 'a@example.com' $$;
+CREATE TRIGGER mails AFTER INSERT ON public.parcel FOR EACH ROW EXECUTE FUNCTION mailer.notify_trigger('hello', 'public.one_person', '5 parsecs');
+INSERT INTO public.parcel VALUES (1);
+SELECT results_eq($$SELECT detail ->> 'message', detail ->> 'detail', detail ->> 'hint' FROM mailer.event_log WHERE detail ->> 'table' = 'public.parcel'$$,
+    $$VALUES ('the gap of notify_trigger is not an interval', 'invalid input syntax for type interval: "5 parsecs"',
+        'Its third argument is the time between two mails, such as ''5 s''.')$$, 'the event says which argument it was');
 CREATE FUNCTION public.lasts(new_row jsonb) RETURNS TABLE (recipient text, variables jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     LOOP END LOOP;

@@ -40,7 +40,7 @@ SELECT throws_ok($$SELECT * FROM mailer.campaign_preview('spring', 'zoe@example.
 SELECT throws_ok($$SELECT * FROM mailer.campaign_preview('spring', 'ada@example.com', 9)$$, '42704', NULL, 'a step must exist');
 SELECT throws_ok($$SELECT * FROM mailer.campaign_preview('spring', 'ada@example.com', NULL)$$, '42704', NULL, 'also one that is NULL');
 SELECT throws_ok($$SELECT * FROM mailer.campaign_preview(0, 'ada@example.com')$$, '42704', NULL, 'a campaign must exist');
-SELECT throws_ok($$SELECT * FROM mailer.campaign_preview('spring', NULL)$$, '22023', NULL, 'an address is needed');
+SELECT throws_ok($$SELECT * FROM mailer.campaign_preview('spring', NULL)$$, '22004', NULL, 'an address is needed');
 SELECT throws_ok(format($$SELECT mailer.campaign_step_set(%s, 4, 'reminder', '3 days', subject => 'Hello {{name')$$, :spring), '42601', NULL, 'a step''s subject parses');
 
 -- Tests go to somebody else and are in no count.

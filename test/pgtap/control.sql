@@ -14,7 +14,7 @@ SELECT ok(mailer.unsuppress('ADA@example.com'), 'a suppression is taken back');
 SELECT ok(NOT mailer.unsuppress('ada@example.com'), 'once');
 SELECT is((SELECT count(*) FROM mailer.suppression), 2::bigint, 'in its scope alone');
 SELECT throws_ok($$SELECT mailer.suppress('nobody')$$, '22023', NULL, 'an address must be one');
-SELECT throws_ok($$SELECT mailer.suppress(NULL)$$, '22023', NULL, 'no address is none');
+SELECT throws_ok($$SELECT mailer.suppress(NULL)$$, '22004', NULL, 'no address is none');
 SELECT throws_ok($$SELECT mailer.unsuppress('nobody')$$, '22023', NULL, 'nor is there anything to take back for what is none');
 SELECT throws_ok($$SELECT mailer.suppress('a@example.com', scope => 'everything')$$, '22023', '"everything" is not a scope', 'a scope must be one');
 SELECT throws_ok($$SELECT mailer.unsuppress('a@example.com', NULL)$$, '22023', NULL, 'no scope is none');

@@ -121,6 +121,8 @@ SELECT is_empty($$SELECT * FROM mailer.ingest(pg_temp.bounce('<999.0123456789abc
     'a bounce of somebody else''s mail is nothing');
 SELECT is((SELECT seen FROM mailer.unmatched_feedback WHERE source = 'pipe' AND kind = 'bounce'), 1::bigint, 'but it is counted');
 SELECT throws_ok($$SELECT * FROM mailer.ingest('x', 'nobody')$$, '42704', 'there is no mailbox "nobody"');
+SELECT throws_ok($$SELECT * FROM mailer.ingest(NULL)$$, '22004', 'raw must not be NULL', 'a pipe that passes nothing learns of it');
+SELECT throws_ok($$SELECT * FROM mailer.ingest_webhook('ses', NULL)$$, '22004', 'body must not be NULL', 'so does a webhook');
 SELECT is((SELECT sum(violations::int) FROM mailer.verify() WHERE violations > 0), NULL, 'nothing disagrees afterwards');
 -- ── Whose mail bounced ─────────────────────────────────────────────────────────────────────────────────────────────
 -- One tenant's bounces say nothing about another's: else one that makes an address bounce silences it permanently for all.

@@ -64,7 +64,21 @@ SELECT lives_ok($$SELECT mailer.oauth_set('desk', '{"refresh_token": "r"}')$$, '
 SELECT is((SELECT count(*) FROM mailer.oauth_device), 0::bigint, 'ends it');
 SELECT mailer.oauth_set('desk', '{"refresh_token": null}');
 SELECT mailer.oauth_app_set('web', '{"device_url": null}');
-SELECT throws_ok($$SELECT mailer.oauth_url('desk', '0')$$, '22023', NULL, 'valid for some time');
+CREATE FUNCTION pg_temp.advice(statement text) RETURNS text
+LANGUAGE plpgsql AS $$
+DECLARE
+    detail text;
+    hint text;
+BEGIN
+    EXECUTE statement;
+    RETURN NULL;
+EXCEPTION WHEN invalid_parameter_value THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    RETURN detail || ' ' || hint;
+END;
+$$;
+SELECT is(pg_temp.advice($$SELECT mailer.oauth_url('desk', '0')$$), 'It is 00:00:00. Pass an interval such as ''7 days'', which is the default.', 'valid for some time');
+SELECT is(pg_temp.advice($$SELECT mailer.oauth_url('desk', NULL)$$), 'It is NULL. Pass an interval such as ''7 days'', which is the default.', 'which is said');
 SELECT mailer.oauth_url('desk') AS url \gset
 SELECT matches(:'url'::text, '^https://accounts.google.com/o/oauth2/v2/auth\?response_type=code&client_id=c%261&redirect_uri=http%3A%2F%2Flocalhost&scope=https%3A%2F%2Fmail.google.com%2F%20openid%20email&state=[A-Za-z0-9_.-]+&code_challenge=[A-Za-z0-9_-]{43}&code_challenge_method=S256&login_hint=ada%40example.com&access_type=offline&prompt=consent$', 'the page''s address');
 SELECT mailer._url_parameter(:'url', 'state') AS state \gset
@@ -213,6 +227,43 @@ SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refu
 SELECT mailer._token_fail(:refused_app, :refused, (SELECT lease FROM mailer._token_lease(:refused_app, :refused)), 'grant', 'invalid_client', 'wrong', '', 0);
 SELECT is((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :refused), NULL, 'a code that was refused is not asked about again');
 SELECT is((SELECT (token_state, failure_code) FROM mailer.oauth_status WHERE mailbox = 'refused'), ('refused'::text, 'invalid_client'::text), 'and why stays to be read');
+
+-- While a device code waits to be entered, the older token is renewed, and what fails of the one changes nothing of the other.
+SELECT mailer.mailbox_create('both', 'smtp.example.com', username => 'ada@example.com') AS both \gset
+SELECT mailer.oauth_set('both', '{"provider": "microsoft365", "client_id": "c", "refresh_token": "r"}');
+SELECT app_id AS both_app FROM mailer.oauth_account WHERE mailbox_id = :both \gset
+CREATE FUNCTION pg_temp.lease() RETURNS TABLE (flow text, lease bigint, failures integer)
+LANGUAGE sql AS $$ SELECT l.flow, l.lease, l.failures FROM mailer.oauth_account a, mailer.mailbox b, mailer._token_lease(a.app_id, b.mailbox_id) l
+    WHERE b.name = 'both' AND a.mailbox_id = b.mailbox_id $$;
+CREATE FUNCTION pg_temp.flow() RETURNS text LANGUAGE sql AS $$ SELECT COALESCE(max(flow), 'none') FROM pg_temp.lease() $$;
+CREATE FUNCTION pg_temp.last_lease() RETURNS bigint LANGUAGE sql AS $$ SELECT lease_count FROM mailer.oauth_token t JOIN mailer.mailbox b USING (mailbox_id) WHERE b.name = 'both' $$;
+SELECT is(pg_temp.flow(), 'refresh_token', 'a first token');
+SELECT ok(mailer._token_store(:both_app, :both, pg_temp.last_lease(), 'a', 3600000000, NULL, 'r'), 'comes');
+SELECT mailer.oauth_device('both');
+SELECT is(pg_temp.flow(), 'device_authorization', 'then a device code');
+SELECT mailer._token_device(:both_app, :both, pg_temp.last_lease(), 'd', 'U', 'https://v', 900000000, 5000000);
+SELECT is(pg_temp.flow(), 'none', 'which is not asked about at once');
+UPDATE mailer.oauth_token SET refresh_at = now() WHERE mailbox_id = :both;
+SELECT cmp_ok((SELECT wait_us FROM mailer._token_plan() WHERE mailbox_id = :both), '<=', 0::bigint, 'the older token is due');
+SELECT is(pg_temp.flow(), 'refresh_token', 'and renewed');
+SELECT mailer._token_fail(:both_app, :both, pg_temp.last_lease(), 'grant', 'invalid_grant', 'expired', '', 3600000000);
+UPDATE mailer.oauth_device SET poll_at = now() WHERE mailbox_id = :both;
+SELECT is(pg_temp.flow(), 'device_code', 'refused, it leaves the code to be entered');
+SELECT mailer._token_pending(:both_app, :both, pg_temp.last_lease(), 0);
+SELECT is(pg_temp.flow(), 'none', 'nor is it asked again at each question about the code');
+SELECT is((SELECT (token_state, failure_code, user_code) FROM mailer.oauth_status WHERE mailbox = 'both'), ('refused'::text, 'invalid_grant'::text, 'U'::text), 'its failure is still shown');
+SELECT matches((SELECT hint FROM mailer.health() WHERE subject = 'mailbox both' AND problem LIKE 'OAuth2: the grant%'), '^The owner of the account enters U at https://v', 'with what mends it');
+UPDATE mailer.oauth_device SET poll_at = now() WHERE mailbox_id = :both;
+SELECT is((SELECT (flow, failures) FROM pg_temp.lease()), ('device_code'::text, 0), 'the code is asked about');
+SELECT mailer._token_fail(:both_app, :both, pg_temp.last_lease(), 'grant', 'access_denied', '', '', 0);
+SELECT is((SELECT (token_state, failure_code, user_code) FROM mailer.oauth_status WHERE mailbox = 'both'), ('refused'::text, 'invalid_grant'::text, NULL::text), 'a person who says no changes nothing of it');
+UPDATE mailer.oauth_token SET retry_at = now() WHERE mailbox_id = :both;
+SELECT mailer.oauth_device('both');
+SELECT is((SELECT (flow, failures) FROM pg_temp.lease()), ('refresh_token'::text, 1), 'renewed before a new code is asked for');
+SELECT ok(mailer._token_store(:both_app, :both, pg_temp.last_lease(), 'b', 3600000000, NULL, 'r'), 'it works again');
+SELECT is((SELECT count(*) FROM mailer.oauth_device WHERE mailbox_id = :both), 1::bigint, 'which is not taken for the consent that somebody is asked for');
+SELECT is_empty($$SELECT FROM mailer.event_log WHERE kind = 'oauth_consent' AND mailbox = 'both'$$, 'nor logged as one');
+SELECT is(pg_temp.flow(), 'device_authorization', 'whose code comes next');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -83,5 +83,7 @@ SET ROLE tap_sender;
 SELECT is((SELECT state FROM mailer.status(:own)), 'pending', 'granted again, it is the same tenant');
 RESET ROLE;
 
+SELECT throws_ok('SELECT mailer.grant_operator(NULL)', '22004', 'role must not be NULL', 'no role is named as such');
+SELECT throws_ok($$SELECT mailer.grant_sender('tap_nobody')$$, '42704', 'role "tap_nobody" does not exist', 'nor is one that isn''t there');
 SELECT * FROM finish();
 ROLLBACK;

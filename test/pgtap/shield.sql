@@ -57,8 +57,12 @@ SELECT is(mailer._shield_feedback('c', :spring, 1, 'complaint'), NULL, 'one comp
 SELECT is(mailer._shield_feedback('c', :spring, 2, 'complaint'), '2 complaints among the last 1000 mails', 'the second one shuts it');
 SELECT mailer._shield_open('c', :spring) \g /dev/null
 SELECT pg_temp.play(repeat('a', 50)) \g /dev/null
-SELECT is((SELECT array_agg(mailer._shield_feedback('c', :spring, m, 'bounce')) FROM (SELECT unnest(s.messages[1:5]) AS m FROM mailer.shield s WHERE s.scope = 'c' AND s.id = :spring) x),
-    ARRAY[NULL, NULL, NULL, NULL, '5 of the last 50 mails were refused or bounced (10.0 %)'], 'five of fifty that bounce later shut it');
+SELECT is((SELECT array_agg(mailer._shield_feedback('c', :spring, m, 'bounce')) FROM (SELECT unnest(s.messages[1:6]) AS m FROM mailer.shield s WHERE s.scope = 'c' AND s.id = :spring) x),
+    ARRAY[NULL, NULL, NULL, NULL, NULL, '6 of the last 50 mails were refused or bounced (12.0 %)'], 'six of fifty that bounce later shut it');
+SELECT mailer._shield_open('c', :spring) \g /dev/null
+SELECT is(pg_temp.play(repeat('aaaaaaar', 5)), '40: 5 of the last 40 mails were refused or bounced (12.5 %)', 'five are enough among 40');
+SELECT mailer._shield_open('c', :spring) \g /dev/null
+SELECT is(pg_temp.play('a' || repeat('aaaaaaar', 5) || repeat('a', 40) || 'r'), '82: 6 of the last 82 mails were refused or bounced (7.3 %)', 'among more it takes six');
 SELECT mailer._shield_open('c', :spring) \g /dev/null
 
 -- Off, for campaigns by NULL, for mailboxes by default.
@@ -98,7 +102,46 @@ SELECT results_eq($$SELECT severity, problem FROM mailer.health() WHERE subject 
     $$VALUES ('warning', '2 of its last 51 mails were refused or bounced')$$, 'two of 51 are a warning');
 SELECT mailer._shield_open('c', :spring) \g /dev/null
 
--- What it does to honest and to rotten lists of 1,000, in random order: a hundred of each.
+-- What it does to lists of 1,000 in which each address is dead with a certain probability. The boundary is the shield's own: the
+-- fewest refusals among so many mails at which it shuts. A list shuts it only where another mail is refused, so only those are drawn.
+CREATE TEMPORARY TABLE boundary AS
+SELECT n, (SELECT min(bad) FROM generate_series(1, 20) bad
+           WHERE mailer._shield_verdict(jsonb_populate_record(NULL::mailer.shield, jsonb_build_object('row_messages', ARRAY[]::bigint[],
+               'complaints_at', ARRAY[]::bigint[], 'counted', n, 'faults', array_fill(true, ARRAY[bad]) || array_fill(false, ARRAY[n - bad]))), 0.05) IS NOT NULL) AS bad
+FROM generate_series(20, 200) n;
+CREATE FUNCTION pg_temp.stopped(share double precision, mails integer, lists integer) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    needed CONSTANT integer[] := array_fill(5, ARRAY[19]) || ARRAY(SELECT b.bad FROM boundary b ORDER BY b.n);
+    refused integer[];
+    place integer;
+    stopped integer := 0;
+BEGIN
+    PERFORM setseed(0.42);
+    FOR list IN 1..lists LOOP
+        refused := '{}';
+        place := 0;
+        LOOP
+            place := place + 1 + floor(ln(1 - random()) / ln(1 - share));
+            EXIT WHEN place > mails;
+            refused := place || refused;
+            -- The row of five is part of it: five in a row are five among the last 200.
+            IF cardinality(refused) >= 5 AND (refused[5] = place - 4
+                OR place - refused[needed[LEAST(place, 200)]] < LEAST(place, 200))
+            THEN
+                stopped := stopped + 1;
+                EXIT;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN stopped;
+END;
+$$;
+SELECT cmp_ok(pg_temp.stopped(0.02, 1000, 50000), '<', 4500, 'of lists with a true 2 %, 91 of 100 are not stopped');
+SELECT cmp_ok(pg_temp.stopped(0.3, 25, 20000), '>', 18000, 'of lists with 30 %, nine of ten are within 25 mails');
+SELECT cmp_ok(pg_temp.stopped(0.3, 50, 20000), '>', 19900, 'and nearly all within 50');
+
+-- The same with the shield itself, a few lists in random order.
 SELECT setseed(0.42) \g /dev/null
 CREATE FUNCTION pg_temp.is_stopped(dead integer, mails integer) RETURNS boolean
 LANGUAGE plpgsql AS $$

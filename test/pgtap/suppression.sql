@@ -27,5 +27,9 @@ SELECT is(pg_temp.stopped(:ada, :plain, :liked, :required, 'bulk'), 'campaign li
 SELECT is(pg_temp.stopped(:ada, :plain, :liked, :required, 'category:likes'), 'liked', 'category:NAME: the notifications of that category');
 SELECT is(pg_temp.stopped(:ada, :plain, :liked, :required, 'campaign:' || :spring), 'campaign', 'campaign:ID: the mails of that campaign');
 SELECT is(pg_temp.stopped(:ada, :plain, :liked, :required, 'category:other'), NULL, 'another category: nothing');
+SELECT throws_ok('SELECT mailer.suppress(NULL)', '22004', 'address must not be NULL', 'no address is named as such');
+SELECT throws_ok('SELECT mailer.unsuppress(NULL)', '22004', 'address must not be NULL', 'here, too');
+SELECT throws_ok('SELECT mailer.forget(NULL)', '22004', 'address must not be NULL', 'nor is anybody forgotten');
+SELECT throws_ok('SELECT * FROM mailer.sent_to(NULL)', '22004', 'address must not be NULL', 'nor asked about');
 SELECT * FROM finish();
 ROLLBACK;

@@ -26,10 +26,15 @@ RawValue parse_gap(const std::string& text) {
     if (text.empty()) return {};
     RawValue gap;
     gap.is_null = false;
-    gap.datum = call([&] {
-        return DirectFunctionCall3(interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid),
-                                   Int32GetDatum(-1));
-    });
+    try {
+        gap.datum = call([&] {
+            return DirectFunctionCall3(interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid),
+                                       Int32GetDatum(-1));
+        });
+    } catch (const PgError& error) {
+        refuse("the gap of notify_trigger is not an interval", error.what(),
+               "Its third argument is the time between two mails, such as '5 s'.", "22007");
+    }
     return checked_gap(gap);
 }
 

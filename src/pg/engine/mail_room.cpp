@@ -71,27 +71,27 @@ void PgMailRoom::date_messages(std::span<const worker::Ticket> tickets) {
     if (retried.empty()) return;
     Rows rows = statement.run({p_bigints(retried)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        if (const auto it = fetched_.find(rows.bigint(i, 1)); it != fetched_.end())
-            it->second.message.date = *time_at(rows, i, 2);
+        if (const auto it = fetched_.find(rows.bigint(i, "message_id")); it != fetched_.end())
+            it->second.message.date = *time_at(rows, i, "started_at");
 }
 
 // Of messages with several recipients: which are through already, and which are suppressed.
 void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
     static Statement statement(
-        "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
-        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("mailer._address_key(a.address)") ") AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
+        "SELECT m.message_id, a.n::integer AS n, coalesce(r.state IN ('S', 'f', 'c', 'u'), false) AS is_settled,"
+        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("mailer._address_key(a.address)") ") AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1) AS is_suppressed"
         "  FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY AS a(address, n)"
         "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
         " WHERE m.message_id = ANY ($1)",
         {INT8ARRAYOID, TIMESTAMPTZOID});
     Rows rows = statement.run({p_bigints(ids), p_at(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        auto it = fetched_.find(rows.bigint(i, 1));
+        auto it = fetched_.find(rows.bigint(i, "message_id"));
         if (it == fetched_.end()) continue;
-        const int n = static_cast<int>(rows.bigint(i, 2));
-        if (rows.boolean(i, 3)) {
+        const int n = static_cast<int>(rows.bigint(i, "n"));
+        if (rows.boolean(i, "is_settled")) {
             it->second.settled.insert(n);
-        } else if (rows.boolean(i, 4)) {
+        } else if (rows.boolean(i, "is_suppressed")) {
             it->second.suppressed.insert(n);
         }
     }

@@ -390,8 +390,13 @@ std::optional<Time> Preparers::wake_at() const {
         if (!at || t < *at) at = t;
     };
     for (const auto& process : processes_) {
-        if (process->is_up && !process->first_asked_at) consider(process->up_at + first_within);
-        if (!process->is_busy) continue;
+        if (!process->is_busy) {
+            // Others want its place, and its first mail may still come.
+            const bool is_wanted = !process->first_asked_at && is_asked_to_yield(process->key);
+            if (process->is_up && is_wanted && part_of(slot_of(process->key)) == Part::idle)
+                consider(process->up_at + first_within);
+            continue;
+        }
         if (process->gone_at) {
             consider(*process->gone_at + blame_after);
             continue;

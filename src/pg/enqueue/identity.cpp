@@ -117,6 +117,11 @@ std::string sha256(std::string_view text) {
 
 std::string resolve_late_bound(std::string_view parameter, const TextValue& name, Oid result) {
     Oid arguments[] = {INT8OID, JSONBOID};
+    // An expression, or a name with its parameters: as a name it would not be found, or not be one at all.
+    if (name.view.find_first_of("()=<> ") != std::string_view::npos && name.view.find('"') == std::string_view::npos)
+        refuse(
+            std::string(parameter) + " \"" + std::string(name.view) + "\" is not the name of a function", {},
+            "Give the name alone, such as public.ticket_now: it is called with (message_id bigint, variables jsonb).");
     const LateBound found = look_up(name, 2, arguments);
     const std::string wanted = std::string(name.view) + "(message_id bigint, variables jsonb) RETURNS " +
                                (result == BOOLOID ? "boolean" : "jsonb");
