@@ -31,7 +31,7 @@ constexpr Duration refusal_pause = 1s;
 constexpr Duration wish_lasts = 5s;
 constexpr Duration quantum = 100ms;       // a process serves its role for this long before another gets its place
 constexpr Duration first_within = 250ms;  // while it came up, the mail may have gone back to the queue (RoleLines)
-constexpr Duration longest_turn = 50ms;   // of asking, and of hearing, and one question or answer more
+constexpr Duration longest_turn = 50ms;   // of asking, and of hearing; the last question or answer may exceed it
 
 void at_exit(int, Datum) { abandon_all_slots(); }
 
@@ -107,8 +107,8 @@ void Preparers::answer(Token token, Answer answer) {
     heard_.answered.push_back(token);
 }
 
-// Each process, until that has taken long; those that are left come first the next time. What is large takes tenths of
-// a second to read or to convert, and all other mail waits meanwhile.
+// Serves each process until longest_turn is over; the next turn begins with those that are left. Large values take
+// tenths of a second to read or convert, and all other mail waits meanwhile.
 template <class Serve>
 void Preparers::serve_in_turn(Time now, Serve serve) {
     const Time until = pg::now() + longest_turn;
@@ -154,7 +154,7 @@ void Preparers::withdraw_wishes(Time now) {
 
 void Preparers::look_at(Process& process, Time now) {
     if (!process.gone_at) {
-        const bool was_gone = is_gone(process.key);  // asked first: what it said before it went is heard
+        const bool was_gone = is_gone(process.key);  // read first, so that its last answer is taken below
         if (!process.is_up && is_ready(process.key)) {
             process.is_up = true;
             process.up_at = now;
@@ -235,9 +235,9 @@ void Preparers::watch_time(Process& process, Time now) {
     }
 }
 
-// The process is gone: by itself, or on request. While the sender is asked to leave, so are its processes: then nothing
-// has happened, nor where the question was never taken up. A shutdown may reach a process a moment before it reaches
-// the sender (blame_after).
+// The process is gone, by itself or on request. It isn't blamed when the sender is asked to leave as well, or when it
+// never took up its question: the message waits again. A shutdown may reach a process a moment before it reaches the
+// sender (blame_after).
 void Preparers::bury(Process& process, Time now) {
     if (is_leaving() || (process.is_busy && process.is_untouched)) {
         if (process.token) answer(*process.token, {Answer::Kind::postponed, "", {}, now});

@@ -68,7 +68,7 @@ private:
         core::Time asked_at{}, deadline{};
         bool is_told_slow = false;
         bool is_ended = false;              // told to end
-        std::optional<core::Time> gone_at;  // the slot isn't ours any more
+        std::optional<core::Time> gone_at;  // from then on the slot is another's
         bool is_untouched = false;          // it went before it took up the question
         std::optional<Outgoing> outgoing;
         Incoming incoming;
@@ -95,7 +95,7 @@ private:
     std::unordered_map<Token, std::int64_t> asked_;  // in line: the messages
     std::unordered_map<Token, Answer> answers_;
     std::vector<std::unique_ptr<Process>> processes_;  // the first is served first
-    std::optional<core::Time> again_at_;               // there was more to do than was to be done at a time
+    std::optional<core::Time> again_at_;               // a turn ended before all were served
     std::map<Oid, core::Time> wishes_;  // roles for which a slot is waited for, and when it was wanted last
     core::Time refused_until_{};        // no process could be had
     std::map<Oid, Caller> callers_;     // of roles that were in line, as last seen
