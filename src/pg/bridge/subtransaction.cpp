@@ -26,6 +26,11 @@ ErrorData* kept(const ErrorData& error) {
                             &copy->datatype_name, &copy->constraint_name, &copy->internalquery}) {
             if (*text != nullptr) *text = pstrdup(*text);
         }
+        // Recent minor releases copy these as well, though they look like constants.
+        for (const char** name :
+             {&copy->filename, &copy->funcname, &copy->domain, &copy->context_domain, &copy->message_id}) {
+            if (*name != nullptr) *name = pstrdup(*name);
+        }
         copy->assoc_context = CurrentMemoryContext;
         return copy;
     });
