@@ -118,7 +118,7 @@ END;
 $$;
 COMMENT ON FUNCTION sent_to(text, integer) IS
 'Returns the messages queued for an address, newest first: its rows of message_status, by index, however many messages there are. The address is the first
-recipient''s; upper and lower case don''t matter. Errors: 22023 a bad address.';
+recipient''s; upper and lower case don''t matter. Errors: 22004 address is NULL, 22023 a bad address.';
 
 -- Ids are drawn in the order of time, so halving finds it in some thirty steps, and no index of times is needed.
 CREATE FUNCTION message_since(at timestamptz) RETURNS bigint
