@@ -122,7 +122,7 @@ CREATE UNIQUE INDEX message_idempotency_key ON message (idempotency_key, tenant_
 CREATE UNIQUE INDEX "a lead gets a campaign's mail once" ON message (campaign_id, address_key, step_id) WHERE campaign_id IS NOT NULL;
 CREATE INDEX message_batch ON message (batch_id) WHERE batch_id IS NOT NULL;
 CREATE INDEX message_external_id ON message (external_id) WHERE external_id IS NOT NULL;
-CREATE INDEX message_thread ON message (thread_key, address_key, message_id) WHERE thread_key IS NOT NULL;
+CREATE INDEX message_thread ON message (thread_key, address_key, tenant_id, message_id) WHERE thread_key IS NOT NULL;
 COMMENT ON TABLE message IS 'What was asked for: one row a message, written once by enqueue; content is cleared by purge(), the rest is the ledger of who was to get what';
 COMMENT ON COLUMN message.tenant_id IS 'The tenant that it belongs to; a campaign''s mails are the operators'' (1), whichever role added the lead';
 COMMENT ON COLUMN message.principal_id IS 'Who queued it; loader and send_if run as the role that this principal stands for';

@@ -18,7 +18,7 @@ CREATE FUNCTION _put_back(message_ids bigint[], state text, why text) RETURNS bi
 LANGUAGE c VOLATILE SET enable_seqscan = off AS 'MODULE_PATHNAME', 'mailer_put_back';
 COMMENT ON FUNCTION _put_back(bigint[], text, text) IS
 'Puts those of these messages that are in this state (failed, cancelled or unconfirmed) back into the queue with fresh attempts, and gives
-their ids. Left out are bad addresses, purged content and mail of cancelled campaigns; a completed campaign runs again, for the reason why.
+their ids. Left out are bad addresses, purged content, mail of cancelled campaigns and of leads whose sequence has ended; a completed campaign runs again, for the reason why.
 What the refusal of an address had suppressed (hard_bounce) is lifted. Error 22023 for another state.';
 
 CREATE FUNCTION _message_state(state "char") RETURNS text

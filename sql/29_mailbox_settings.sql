@@ -31,7 +31,7 @@ BEGIN
     RETURN mailer._bare_address(value, 'address');
 END;
 $$;
-COMMENT ON FUNCTION _needed_address(text) IS 'The address in its wire form; error 22004 for NULL, 22023 when it is none';
+COMMENT ON FUNCTION _needed_address(text) IS 'The address in its wire form; error 22004 for NULL, 22023 when it isn''t one';
 
 -- The engine checks again when it connects: the setting may have been narrowed since.
 CREATE FUNCTION _check_host(host text, port integer) RETURNS void

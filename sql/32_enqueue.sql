@@ -119,7 +119,7 @@ CREATE FUNCTION retry(message_id bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_retry';
 COMMENT ON FUNCTION retry(bigint) IS
 'Queues a failed message again with fresh attempts, or makes a message that waits after a failure due now. Returns false for all others, and for
-a bad address, purged content or a cancelled campaign. A suppression that its refusal caused (hard_bounce) is lifted. In a campaign it is sent before new leads, through
+a bad address, purged content, a cancelled campaign, or a lead whose sequence has ended (mailer.lead_restore() resumes it). A suppression that its refusal caused (hard_bounce) is lifted. In a campaign it is sent before new leads, through
 every gate; a completed campaign runs again.';
 REVOKE ALL ON FUNCTION retry(bigint) FROM PUBLIC;
 
@@ -127,7 +127,7 @@ CREATE FUNCTION resolve(message_id bigint, outcome text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mailer_resolve';
 COMMENT ON FUNCTION resolve(bigint, text) IS
 'Records the result of an unconfirmed message: sent (it arrived) or resend (it did not arrive and is queued again).
-Errors: 42704 no such message, 55000 it is not unconfirmed, 22023 another outcome.';
+Errors: 42704 no such message, 55000 it is not unconfirmed, or is to be sent again to a lead whose sequence has ended, 22023 another outcome.';
 REVOKE ALL ON FUNCTION resolve(bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION notify_trigger() RETURNS trigger

@@ -198,5 +198,5 @@ END;
 $$;
 COMMENT ON FUNCTION campaign_retry_failed(bigint) IS
 'Queues the failed mails of a campaign again, before new leads and through every gate, and returns how many. It leaves out bad
-addresses and mails whose content was purged. Suppressions that their refusals caused (hard_bounce) are lifted. A completed campaign returns to running.
+addresses, mails whose content was purged, and leads whose sequence has ended, by a reply or otherwise (mailer.lead_restore() resumes one). Suppressions that their refusals caused (hard_bounce) are lifted. A completed campaign returns to running.
 Errors: 42704 no such campaign, 55000 it is cancelled.';

@@ -21,14 +21,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION _sample(text[]) IS 'The first three of them, in one line';
 
--- When the settings of each mailbox and campaign last changed: what was sent before may have been under other rules. Of changes long
--- before `since` nobody asks; a day is more than any try takes.
+-- When the settings of each mailbox and campaign last changed: what was sent before may have been under other rules. An event has the
+-- time at which its transaction began; until that has committed and the sender has read it, claims follow the settings of before: a minute
+-- is given. Of changes long before `since` nobody asks; a day is more than any try takes.
 CREATE FUNCTION _rules_since(since timestamptz) RETURNS TABLE (campaign_id bigint, mailbox_id bigint, at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mailer, pg_temp
 AS $$
     SELECT x.campaign_id, x.mailbox_id, max(x.at)
     FROM (
-        SELECT CASE WHEN e.kind LIKE 'campaign%' THEN e.campaign_id END AS campaign_id, CASE WHEN e.kind LIKE 'mailbox%' THEN e.mailbox_id END AS mailbox_id, e.at
+        SELECT CASE WHEN e.kind LIKE 'campaign%' THEN e.campaign_id END AS campaign_id, CASE WHEN e.kind LIKE 'mailbox%' THEN e.mailbox_id END AS mailbox_id,
+               e.at + CASE WHEN e.kind LIKE '%altered' THEN interval '1 min' ELSE interval '0' END AS at
         FROM mailer.event e
         WHERE e.at >= since - interval '1 day' AND e.kind IN ('campaign_altered', 'campaign_created', 'mailbox_altered', 'mailbox_created')
     ) x GROUP BY x.campaign_id, x.mailbox_id

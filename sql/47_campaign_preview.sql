@@ -92,7 +92,7 @@ COMMENT ON FUNCTION campaign_preview(bigint, text, integer) IS
 'Renders what a lead would get at a step of a campaign, with its own variant and variables and the sender of its mailbox, and lists variables and included templates that are
 missing; sends nothing and stores nothing. address: of the lead. step: its place, 1 for the first mail.
 A step without a subject is shown with the subject of its thread. Until a mailbox is chosen, the sender is the first of the campaign''s mailboxes.
-Errors: 42704 no such campaign, lead or step, 22004 address is NULL, 22023 it is none, 55000 the campaign has no mailbox.';
+Errors: 42704 no such campaign, lead or step, 22004 address is NULL, 22023 not an address, 55000 the campaign has no mailbox.';
 
 CREATE FUNCTION campaign_test(campaign_id bigint, address text, step integer DEFAULT 1) RETURNS bigint
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp
@@ -136,4 +136,4 @@ COMMENT ON FUNCTION campaign_test(bigint, text, integer) IS
 unsubscribe link, from one of its mailboxes, in any state of the campaign. No lead, cap, count or report of the campaign includes it; its
 mailbox counts it like any other mail. address: the recipient; a lead gets its own mail, any other address that of the first lead. step: its
 place, 1 for the first mail. A follow-up has the subject of its thread, but no earlier mail to refer to. The unsubscribe link works.
-Errors: 42704 no such campaign or step, 22004 address is NULL, 22023 it is none, 55000 the database isn''t armed.';
+Errors: 42704 no such campaign or step, 22004 address is NULL, 22023 not an address, 55000 the database isn''t armed.';

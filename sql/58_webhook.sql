@@ -256,7 +256,7 @@ EXCEPTION WHEN data_exception OR statement_too_complex THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the webhook''s body is not JSON', DETAIL = left(SQLERRM, 200);
 END;
 $$;
-COMMENT ON FUNCTION _json(text) IS 'A text as JSON; error 22023 when it is none';
+COMMENT ON FUNCTION _json(text) IS 'A text as JSON; error 22023 when it isn''t one';
 
 CREATE FUNCTION ingest_webhook(provider text, body bytea, headers jsonb DEFAULT '{}') RETURNS SETOF mailer.feedback_log
 LANGUAGE mailer_plpgsql SET search_path = pg_catalog, mailer, pg_temp

@@ -16,7 +16,7 @@ namespace mailer::smtp {
 
 enum class Tls { starttls, implicit, opportunistic, none };
 
-// RFC 5321 4.5.3.2 gives the minima for `greeting` and the rest; `connect` and `login` are ours.
+// RFC 5321 4.5.3.2 gives the minima of the replies and of `block`; `connect`, `session` and `body` are ours.
 struct Timeouts {
     core::Duration connect = std::chrono::seconds{30};  // name lookup and TCP
     core::Duration session = std::chrono::minutes{5};   // all of connect, TLS, greeting, EHLO, AUTH
@@ -24,6 +24,7 @@ struct Timeouts {
     core::Duration rcpt = std::chrono::minutes{5};
     core::Duration data = std::chrono::minutes{2};   // the 354
     core::Duration block = std::chrono::minutes{3};  // room to write more of the body
+    core::Duration body = std::chrono::minutes{10};  // all of the body, and a second for each KiB of it
     core::Duration dot = std::chrono::minutes{10};   // the final reply
     core::Duration rset = std::chrono::minutes{1};
     core::Duration quit = std::chrono::seconds{2};

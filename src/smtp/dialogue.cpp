@@ -140,7 +140,7 @@ void Dialogue::sent(std::size_t bytes, Time now) {
     assert(bytes <= out_.size() - out_at_);
     out_at_ += bytes;
     if (phase_ != Phase::body || bytes == 0) return;
-    deadline_ = now + timeouts_.block;
+    deadline_ = std::min(now + timeouts_.block, body_deadline_);
     if (dot_begins_ == std::string::npos || out_at_ <= dot_begins_) return;
     report_.dot_sent = true;  // one byte of it is enough to lose certainty
     report_.stage = Stage::dot;
@@ -244,8 +244,10 @@ void Dialogue::on_data_reply(Reply& reply, Time now) {
     }
     if (is_wanted) {
         report_.stage = Stage::body;
-        stuffer_ = DotStuffer{delivery_->body ? std::string_view{*delivery_->body} : std::string_view{}};
+        const std::string_view body = delivery_->body ? std::string_view{*delivery_->body} : std::string_view{};
+        stuffer_ = DotStuffer{body};
         body_started_ = true;
+        body_deadline_ = now + timeouts_.body + std::chrono::seconds{body.size() / 1024};
         return enter(Phase::body, timeouts_.block, now);
     }
     // RFC 2920 3.1: DATA accepted for nobody ends with a dot alone. With a recipient accepted after a refused MAIL the

@@ -92,6 +92,7 @@ private:
 
     Phase phase_ = Phase::idle;
     core::Time deadline_;
+    core::Time body_deadline_;  // a server that takes a few octets at a time mustn't hold a mail for days
     ReplyParser parser_;
 
     std::string out_;  // pending from out_at_; rewritten only when all of it was sent

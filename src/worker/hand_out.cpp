@@ -7,15 +7,33 @@
 
 namespace mailer::worker {
 
+namespace {
+
+constexpr core::Duration longest_composing = std::chrono::milliseconds{50};  // in one tick, and one mail more
+constexpr core::Duration time_for_conversations = std::chrono::milliseconds{20};
+
+}  // namespace
+
 // Composes what was claimed and gives it to the courier, as far as there is memory for bodies: the rest waits, claimed.
-// A fault of the message becomes its settlement.
+// It also waits when this has taken long. The conversations go on then, so that places come free, and others' mail that
+// is composed in no time has as much time as was spent. A fault of the message becomes its settlement.
 void Pump::hand_out(Time now) {
     int since_turn = 0;
+    core::Duration spent{0};
+    has_more_to_compose_ = false;
+    costs_.forget_old(now);
     hear(now);
     while (const auto token = next_unprepared()) {
         Ticket& ticket = tickets_.at(*token);
+        if (spent >= longest_composing || (now < compose_again_at_ && is_costly(ticket))) {
+            unprepared_.push_front(*token);
+            has_more_to_compose_ = true;
+            break;
+        }
         try {
-            prepare(ticket, now);
+            const core::Duration took = prepare(ticket, now);
+            spent += took;
+            costs_.charge(tenant_of(ticket), took, now);
         } catch (...) {  // not the message's fault: it goes back, and the caller learns why
             settlements_.push_back(unsent(ticket, now));
             throw;
@@ -26,10 +44,15 @@ void Pump::hand_out(Time now) {
             hear(now);
         }
     }
+    if (spent >= longest_composing) {
+        const bool is_other_mail = std::any_of(tickets_.begin(), tickets_.end(),
+                                               [this](const auto& entry) { return !is_costly(entry.second); });
+        compose_again_at_ = now + spent + (is_other_mail ? spent : time_for_conversations);
+    }
     hear(now);
 }
 
-// The first for whose mailbox there is room; those before it wait.
+// The first for whose mailbox there is room, of the tenant whose mails have cost least; those before it wait.
 std::optional<std::uint64_t> Pump::next_unprepared() {
     if (!bodies_.has_room_for_any(settings_.max_bytes_in_hand)) return std::nullopt;
     const auto is_next = [this](std::uint64_t token) {
@@ -37,14 +60,29 @@ std::optional<std::uint64_t> Pump::next_unprepared() {
         return known == tickets_.end() ||
                bodies_.has_room(known->second.reservation.mailbox_id, settings_.max_bytes_in_hand);
     };
+    const auto cost_of = [this](std::uint64_t token) {
+        const auto known = tickets_.find(token);
+        return known == tickets_.end() ? core::Duration{0} : costs_.of(tenant_of(known->second));
+    };
     for (;;) {
-        const auto it = std::find_if(unprepared_.begin(), unprepared_.end(), is_next);
+        auto it = std::find_if(unprepared_.begin(), unprepared_.end(), is_next);
         if (it == unprepared_.end()) return std::nullopt;
+        if (costs_.is_any()) {
+            for (auto other = std::next(it); other != unprepared_.end(); ++other)
+                if (cost_of(*other) < cost_of(*it) && is_next(*other)) it = other;
+        }
         const std::uint64_t token = *it;
         unprepared_.erase(it);
         if (tickets_.contains(token)) return token;
     }
 }
+
+std::int64_t Pump::tenant_of(const Ticket& ticket) const {
+    const core::LaneFacts* const lane = planner_.lane(ticket.row.lane_id);
+    return lane == nullptr ? 0 : lane->tenant_id;
+}
+
+bool Pump::is_costly(const Ticket& ticket) const { return costs_.of(tenant_of(ticket)) > core::Duration::zero(); }
 
 // Mails whose late-bound functions have answered are composed next; those that wait for a slow one stand aside.
 void Pump::hear(Time now) {
@@ -71,13 +109,14 @@ void Pump::set_aside(Ticket& ticket, bool is_aside) {
     ticket.is_aside = is_aside;
 }
 
-void Pump::prepare(Ticket& ticket, Time now) {
+core::Duration Pump::prepare(Ticket& ticket, Time now) {
     assert(ticket.body_size == 0);  // given to the courier once: a second body would be a second mail
     journal_.mark(ticket.token, Phase::preparing);
     Prepared prepared = mail_room_.prepare(ticket, now);
+    const core::Duration took = prepared.took;
     if (prepared.kind == Prepared::Kind::asked) {  // its turn to run comes later: on_begin
         journal_.mark(ticket.token, Phase::claimed);
-        return;
+        return took;
     }
     journal_.mark(ticket.token, Phase::ready);
     ticket.envelope = prepared.envelope;
@@ -89,11 +128,12 @@ void Pump::prepare(Ticket& ticket, Time now) {
     ticket.thread_subject = prepared.thread_subject;
     if (prepared.kind != Prepared::Kind::ready || prepared.is_captured) {
         settlements_.push_back(of_prepared(ticket, std::move(prepared), now));
-        return;
+        return took;
     }
     ticket.body_size = prepared.body->size();
     bodies_.add(ticket.reservation.mailbox_id, ticket.body_size);
     if (!courier_.submit(ticket, std::move(prepared))) settlements_.push_back(unsent(ticket, now));
+    return took;
 }
 
 }  // namespace mailer::worker

@@ -1,11 +1,18 @@
 // What the pump knows of paces, their lanes and mailboxes between claims: days that are counted, what is on its way,
-// whether a campaign has anything left, when the inboxes of its follow-ups were read, and how many connections a
+// whether a campaign has anything left or is ending, when the inboxes of its follow-ups were read, and how many connections a
 // mailbox's server takes.
 #include <algorithm>
+#include <iterator>
 
 #include "worker/pump.hpp"
 
 namespace mailer::worker {
+
+namespace {
+
+constexpr core::Duration pause_while_undecided = std::chrono::milliseconds(200);
+
+}  // namespace
 
 // When their inboxes were last read is a fact of follow-ups that changes all the time: looked up with each sweep.
 void Pump::hear_inboxes(Time now) {
@@ -27,6 +34,26 @@ bool Pump::is_pace_idle(std::int64_t main_lane_id) const {
         const core::LaneFacts* lane = planner_.lane(id);
         return lane == nullptr || (!lane->waiting_since && lane->in_flight == 0);
     });
+}
+
+// What ended with its campaign or its lead's sequence, of the settlements. Where a transaction that is open decides that
+// just now, they wait for it, and hold up nobody else's.
+std::map<std::int64_t, core::Cause> Pump::hold(Time now) {
+    if (put_off_until_ && *put_off_until_ <= now) {
+        std::move(put_off_.begin(), put_off_.end(), std::back_inserter(settlements_));
+        put_off_.clear();
+        put_off_until_.reset();
+    }
+    if (settlements_.empty()) return {};
+    Queue::HeldMail held = queue_.hold(settlements_);
+    const auto later = std::stable_partition(settlements_.begin(), settlements_.end(), [&held](const Settlement& s) {
+        return !held.busy.contains(s.row.facts.id);
+    });
+    if (later == settlements_.end()) return std::move(held.ended);
+    std::move(later, settlements_.end(), std::back_inserter(put_off_));
+    settlements_.erase(later, settlements_.end());
+    put_off_until_ = now + pause_while_undecided;
+    return std::move(held.ended);
 }
 
 void Pump::count_days(const core::Reservation& r, int sign) {

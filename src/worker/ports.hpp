@@ -190,6 +190,13 @@ public:
         std::string reason;
     };
     virtual std::vector<ShutShield> take_shut_shields() { return {}; }
+    // Before these are written: campaigns and leads of mail that waits again or is followed by a step stay as they are
+    // until the transaction ends, so nothing is left behind that waits for ever. Blocks on no lock.
+    struct HeldMail {
+        std::set<std::int64_t> busy;  // another transaction is ending its campaign or sequence just now
+        std::map<std::int64_t, core::Cause> ended = {};  // that has happened: it must not wait again
+    };
+    virtual HeldMail hold(std::span<const Settlement> /*settlements*/) { return {}; }
     // Writes those whose token still fits (all of them, as a rule); tells which.
     virtual std::vector<bool> settle(std::span<const Settlement> settlements, Time now) = 0;
 
@@ -248,6 +255,7 @@ struct Prepared {
     std::string loaded_variables = {};  // what the loader gave, as jsonb text
     std::string thread_subject = {};    // see Ticket
     std::string forward_key = {};       // of a forwarder's: the same at every try, and of no other message
+    core::Duration took{0};             // how long the sender was busy with it
 };
 
 class MailRoom {

@@ -48,6 +48,7 @@ void Pump::set_back(Time now) {
     is_swept_ = false;
     answered_at_ = std::min(answered_at_, now);
     reload_at_ = sweep_again_at_ = now;
+    compose_again_at_ = now;
     retry_at_.reset();
     if (fold_at_) fold_at_ = now;
 }
@@ -124,7 +125,7 @@ bool Pump::has_business(Time now) const {
     if (wants_world(now) || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_) return true;
     if (auto at = settle_at(); at && *at <= now) return true;
     auto is_past = [now](const std::optional<Time>& t) { return t && *t <= now; };
-    if (is_past(sweep_at_) || is_past(expiry_at_) || is_past(fold_at_)) return true;
+    if (is_past(sweep_at_) || is_past(expiry_at_) || is_past(fold_at_) || is_past(put_off_until_)) return true;
     return is_claiming_ && (!claims_left_ || *claims_left_ > 0) && is_past(planner_.wake_at());
 }
 
@@ -139,15 +140,17 @@ std::optional<Time> Pump::settle_at() const {
 }
 
 std::optional<Time> Pump::wake_at() const {
-    if (retry_at_) return retry_at_;
-    if (!has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_)
-        return Time::min();
-    std::optional<Time> at = sweep_at_;
+    const bool is_new = !has_world_ || !is_swept_ || !unknown_lanes_.empty() || !lowered_.empty() || is_recheck_due_;
+    if (is_new && !retry_at_) return Time::min();
+    std::optional<Time> at = retry_at_ ? retry_at_ : sweep_at_;
     auto consider = [&at](const std::optional<Time>& t) {
         if (t && (!at || *t < *at)) at = t;
     };
+    if (has_more_to_compose_) consider(compose_again_at_);
+    if (retry_at_) return at;
     if (is_outdated_) consider(reload_at_);
     consider(settle_at());
+    consider(put_off_until_);
     consider(expiry_at_);
     consider(fold_at_);
     if (is_claiming_ && (!claims_left_ || *claims_left_ > 0)) consider(planner_.wake_at());
@@ -264,6 +267,10 @@ void Pump::sweep(Time now) {
         planner_.set_pending(id, std::nullopt);
         tick_.finished_lanes.insert(id);
     }
+    // Of a campaign whose last mail a statement ended while no sender ran, no lane has ever been seen to wait.
+    for (std::int64_t id : planner_.lane_ids())
+        if (planner_.lane(id)->kind == core::LaneKind::campaign && planner_.lane(id)->pace_id == 0)
+            tick_.finished_lanes.insert(id);
     hear_inboxes(now);
     expiry_at_ = swept.expiry;
     sweep_at_ = now + settings_.sweep_interval;
@@ -271,10 +278,14 @@ void Pump::sweep(Time now) {
 }
 
 void Pump::settle(Time now) {
+    const std::map<std::int64_t, core::Cause> ended = hold(now);
     if (settlements_.empty()) return;
     const std::span<Settlement> batch(settlements_.data(), is_one_by_one_ ? 1 : settlements_.size());
-    for (Settlement& settlement : batch)
-        apply(settlement, now);
+    for (Settlement& s : batch) {
+        const auto cause = ended.find(s.row.facts.id);
+        if (!s.is_final && cause != ended.end()) end(s, cause->second);
+        apply(s, now);
+    }
     std::vector<bool> written = queue_.settle(batch, now);
     assert(written.size() == batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -290,9 +301,6 @@ void Pump::apply(Settlement& s, Time now) {
     assert(s.token == 0 || s.reservation);  // the claim was counted, and is counted back here
     assert(s.is_final || s.due_at);
     const core::LaneFacts* lane = planner_.pace(s.row.lane_id);
-    if (!s.is_final && lane != nullptr && lane->state == core::LaneState::cancelled) {
-        end(s, core::Cause::campaign_cancelled);  // it came back from a campaign that was cancelled meanwhile
-    }
     if (s.reservation) {
         if (s.is_sent) {
             planner_.finish(*s.reservation, s.replied_at.value_or(now));
@@ -358,9 +366,9 @@ void Pump::store(Time now) {
     std::vector<std::int64_t> emptied;
     for (std::int64_t id : tick_.finished_lanes) {
         const core::LaneFacts* pace = planner_.pace(id);
-        if (pace != nullptr && pace->kind == core::LaneKind::campaign && is_pace_idle(pace->id)) {
-            emptied.push_back(pace->id);
-        }
+        const bool may_complete =
+            pace != nullptr && pace->kind == core::LaneKind::campaign && pace->state == core::LaneState::running;
+        if (may_complete && is_pace_idle(pace->id)) emptied.push_back(pace->id);
     }
     if (!emptied.empty() && !queue_.complete_campaigns(emptied, now).empty()) has_world_ = false;
     if (fold_at_ && *fold_at_ <= now) {

@@ -15,6 +15,7 @@
 #include <map>
 #include <unordered_map>
 
+#include "worker/costs.hpp"
 #include "worker/doubts.hpp"
 #include "worker/in_hand.hpp"
 #include "worker/ports.hpp"
@@ -58,7 +59,7 @@ public:
     void forget_world() { has_world_ = false; }  // settings changed: read everything again
     void sweep_soon() { is_swept_ = false; }
     bool has_claimed_all() const { return claims_left_ && *claims_left_ <= 0; }
-    bool is_idle() const { return tickets_.empty() && settlements_.empty(); }
+    bool is_idle() const { return tickets_.empty() && settlements_.empty() && put_off_.empty(); }
     std::size_t in_hand() const { return tickets_.size(); }
     std::int64_t settled_count() const { return settled_count_; }
     // When something that waits now may be sent; nothing: no known work.
@@ -94,6 +95,7 @@ private:
     core::Duration pause_after_reading_all() const;
     void learn(std::int64_t lane_id, Time due_at, Time now);
     void settle(Time now);
+    std::map<std::int64_t, core::Cause> hold(Time now);
     void apply(Settlement& settlement, Time now);
     void shut_shields(Time now);
     void weigh(Settlement& settlement);
@@ -110,8 +112,10 @@ private:
     void finish_tick(Time now);
     void lose() noexcept;
     void hand_out(Time now);
-    void prepare(Ticket& ticket, Time now);
+    core::Duration prepare(Ticket& ticket, Time now);
     std::optional<std::uint64_t> next_unprepared();
+    std::int64_t tenant_of(const Ticket& ticket) const;
+    bool is_costly(const Ticket& ticket) const;
     void hear(Time now);
     void set_aside(Ticket& ticket, bool is_aside);
     void take_back(const std::set<std::uint64_t>& tokens, Time now);
@@ -152,9 +156,13 @@ private:
 
     std::unordered_map<std::uint64_t, Ticket> tickets_;  // claimed and committed
     std::deque<std::uint64_t> unprepared_;               // of them, not composed yet
+    bool has_more_to_compose_ = false;                   // than was to be done at a time
+    Time compose_again_at_ = Time::min();                // what is costly
+    Costs costs_;
     InHand bodies_;
     bool is_one_by_one_ = false;            // after a settle that failed
     std::vector<Settlement> settlements_;   // to be written by the next transaction
+    std::vector<Settlement> put_off_;       // until others have decided what becomes of them
     std::set<std::int64_t> unknown_lanes_;  // named by a hint, to be loaded
     std::map<std::int64_t, Time> hinted_;   // earliest due by lane, of lanes to be loaded
     std::vector<core::Report> reports_;
@@ -173,7 +181,7 @@ private:
 
     Time last_tick_ = Time::min();
     Time answered_at_{};  // of the first answer that waits to be settled
-    std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_;
+    std::optional<Time> sweep_at_, expiry_at_, fold_at_, retry_at_, put_off_until_;
 };
 
 }  // namespace mailer::worker

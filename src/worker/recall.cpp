@@ -114,8 +114,7 @@ void Pump::take_back_outdated(Time now) {
         settlements_.push_back(unsent(tickets_.at(token), now));
 }
 
-// A lead that has replied, or was stopped or held, gets nothing more: what isn't on the wire comes back, and the next
-// claim settles it.
+// A lead that has replied, or was stopped or held, gets nothing more: what isn't on the wire comes back.
 void Pump::take_back_stopped(Time now) {
     std::map<std::int64_t, std::uint64_t> tokens;
     for (const auto& [token, ticket] : tickets_)

@@ -256,6 +256,28 @@ TEST(Planner, AShutMailboxHoldsUpNoOtherLaneOfItsPace) {
     EXPECT_EQ(text_of(plan.wake_at()), text_of(kMondayMorning + 10 * seconds{90} + seconds{150}));
 }
 
+// With more due than slots the follow-ups of one mailbox would else wait for those of all mailboxes with a lesser id.
+TEST(Planner, OfAPaceThatIsBehindWhatHasBeenDueLongestGoesFirst) {
+    std::vector<LaneFacts> lanes{slot_at(campaign_with(7, {1}), seconds{0})};
+    for (std::int64_t id = 8; id <= 10; ++id) {
+        lanes.push_back(campaign_with(id, {id - 6}));
+        lanes.back().pace_id = 7;
+        lanes.back().is_follow_up = true;
+    }
+    Plan plan({mailbox_named(1, "a"), mailbox_named(2, "b"), mailbox_named(3, "c"), mailbox_named(4, "d")}, lanes);
+    plan.set_pending(7, std::nullopt);
+    plan.set_pending(8, kMondayMorning - seconds{10});
+    plan.set_pending(9, kMondayMorning - seconds{30});
+    plan.set_pending(10, kMondayMorning - seconds{20});
+    EXPECT_EQ(plan.send(kMondayMorning), 9);
+    plan.set_pending(9, kMondayMorning - seconds{5});
+    EXPECT_EQ(plan.send(kMondayMorning + seconds{90}), 10);
+    plan.set_pending(10, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning + 2 * seconds{90}), 8);
+    plan.set_pending(8, std::nullopt);
+    EXPECT_EQ(plan.send(kMondayMorning + 3 * seconds{90}), 9);
+}
+
 TEST(Planner, StartedCampaignGetsItsFirstSlotToBeStored) {
     LaneFacts lane = campaign_with(7, {1});
     lane.next_slot_at.reset();

@@ -82,7 +82,7 @@ LANGUAGE sql AS $$
     SELECT reason FROM mailer._shields_settled(
         ARRAY(SELECT pg_temp.sent_mail(ARRAY[format('t%s@%s.example', i, md5(outcomes))]) FROM generate_series(1, length(outcomes)) i),
         array_fill((SELECT campaign_id FROM mailer.campaign WHERE name = 'spring'), ARRAY[length(outcomes)]), array_fill(NULL::bigint, ARRAY[length(outcomes)]),
-        ARRAY(SELECT CASE WHEN o = 'r' THEN '550 5.1.1' END FROM string_to_table(outcomes, NULL) o))
+        ARRAY(SELECT CASE WHEN o = 'r' THEN '550 5.1.1' END FROM unnest(string_to_array(outcomes, NULL)) o))
 $$;
 SELECT mailer.campaign_alter(:spring, '{"shield": 0.05}'), mailer._shield_open('c', :spring) \g /dev/null
 SELECT is(pg_temp.settle_together('arrrrra' || repeat('a', 60)), '5 different recipients in a row were refused with 550 5.1.1', 'an acceptance that comes after five in a row hides nothing');

@@ -191,6 +191,18 @@ RESET ROLE;
 SELECT ok(EXISTS (SELECT FROM mailer.explain(:of_b) e WHERE e.gate NOT LIKE 'sending%' AND NOT e.is_open), 'a default mailbox that isn''t shared serves no other tenant');
 SELECT ok(NOT EXISTS (SELECT FROM mailer.explain(:of_a) e WHERE e.gate NOT LIKE 'sending%' AND NOT e.is_open), 'but the one that it was granted to');
 
+-- ── Threads ────────────────────────────────────────────────────────────────────────────────────────────────────────
+-- A Message-ID is what a bounce names its mail by: nobody learns another tenant's.
+SELECT mailer.mailbox_alter('one', '{"is_default": true}') \g /dev/null
+SET ROLE tap_a;
+SELECT mailer.enqueue('thread@example.com', 's', 'b', thread_key => 'ticket 42') \g /dev/null
+SET ROLE tap_b;
+SELECT mailer.enqueue('thread@example.com', 's', 'b', thread_key => 'ticket 42') AS thread_of_b \gset
+SELECT mailer.enqueue('thread@example.com', 's', 'b', thread_key => 'ticket 42') AS again_of_b \gset
+RESET ROLE;
+SELECT ok(convert_from(mailer.message_source(:thread_of_b), 'UTF8') ~ '(?n)^In-Reply-To: <thread\.', 'a thread begins with its tenant''s first mail');
+SELECT ok(convert_from(mailer.message_source(:again_of_b), 'UTF8') ~ ('(?n)^In-Reply-To: <' || :thread_of_b || '\.'), 'and goes on with its next');
+
 -- ── Tokens (T12) ───────────────────────────────────────────────────────────────────────────────────────────────────
 SELECT results_eq($$SELECT * FROM mailer._read_token(mailer._unsubscribe_token(7, E'a\nvictim@example.com', E'category:x\ny1:z'))$$,
     $$VALUES (7::bigint, E'category:x\ny1:z', E'a\nvictim@example.com')$$, 'no field of a token passes for another');

@@ -95,6 +95,14 @@ INSERT INTO corruption VALUES
 
 SELECT isnt(pg_temp.violations_after(c.sql, c.invariant), 0::bigint, 'reported: ' || c.invariant || ' (' || left(c.sql, 60) || ' …)')
 FROM corruption c;
+-- A change is in force when it has committed and was read, a moment after the time of its event.
+SELECT format('UPDATE mailer.campaign SET window_start = ''03:00'', window_end = ''03:01'' WHERE campaign_id = %1$s;
+    INSERT INTO mailer.event (at, kind, campaign_id, by_role) SELECT max(a.started_at) - interval ''%%s'', ''campaign_altered'', %1$s, ''tester''
+    FROM mailer.attempt a JOIN mailer.message m USING (message_id) WHERE m.campaign_id = %1$s', :spring) AS alter_before \gset
+SELECT is(pg_temp.violations_after(format(:'alter_before', '10 s'), 'a campaign''s mails start inside its window, on its days'), 0::bigint,
+    'what was claimed while a change took effect is judged by neither setting');
+SELECT is(pg_temp.violations_after(format(:'alter_before', '2 min'), 'a campaign''s mails start inside its window, on its days'), 1::bigint,
+    'what was claimed after it by the new one');
 SELECT is_empty('SELECT invariant FROM mailer.verify() EXCEPT SELECT invariant FROM corruption', 'every invariant is tried out');
 SELECT is((SELECT sample FROM mailer.verify() WHERE invariant = 'a message is queued or settled'), NULL, 'no violation has no sample');
 DELETE FROM mailer.queue_entry WHERE message_id = :waiting;

@@ -299,4 +299,11 @@ SELECT is(simulation.sent(), 3::bigint, 'to the second');
 SELECT is((SELECT state FROM mailer.campaign_status(1)), 'completed', 'with the last mail the campaign completes');
 SELECT is_empty('SELECT * FROM mailer.verify() WHERE violations <> 0', 'every invariant holds');
 
+-- The last mail is stopped while no sender runs: the next one finds that nothing is left, though no lane of the campaign waits
+SELECT simulation.scene() \g /dev/null
+CALL simulation.run('2027-03-01 10:01+01', 1, '{"new": true}');
+SELECT mailer.lead_stop(1, 'c@example.com') \g /dev/null
+CALL simulation.run('2027-03-01 10:02+01', 1, '{"new": true}');
+SELECT is((SELECT state || ', sent ' || sent FROM mailer.campaign_status(1)), 'completed, sent 2', 'a campaign whose last mail a statement ended completes');
+
 SELECT * FROM finish();

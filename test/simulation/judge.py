@@ -176,7 +176,7 @@ def judge_forecast(s, report):
     s.foretold = 0
     for taken_at, plan in sorted(plans.items()):
         worst = None
-        is_first = taken_at == min(plans)
+        is_blind = all(d[5] > taken_at for d in report["delivered"])  # no mail has gone yet
         for place, (message, (campaign, mailbox, slot)) in enumerate(sorted(plan.items(), key=lambda entry: entry[1][2])):
             if slot > s.end.timestamp() - 2:
                 continue
@@ -195,8 +195,8 @@ def judge_forecast(s, report):
             if not s.is_exact and pace["steps"] and gap and 1 < abs(off) <= 1.1 * max(gap, pace["gap"] * (1 + pace["jitter"])):
                 break
             s.worst = max(s.worst, abs(off)) if hasattr(s, "worst") else abs(off)
-            # How long mails take isn't known before the first; where a mailbox's gap sets the pace, that adds up.
-            tolerance = 1e-6 if s.is_exact else 1 + 0.05 * place * (is_first or s.is_quiet)
+            # How long mails take isn't known before the first, and then from few; where a mailbox's gap sets the pace, that adds up.
+            tolerance = 1e-6 if s.is_exact else 1 + place * (0.05 if is_blind or s.is_quiet else 0.01)
             if abs(off) > tolerance or (s.is_exact and actual[message][2] != mailbox):
                 if worst is None or slot < worst[1]:
                     worst = (f"message {message} of campaign {campaign}, foretold at {dt.datetime.fromtimestamp(taken_at, UTC)} for "

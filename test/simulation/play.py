@@ -214,8 +214,8 @@ class Scenario:
             settings = r.choice([{"daily_limit": r.randint(1, 20)}, {"gap": "33 s"}])
             self.say(call("mailbox_alter", box["name"], json.dumps(settings)))
         elif what == 9:  # the same leads again, and some that are new
-            self.say(f"SELECT mailer.campaign_add_many({number}, {quoted(self.leads(campaign) + self.leads(campaign, 1000, 3))}) "
-                     f"FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
+            added = self.add(number, self.leads(campaign) + self.leads(campaign, 1000, 3)).rstrip(";")
+            self.say(f"{added} FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';")
         elif what == 10:
             self.say(f"SELECT mailer.campaign_retry_failed({number}) FROM mailer.campaign WHERE campaign_id = {number} AND state <> 'x';",
                      call("suppress", self.leads(campaign)[-1]))

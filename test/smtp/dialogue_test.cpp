@@ -380,6 +380,24 @@ TEST(Dialogue, WritingTheBodyBuysTimeForTheNextBlock) {
     EXPECT_EQ(talk.dialogue.deadline(), talk.now - 1min + Timeouts{}.block);
 }
 
+TEST(Dialogue, ABodyThatTricklesAwayEndsBeforeItsDot) {
+    const Delivery delivery = delivery_to({"a@y.example"}, std::string(100 * 1024, 'x'));
+    Talk talk;
+    talk.begin(delivery);
+    talk.says();
+    talk.hears("250 ok\r\n250 ok\r\n354 go\r\n");
+    const auto until = talk.now + Timeouts{}.body + 100s;
+    while (talk.now < until) {
+        EXPECT_FALSE(talk.dialogue.is_dead());
+        EXPECT_LE(*talk.dialogue.deadline(), until);
+        talk.dialogue.output();
+        talk.dialogue.sent(1, talk.now);
+        talk.now += 1min;
+        talk.dialogue.expire(talk.now);
+    }
+    EXPECT_TRUE(talk.dialogue.is_dead());
+}
+
 TEST(Dialogue, QuitIsSaidOnceAndAnythingEndsIt) {
     for (const char* answer : {"221 bye\r\n", "500 what\r\n", "421 x\r\n", "nonsense\r\n"}) {
         Talk talk;

@@ -88,7 +88,8 @@ private:
     struct Key {
         Time ready_at{};
         std::uint64_t turn = 0;
-        int rank = 0;  // among the lanes of one pace: what it prefers goes first
+        int rank = 0;  // among the lanes of one pace: what it prefers goes first …
+        Time since{};  // … then what has been due longest, from whichever mailbox
         std::int64_t lane_id = 0;
         auto operator<=>(const Key&) const = default;
     };

@@ -150,7 +150,7 @@ void Planner::put_in_order(std::uint32_t index, Time now) {
 // `member` is any lane of the group: what differs between them is when they were served.
 Planner::Key Planner::key_of(const WaitingLane& waiting, const LaneEntry& member, const LaneFacts& pace) const {
     const LaneFacts& lane = member.facts;
-    Key key{.ready_at = waiting.since, .lane_id = waiting.lane_id};
+    Key key{.ready_at = waiting.since, .since = waiting.since, .lane_id = waiting.lane_id};
     // Stored values only: whatever happened since, a planner that is filled again has the same order.
     if (lane.kind == LaneKind::campaign)
         key.ready_at = std::max(key.ready_at, pace.next_slot_at.value_or(key.ready_at));

@@ -44,22 +44,27 @@ bool is_theirs(std::int64_t message_id, bool also_queued = false) {
     if (who.is_operator) return true;
     const Rows rows = find.run({p_bigint(message_id)});
     if (rows.empty()) return false;
-    return who.owns(rows.bigint(0, 1)) || (also_queued && who.queued(rows.bigint(0, 2)));
+    return who.owns(rows.bigint(0, "tenant_id")) || (also_queued && who.queued(rows.bigint(0, "principal_id")));
 }
 
 // Why nothing was done, for people: a program looks at the result.
 bool notice_why(const Call& call_, const char* done) {
     static Statement find(
         R"sql(
-            SELECT state || coalesce(' (' || reason || ')', ''), purged_at IS NOT NULL
-            FROM mailer.message_status
-            WHERE message_id = $1)sql",
+            SELECT s.state || coalesce(' (' || s.reason || ')', '') AS words, s.purged_at IS NOT NULL AS is_purged,
+                CASE WHEN s.state IN ('failed', 'unconfirmed') THEN l.ended END AS ended
+            FROM mailer.message_status s
+            JOIN mailer.message m ON m.message_id = s.message_id
+            LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+            WHERE s.message_id = $1)sql",
         {INT8OID});
     std::string why = "there is no such message";
     const Rows rows = find.run({p_bigint(call_.message_id)});
     if (is_theirs(call_.message_id) && !rows.empty()) {
-        why = "it is " + rows.text(0, 1);
-        if (rows.boolean(0, 2)) why += ", and its content was purged";
+        why = "it is " + rows.text(0, "words");
+        if (rows.boolean(0, "is_purged")) why += ", and its content was purged";
+        if (const auto ended = rows.maybe_text(0, "ended"))
+            why += ", and the sequence of its lead has ended (" + *ended + "); mailer.lead_restore() resumes it";
     }
     const long long id = call_.message_id;
     call([&] { ereport(NOTICE, (errmsg("message %lld is not %s: %s", id, done, why.c_str()))); });
@@ -116,17 +121,21 @@ bool retry(FunctionCallInfo fcinfo) {
 [[noreturn]] void refuse_state(std::int64_t id) {
     static Statement find(
         R"sql(
-            SELECT o.state, q.state
+            SELECT coalesce(o.state, q.state) AS state, l.ended
             FROM mailer.message m
             LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
             LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
+            LEFT JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
             WHERE m.message_id = $1)sql",
         {INT8OID});
     const std::string name = "message " + std::to_string(id);
     const Rows rows = find.run({p_bigint(id)});
     if (rows.empty()) refuse(name + " does not exist", {}, {}, "42704");
-    const auto state = static_cast<core::MessageState>(rows.is_null(0, 1) ? rows.letter(0, 2) : rows.letter(0, 1));
+    const auto state = static_cast<core::MessageState>(rows.letter(0, "state"));
     std::string is(core::to_text(state));
+    if (const auto ended = rows.maybe_text(0, "ended"); ended && state == core::MessageState::unconfirmed)
+        refuse(name + " is not sent again", "The sequence of its lead has ended (" + *ended + ").",
+               "Resume it with mailer.lead_restore() first, or resolve the message as sent.", "55000");
     if (state == core::MessageState::unconfirmed) is += ", but its content was purged or its campaign was cancelled";
     refuse(name + " is not unconfirmed", "It is " + is + ".",
            "Only messages whose last reply never came are resolved; see mailer.message_status.", "55000");

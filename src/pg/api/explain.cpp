@@ -82,14 +82,14 @@ void campaign_explain(FunctionCallInfo fcinfo) {
 
 // What a message that isn't waiting has come to; nothing when it waits.
 std::optional<std::string> settled_words(std::int64_t message_id) {
-    static Statement statement("SELECT state, coalesce(reason, '') FROM mailer.message_status WHERE message_id = $1",
-                               {INT8OID});
+    static Statement statement(
+        "SELECT state, coalesce(reason, '') AS reason FROM mailer.message_status WHERE message_id = $1", {INT8OID});
     Rows rows = statement.run({p_bigint(message_id)});
     if (rows.empty()) {
         throw Refusal({"42704", "message " + std::to_string(message_id) + " does not exist", "",
                        "The ids are what mailer.enqueue() returned; mailer.message_status lists them."});
     }
-    const std::string state = rows.text(0, 1), reason = rows.text(0, 2);
+    const std::string state = rows.text(0, "state"), reason = rows.text(0, "reason");
     if (state == "pending") return std::nullopt;
     if (state == "sending") return sending_words(message_id).value_or("on its way");
     return "settled: " + state + (reason.empty() ? "" : " (" + reason + ")");
@@ -101,7 +101,7 @@ std::optional<WaitingRow> waiting_row(std::int64_t message_id) {
         {INT8OID});
     const Rows rows = statement.run({p_bigint(message_id)});
     if (rows.empty()) return std::nullopt;
-    return WaitingRow{message_id, rows.bigint(0, 1), rows.bigint(0, 2), *time_at(rows, 0, 3)};
+    return WaitingRow{message_id, rows.bigint(0, "lane_id"), rows.bigint(0, "epoch"), *time_at(rows, 0, "due_at")};
 }
 
 void put_state(ResultSet& rows, const std::string& words) {

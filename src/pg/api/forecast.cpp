@@ -10,7 +10,7 @@ namespace {
 
 std::unordered_map<std::int64_t, std::string> recipients_of(const std::vector<core::ForecastRow>& rows) {
     static Statement statement(
-        "SELECT m.message_id, m.addresses[1] FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id",
+        "SELECT m.message_id, m.addresses[1] AS address FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id",
         {INT8ARRAYOID});
     std::vector<std::int64_t> ids;
     ids.reserve(rows.size());
@@ -20,7 +20,7 @@ std::unordered_map<std::int64_t, std::string> recipients_of(const std::vector<co
     std::unordered_map<std::int64_t, std::string> recipients;
     recipients.reserve(found.count());
     for (std::uint64_t i = 0; i < found.count(); ++i)
-        recipients.emplace(found.bigint(i, 1), found.text(i, 2));
+        recipients.emplace(found.bigint(i, "message_id"), found.text(i, "address"));
     return recipients;
 }
 

@@ -48,7 +48,8 @@ Claims look(const std::vector<std::int64_t>& epochs) {
     call([] { PopActiveSnapshot(); });
     Claims claims;
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        claims[static_cast<std::uint64_t>(rows.bigint(i, 1))] = {rows.bigint(i, 2), *time_at(rows, i, 3)};
+        claims[static_cast<std::uint64_t>(rows.bigint(i, "token"))] = {rows.bigint(i, "message_id"),
+                                                                       *time_at(rows, i, "claimed_at")};
     return claims;
 }
 

@@ -23,8 +23,8 @@ struct Sent {
 Sent read_sent(std::int64_t message_id) {
     static Statement read(
         R"sql(
-            SELECT o.state IN ('S', 'u'), last.fingerprint, last.started_at, first.started_at, q.claimed_at,
-                q.due_at
+            SELECT o.state IN ('S', 'u') AS was_sent, last.fingerprint, last.started_at AS tried_at,
+                first.started_at AS first_at, q.claimed_at, q.due_at
             FROM mailer.message m
             LEFT JOIN mailer.outcome o ON o.message_id = m.message_id
             LEFT JOIN mailer.queue_entry q ON q.message_id = m.message_id
@@ -37,12 +37,12 @@ Sent read_sent(std::int64_t message_id) {
     const Rows rows = read.run({p_bigint(message_id)});
     Sent sent;
     if (rows.empty()) return sent;
-    sent.was_sent = rows.boolean(0, 1) && !rows.is_null(0, 3);
-    if (const auto stored = rows.maybe_bigint(0, 2)) sent.fingerprint = static_cast<std::uint64_t>(*stored);
-    sent.tried_at = rows.is_null(0, 3) ? 0 : rows.bigint(0, 3);
-    const auto first = time_at(rows, 0, 4);
-    const auto claimed = time_at(rows, 0, 5);
-    const auto due = time_at(rows, 0, 6);
+    sent.was_sent = rows.boolean(0, "was_sent") && !rows.is_null(0, "tried_at");
+    if (const auto stored = rows.maybe_bigint(0, "fingerprint")) sent.fingerprint = static_cast<std::uint64_t>(*stored);
+    sent.tried_at = rows.is_null(0, "tried_at") ? 0 : rows.bigint(0, "tried_at");
+    const auto first = time_at(rows, 0, "first_at");
+    const auto claimed = time_at(rows, 0, "claimed_at");
+    const auto due = time_at(rows, 0, "due_at");
     sent.first_at = first ? *first : claimed ? *claimed : std::max(now(), due.value_or(core::Time{}));
     return sent;
 }

@@ -29,7 +29,7 @@ inline std::int32_t day_to_pg(core::Date day) {
 }
 
 // A timestamptz column.
-inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, int column) {
+inline std::optional<core::Time> time_at(const Rows& rows, std::uint64_t row, Rows::Column column) {
     auto us = rows.maybe_bigint(row, column);
     if (!us) return std::nullopt;
     return from_pg(*us);

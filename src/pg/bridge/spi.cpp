@@ -139,32 +139,48 @@ Param p_tids(std::span<const std::optional<ItemPointerData>> v) {
 
 // ── Rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-Datum Rows::datum(std::uint64_t row, int column, bool* is_null) const {
-    Assert(table_ != nullptr && row < count_ && column >= 1 && column <= table_->tupdesc->natts);
-    return SPI_getbinval(table_->vals[row], table_->tupdesc, column, is_null);
+int Rows::number_of(Column column) const {
+    if (column.name_ == nullptr) return column.number_;
+    const int count = table_->tupdesc->natts;
+    for (int i = 0; i < count; ++i) {
+        const int at = (last_ + i) % count;
+        if (strcmp(NameStr(TupleDescAttr(table_->tupdesc, at)->attname), column.name_) != 0) continue;
+        last_ = at + 1;
+        return last_;
+    }
+    throw Refusal({"XX000", "a statement of mailer's own has no column " + std::string(column.name_)});
 }
 
-Oid Rows::type(int column) const { return TupleDescAttr(table_->tupdesc, column - 1)->atttypid; }
+Datum Rows::value(std::uint64_t row, int number, bool* is_null) const {
+    Assert(table_ != nullptr && row < count_ && number >= 1 && number <= table_->tupdesc->natts);
+    return SPI_getbinval(table_->vals[row], table_->tupdesc, number, is_null);
+}
 
-bool Rows::is_null(std::uint64_t row, int column) const {
+Datum Rows::datum(std::uint64_t row, Column column, bool* is_null) const {
+    return value(row, number_of(column), is_null);
+}
+
+bool Rows::is_null(std::uint64_t row, Column column) const {
     bool null = false;
     datum(row, column, &null);
     return null;
 }
 
-bool Rows::boolean(std::uint64_t row, int column) const {
+bool Rows::boolean(std::uint64_t row, Column column) const {
     bool null = false;
     Datum d = datum(row, column, &null);
     return !null && DatumGetBool(d);
 }
 
-std::int64_t Rows::bigint(std::uint64_t row, int column) const { return maybe_bigint(row, column).value_or(0); }
+std::int64_t Rows::bigint(std::uint64_t row, Column column) const { return maybe_bigint(row, column).value_or(0); }
 
-std::optional<std::int64_t> Rows::maybe_bigint(std::uint64_t row, int column) const {
+std::optional<std::int64_t> Rows::maybe_bigint(std::uint64_t row, Column column) const {
     bool null = false;
-    Datum d = datum(row, column, &null);
+    const int number = number_of(column);
+    Datum d = value(row, number, &null);
     if (null) return std::nullopt;
-    switch (type(column)) {
+    const Oid type = TupleDescAttr(table_->tupdesc, number - 1)->atttypid;
+    switch (type) {
         case INT2OID:
             return DatumGetInt16(d);
         case INT4OID:
@@ -173,20 +189,22 @@ std::optional<std::int64_t> Rows::maybe_bigint(std::uint64_t row, int column) co
         case OIDOID:
             return DatumGetObjectId(d);
         default:
-            Assert(type(column) == INT8OID || type(column) == TIMESTAMPTZOID || type(column) == TIMEOID);
+            Assert(type == INT8OID || type == TIMESTAMPTZOID || type == TIMEOID);
             return DatumGetInt64(d);
     }
 }
 
-char Rows::letter(std::uint64_t row, int column) const {
+char Rows::letter(std::uint64_t row, Column column) const {
     bool null = false;
     Datum d = datum(row, column, &null);
     return null ? '\0' : DatumGetChar(d);
 }
 
-std::string Rows::text(std::uint64_t row, int column) const { return maybe_text(row, column).value_or(std::string()); }
+std::string Rows::text(std::uint64_t row, Column column) const {
+    return maybe_text(row, column).value_or(std::string());
+}
 
-std::optional<std::string> Rows::maybe_text(std::uint64_t row, int column) const {
+std::optional<std::string> Rows::maybe_text(std::uint64_t row, Column column) const {
     bool null = false;
     Datum d = datum(row, column, &null);
     if (null) return std::nullopt;
@@ -197,7 +215,7 @@ std::optional<std::string> Rows::maybe_text(std::uint64_t row, int column) const
     return out;
 }
 
-std::vector<std::string> Rows::texts(std::uint64_t row, int column) const {
+std::vector<std::string> Rows::texts(std::uint64_t row, Column column) const {
     std::vector<std::string> out;
     bool null = false;
     Datum d = datum(row, column, &null);
@@ -217,7 +235,7 @@ std::vector<std::string> Rows::texts(std::uint64_t row, int column) const {
     return out;
 }
 
-std::vector<std::int64_t> Rows::bigints(std::uint64_t row, int column) const {
+std::vector<std::int64_t> Rows::bigints(std::uint64_t row, Column column) const {
     std::vector<std::int64_t> out;
     bool null = false;
     Datum d = datum(row, column, &null);
@@ -234,7 +252,7 @@ std::vector<std::int64_t> Rows::bigints(std::uint64_t row, int column) const {
     return out;
 }
 
-ItemPointerData Rows::place(std::uint64_t row, int column) const {
+ItemPointerData Rows::place(std::uint64_t row, Column column) const {
     bool null = false;
     return *reinterpret_cast<ItemPointer>(DatumGetPointer(datum(row, column, &null)));
 }

@@ -60,29 +60,46 @@ Param p_bools(const std::vector<bool>& v);
 Param p_byteas(std::span<const std::string> v);
 Param p_tids(std::span<const std::optional<ItemPointerData>> v);
 
-// What a statement returned. Columns count from 1. Getters throw PgError only when detoasting fails.
+// What a statement returned. A column is asked for by its name; by its number, from 1, where it is the only one or has a
+// name of the user's. Getters throw PgError when detoasting fails, and Refusal (XX000) for a name that the result doesn't have.
 class Rows {
 public:
+    // A name is looked for behind the one that was asked for last: who reads in the statement's order pays for one
+    // comparison.
+    class Column {
+    public:
+        Column(const char* name) : name_(name) {}
+        Column(int number) : number_(number) {}
+
+    private:
+        friend class Rows;
+        const char* name_ = nullptr;
+        int number_ = 0;
+    };
+
     Rows(SPITupleTable* table, std::uint64_t count) : table_(table), count_(count) {}
 
     std::uint64_t count() const { return count_; }  // rows returned, or rows changed by a DML statement
     bool empty() const { return count_ == 0; }
-    Datum datum(std::uint64_t row, int column, bool* is_null) const;
-    bool is_null(std::uint64_t row, int column) const;
-    bool boolean(std::uint64_t row, int column) const;         // NULL is false
-    std::int64_t bigint(std::uint64_t row, int column) const;  // int2, int4 and int8 columns; NULL is 0
-    std::optional<std::int64_t> maybe_bigint(std::uint64_t row, int column) const;
-    char letter(std::uint64_t row, int column) const;       // "char"; NULL is '\0'
-    std::string text(std::uint64_t row, int column) const;  // text, varchar, bytea; NULL is empty
-    std::optional<std::string> maybe_text(std::uint64_t row, int column) const;
-    std::vector<std::string> texts(std::uint64_t row, int column) const;     // text[]
-    std::vector<std::int64_t> bigints(std::uint64_t row, int column) const;  // bigint[]
-    ItemPointerData place(std::uint64_t row, int column) const;              // tid; must not be NULL
+    Datum datum(std::uint64_t row, Column column, bool* is_null) const;
+    bool is_null(std::uint64_t row, Column column) const;
+    bool boolean(std::uint64_t row, Column column) const;         // NULL is false
+    std::int64_t bigint(std::uint64_t row, Column column) const;  // int2, int4 and int8 columns; NULL is 0
+    std::optional<std::int64_t> maybe_bigint(std::uint64_t row, Column column) const;
+    char letter(std::uint64_t row, Column column) const;       // "char"; NULL is '\0'
+    std::string text(std::uint64_t row, Column column) const;  // text, varchar, bytea; NULL is empty
+    std::optional<std::string> maybe_text(std::uint64_t row, Column column) const;
+    std::vector<std::string> texts(std::uint64_t row, Column column) const;     // text[]
+    std::vector<std::int64_t> bigints(std::uint64_t row, Column column) const;  // bigint[]
+    ItemPointerData place(std::uint64_t row, Column column) const;              // tid; must not be NULL
 
 private:
-    Oid type(int column) const;
+    int number_of(Column column) const;
+    Datum value(std::uint64_t row, int number, bool* is_null) const;
+
     SPITupleTable* table_;
     std::uint64_t count_;
+    mutable int last_ = 0;  // the number of the column that was asked for by name last
 };
 
 // While it lives, every statement reads with the snapshot of the statement that called: what several of them read

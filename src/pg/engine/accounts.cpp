@@ -42,16 +42,16 @@ core::Duration user_timeout() {
     return lease.ok() ? lease->good_for : core::Duration::zero();
 }
 
-// How it connects: columns 25 to 32.
+// How it connects.
 void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
-    e.login_mechanism = rows.text(i, 25);
-    e.client_cert_file = rows.maybe_text(i, 26);
-    e.client_key_file = rows.maybe_text(i, 27);
-    if (auto oldest = rows.maybe_text(i, 28)) e.min_tls = *oldest;
-    e.source_address = rows.text(i, 29);
-    e.proxy = rows.maybe_text(i, 30);
-    e.allow_pipelining = rows.boolean(i, 31);
-    if (const auto ms = rows.maybe_bigint(i, 32)) {
+    e.login_mechanism = rows.text(i, "login_mechanism");
+    e.client_cert_file = rows.maybe_text(i, "client_cert_file");
+    e.client_key_file = rows.maybe_text(i, "client_key_file");
+    if (auto oldest = rows.maybe_text(i, "min_tls")) e.min_tls = *oldest;
+    e.source_address = rows.text(i, "source_address");
+    e.proxy = rows.maybe_text(i, "proxy");
+    e.allow_pipelining = rows.boolean(i, "pipelining");
+    if (const auto ms = rows.maybe_bigint(i, "connect_timeout_ms")) {
         e.timeouts.connect = std::chrono::milliseconds(*ms);
         e.timeouts.session = e.timeouts.connect;
     }
@@ -61,25 +61,25 @@ void read_connection(const Rows& rows, std::uint64_t i, smtp::Endpoint& e) {
 
 smtp::Endpoint endpoint_at(const Rows& rows, std::uint64_t i) {
     smtp::Endpoint e;
-    e.host = rows.text(i, 3);
-    e.port = static_cast<int>(rows.bigint(i, 4));
-    e.tls = tls_of(rows.text(i, 5));
-    e.ca_file = rows.maybe_text(i, 6);
-    e.username = rows.text(i, 7);
-    std::string secret = rows.text(i, 8);
-    if (auto file = rows.maybe_text(i, 9)) secret = first_line_of(*file, e.secret_fault);
-    if (rows.boolean(i, 18)) {
-        e.token = smtp::RenewedToken{rows.text(i, 19)};
-        if (e.username.empty()) e.username = rows.text(i, 20);
-    } else if (rows.text(i, 10) == "xoauth2") {
+    e.host = rows.text(i, "host");
+    e.port = static_cast<int>(rows.bigint(i, "port"));
+    e.tls = tls_of(rows.text(i, "tls"));
+    e.ca_file = rows.maybe_text(i, "ca_file");
+    e.username = rows.text(i, "username");
+    std::string secret = rows.text(i, "password");
+    if (auto file = rows.maybe_text(i, "password_file")) secret = first_line_of(*file, e.secret_fault);
+    if (rows.boolean(i, "uses_oauth")) {
+        e.token = smtp::RenewedToken{rows.text(i, "access_token")};
+        if (e.username.empty()) e.username = rows.text(i, "login");
+    } else if (rows.text(i, "auth") == "xoauth2") {
         e.oauth_bearer = std::move(secret);
     } else {
         e.password = std::move(secret);
     }
-    e.helo_name = rows.text(i, 11);
-    e.max_connections = static_cast<int>(rows.bigint(i, 12));
-    e.max_messages_per_connection = static_cast<int>(rows.bigint(i, 13));
-    e.idle = std::chrono::seconds(rows.bigint(i, 14));
+    e.helo_name = rows.text(i, "helo_name");
+    e.max_connections = static_cast<int>(rows.bigint(i, "max_connections"));
+    e.max_messages_per_connection = static_cast<int>(rows.bigint(i, "max_per_connection"));
+    e.idle = std::chrono::seconds(rows.bigint(i, "idle_seconds"));
     read_connection(rows, i, e);
     return e;
 }
@@ -90,14 +90,15 @@ void Accounts::read() {
     static Statement statement(
         R"sql(
             SELECT m.mailbox_id, m.name, m.host, m.port, m.tls, m.ca_file, m.username, s.password,
-                CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END, m.auth, m.helo_name,
+                CASE WHEN mailer._may_read_files(m.files_by) THEN m.password_file END AS password_file, m.auth, m.helo_name,
                 m.max_connections, m.max_per_connection, m.idle_seconds, m.from_address, m.from_name,
                 num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0
-                AND NOT mailer._may_read_files(m.files_by), a.mailbox_id IS NOT NULL, t.access_token,
-                coalesce(a.login, m.from_address), m.allowed_from, m.signature_text, m.signature_html,
+                AND NOT mailer._may_read_files(m.files_by) AS is_denied_files,
+                a.mailbox_id IS NOT NULL AS uses_oauth, t.access_token,
+                coalesce(a.login, m.from_address) AS login, m.allowed_from, m.signature_text, m.signature_html,
                 m.max_recipients, m.login_mechanism, m.client_cert_file, m.client_key_file, m.min_tls,
                 m.source_address, m.proxy, m.pipelining,
-                (extract(epoch FROM m.connect_timeout) * 1000)::bigint, m.return_path, m.dsn, m.connection,
+                (extract(epoch FROM m.connect_timeout) * 1000)::bigint AS connect_timeout_ms, m.return_path, m.dsn, m.connection,
                 m.forward_mailbox
             FROM mailer.mailbox m
             LEFT JOIN mailer.mailbox_secret s ON s.mailbox_id = m.mailbox_id
@@ -111,20 +112,20 @@ void Accounts::read() {
     Rows rows = statement.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         Account account;
-        account.id = rows.bigint(i, 1);
-        account.name = rows.text(i, 2);
-        account.from_address = rows.text(i, 15);
-        account.from_name = rows.text(i, 16);
-        account.is_denied_files = rows.boolean(i, 17);
-        account.uses_oauth = rows.boolean(i, 18);
-        if (!rows.is_null(i, 21)) account.allowed_from = rows.texts(i, 21);
-        account.signature_text = rows.text(i, 22);
-        account.signature_html = rows.text(i, 23);
-        if (const auto most = rows.maybe_bigint(i, 24)) account.max_recipients = static_cast<int>(*most);
-        account.return_path = rows.text(i, 33);
-        account.dsn = rows.text(i, 34);
-        account.connection = rows.text(i, 35);
-        account.forward_mailbox = rows.text(i, 36);
+        account.id = rows.bigint(i, "mailbox_id");
+        account.name = rows.text(i, "name");
+        account.from_address = rows.text(i, "from_address");
+        account.from_name = rows.text(i, "from_name");
+        account.is_denied_files = rows.boolean(i, "is_denied_files");
+        account.uses_oauth = rows.boolean(i, "uses_oauth");
+        if (!rows.is_null(i, "allowed_from")) account.allowed_from = rows.texts(i, "allowed_from");
+        account.signature_text = rows.text(i, "signature_text");
+        account.signature_html = rows.text(i, "signature_html");
+        if (const auto most = rows.maybe_bigint(i, "max_recipients")) account.max_recipients = static_cast<int>(*most);
+        account.return_path = rows.text(i, "return_path");
+        account.dsn = rows.text(i, "dsn");
+        account.connection = rows.text(i, "connection");
+        account.forward_mailbox = rows.text(i, "forward_mailbox");
         smtp::Endpoint endpoint = endpoint_at(rows, i);
         auto known = accounts_.find(account.id);
         const auto token_of = [](const smtp::Endpoint& e) { return e.token ? e.token->text : std::string(); };

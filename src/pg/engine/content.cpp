@@ -33,7 +33,7 @@ std::vector<core::HeaderField> headers_of(const core::Value& object) {
     return fields;
 }
 
-core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
+core::Value jsonb_at(const Rows& rows, std::uint64_t row, Rows::Column column) {
     bool is_null = false;
     Datum d = rows.datum(row, column, &is_null);
     return is_null ? core::Value() : read_jsonb(d);
@@ -41,50 +41,50 @@ core::Value jsonb_at(const Rows& rows, std::uint64_t row, int column) {
 
 StoredMessage message_at(const Rows& rows, std::uint64_t i) {
     StoredMessage m;
-    m.id = rows.bigint(i, 1);
-    m.tenant_id = rows.bigint(i, 32);
-    if (!rows.is_null(i, 2)) {
-        const std::vector<std::int64_t> caller = rows.bigints(i, 2);
+    m.id = rows.bigint(i, "message_id");
+    m.tenant_id = rows.bigint(i, "tenant_id");
+    if (!rows.is_null(i, "caller")) {
+        const std::vector<std::int64_t> caller = rows.bigints(i, "caller");
         m.caller = {static_cast<Oid>(caller[0]), caller[1] != 0, static_cast<Oid>(caller[2])};
     }
-    m.addresses = rows.texts(i, 3);
-    m.roles = rows.text(i, 4);
-    m.header_to = rows.text(i, 5);
-    m.header_cc = rows.text(i, 6);
-    m.reply_to = rows.text(i, 7);
-    m.internet_message_id = rows.text(i, 8);
-    m.subject = rows.text(i, 9);
-    m.body_text = rows.text(i, 10);
-    m.body_html = rows.text(i, 11);
-    m.template_name = rows.text(i, 12);
+    m.addresses = rows.texts(i, "addresses");
+    m.roles = rows.text(i, "roles");
+    m.header_to = rows.text(i, "header_to");
+    m.header_cc = rows.text(i, "header_cc");
+    m.reply_to = rows.text(i, "reply_to");
+    m.internet_message_id = rows.text(i, "internet_message_id");
+    m.subject = rows.text(i, "subject");
+    m.body_text = rows.text(i, "body_text");
+    m.body_html = rows.text(i, "body_html");
+    m.template_name = rows.text(i, "template");
     try {
-        m.variables = jsonb_at(rows, i, 13);
-        m.headers = headers_of(jsonb_at(rows, i, 14));
-        m.options = jsonb_at(rows, i, 24);
-        m.loaded_variables = jsonb_at(rows, i, 25);
+        m.variables = jsonb_at(rows, i, "variables");
+        m.headers = headers_of(jsonb_at(rows, i, "headers"));
+        m.options = jsonb_at(rows, i, "options");
+        m.loaded_variables = jsonb_at(rows, i, "loaded_variables");
     } catch (const Refusal& refusal) {  // nested too deeply: this message's trouble alone
         m.fault = refusal.what();
     }
-    m.attachments_of = rows.maybe_bigint(i, 15);
-    m.date = time_at(rows, i, 16).value_or(core::Time{});
-    m.loader = rows.text(i, 17);
-    m.send_if = rows.text(i, 18);
+    m.attachments_of = rows.maybe_bigint(i, "attachments_of");
+    m.date = time_at(rows, i, "dated_at").value_or(core::Time{});
+    m.loader = rows.text(i, "loader");
+    m.send_if = rows.text(i, "send_if");
     if (!m.loader.empty() || !m.send_if.empty()) m.variables.append_json(m.variables_text);
-    m.is_purged = !rows.is_null(i, 19);
-    m.is_partial = rows.boolean(i, 33);
-    m.is_auto_submitted = rows.boolean(i, 20);
-    m.unsubscribe_token = rows.text(i, 23);
-    m.is_raw = rows.boolean(i, 26);
-    m.has_own_attachments = rows.boolean(i, 27);
-    m.is_of_campaign = rows.boolean(i, 28);
-    m.is_later_step = rows.boolean(i, 29);
-    m.thread_subject = rows.text(i, 30);
-    if (!rows.is_null(i, 31)) m.thread_ids = rows.texts(i, 31);
-    if (auto root = rows.maybe_text(i, 21)) {
+    m.is_purged = !rows.is_null(i, "purged_at");
+    m.is_partial = rows.boolean(i, "is_partial");
+    m.is_auto_submitted = rows.boolean(i, "is_auto_submitted");
+    m.unsubscribe_token = rows.text(i, "unsubscribe_token");
+    m.is_raw = rows.boolean(i, "is_raw");
+    m.has_own_attachments = rows.boolean(i, "has_own_attachments");
+    m.is_of_campaign = rows.boolean(i, "is_of_campaign");
+    m.is_later_step = rows.boolean(i, "is_later_step");
+    m.thread_subject = rows.text(i, "thread_subject");
+    if (!rows.is_null(i, "thread_ids")) m.thread_ids = rows.texts(i, "thread_ids");
+    if (auto root = rows.maybe_text(i, "thread_hash")) {
         const std::string& id = m.internet_message_id;
         const std::string domain = id.substr(id.find('@') == std::string::npos ? 0 : id.find('@'));
         m.references.push_back("<thread." + *root + domain);
-        if (auto previous = rows.maybe_text(i, 22)) m.references.push_back(*previous);
+        if (auto previous = rows.maybe_text(i, "previous_message_id")) m.references.push_back(*previous);
         m.in_reply_to = m.references.back();
     }
     return m;
@@ -102,8 +102,9 @@ std::vector<StoredAttachment> read_attachments(std::int64_t message_id, Attachme
     std::vector<StoredAttachment> found;
     Rows rows = statement.run({p_bigint(message_id), p_int(first_own_attachment), p_bool(whom == AttachmentsFor::all)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3),
-                         std::make_shared<const std::string>(rows.text(i, 4)), rows.boolean(i, 5)});
+        found.push_back({rows.text(i, "filename"), rows.text(i, "content_type"), rows.text(i, "content_id"),
+                         std::make_shared<const std::string>(rows.text(i, "content")),
+                         rows.boolean(i, "is_alternative")});
     }
     return found;
 }
@@ -129,31 +130,33 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids, Text
         "= e.extowner"
         "              WHERE e.extname = 'mailer' AND o.rolcanlogin), 0)]"
         "          FROM mailer.principal p JOIN pg_catalog.pg_roles r ON r.oid = p.oid, pg_catalog.pg_database d"
-        "          WHERE p.id = m.principal_id AND p.system_identifier = $2 AND d.datname = current_database()) END,"
-        "       m.addresses, "
-        "m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, "
-        "c.reply_to),"
-        "       m.internet_message_id, CASE WHEN s.is_small THEN m.subject END, CASE WHEN s.is_small THEN m.body_text "
-        "END, CASE WHEN s.is_small THEN m.body_html END, m.template, CASE WHEN s.is_small THEN m.variables END,"
-        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers || coalesce(CASE WHEN s.is_small "
-        "THEN m.headers END, '{}') ELSE "
-        "CASE WHEN s.is_small THEN m.headers END END,"
-        "       m.attachments_of, greatest(m.created_at, m.send_at), m.loader, m.send_if, m.purged_at,"
-        "       m.batch_id IS NOT NULL OR m.category IS NOT NULL,"
-        "       left(encode(sha256(convert_to(m.thread_key, 'UTF8')), 'hex'), 32),"
+        "          WHERE p.id = m.principal_id AND p.system_identifier = $2 AND d.datname = current_database()) END"
+        "         AS caller,"
+        "       m.addresses, m.roles, m.header_to, m.header_cc, coalesce(m.reply_to, c.reply_to) AS reply_to,"
+        "       m.internet_message_id, CASE WHEN s.is_small THEN m.subject END AS subject,"
+        "       CASE WHEN s.is_small THEN m.body_text END AS body_text,"
+        "       CASE WHEN s.is_small THEN m.body_html END AS body_html, m.template,"
+        "       CASE WHEN s.is_small THEN m.variables END AS variables,"
+        "       CASE WHEN c.headers IS NOT NULL AND c.headers <> '{}' THEN c.headers"
+        "           || coalesce(CASE WHEN s.is_small THEN m.headers END, '{}')"
+        "         ELSE CASE WHEN s.is_small THEN m.headers END END AS headers,"
+        "       m.attachments_of, greatest(m.created_at, m.send_at) AS dated_at, m.loader, m.send_if, m.purged_at,"
+        "       m.batch_id IS NOT NULL OR m.category IS NOT NULL AS is_auto_submitted,"
+        "       left(encode(sha256(convert_to(m.thread_key, 'UTF8')), 'hex'), 32) AS thread_hash,"
         "       CASE WHEN m.thread_key IS NOT NULL THEN (SELECT p.internet_message_id FROM mailer.message p"
-        "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.message_id < m.message_id"
-        "         ORDER BY p.message_id DESC LIMIT 1) END,"
+        "         WHERE p.thread_key = m.thread_key AND p.address_key = m.address_key AND p.tenant_id = m.tenant_id"
+        "           AND p.message_id < m.message_id"
+        "         ORDER BY p.message_id DESC LIMIT 1) END AS previous_message_id,"
         "       CASE WHEN current_setting('mailer.unsubscribe_url', true) = '' THEN NULL"
-        "            WHEN c.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
-        "coalesce('list:' || "
-        "c.list, 'campaigns'))"
-        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key, "
-        "'category:' || "
-        "m.category) END, m.options, CASE WHEN s.is_small THEN m.loaded_variables END, m.is_raw,"
+        "            WHEN c.campaign_id IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key,"
+        "              coalesce('list:' || c.list, 'campaigns'))"
+        "            WHEN m.category IS NOT NULL THEN mailer._unsubscribe_token(m.tenant_id, m.address_key,"
+        "              'category:' || m.category) END AS unsubscribe_token, m.options,"
+        "       CASE WHEN s.is_small THEN m.loaded_variables END AS loaded_variables, m.is_raw,"
         "       CASE WHEN m.attachments_of IS NOT NULL THEN (SELECT true FROM mailer.message_attachment a"
-        "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END,"
-        "       m.campaign_id IS NOT NULL, m.step_id <> 0, l.subject,"
+        "         WHERE a.message_id = m.message_id AND a.n > 1000 LIMIT 1) END AS has_own_attachments,"
+        "       m.campaign_id IS NOT NULL AS is_of_campaign, m.step_id <> 0 AS is_later_step,"
+        "       l.subject AS thread_subject,"
         "       CASE WHEN m.step_id <> 0 THEN ARRAY(SELECT i.id FROM mailer.message t"
         "         JOIN mailer.outcome o ON o.message_id = t.message_id AND o.state = 'S'"
         "         CROSS JOIN LATERAL (SELECT t.internet_message_id AS id, 0 AS n UNION ALL"  // and what recipients see
@@ -163,7 +166,7 @@ std::vector<StoredMessage> read_messages(std::span<const std::int64_t> ids, Text
         "               WHERE a.message_id = m.message_id AND a.attempt = 1), 'infinity')) i"
         "         WHERE t.campaign_id = m.campaign_id AND t.address_key = m.address_key"
         "           AND t.message_id >= l.thread_message_id AND t.message_id < m.message_id"
-        "         ORDER BY t.message_id, i.n, i.id) END, m.tenant_id, NOT s.is_small"
+        "         ORDER BY t.message_id, i.n, i.id) END AS thread_ids, m.tenant_id, NOT s.is_small AS is_partial"
         "  FROM unnest($1) AS i(id) JOIN mailer.message m ON m.message_id = i.id"
         "  CROSS JOIN LATERAL (SELECT $3 OR"
         "    coalesce(octet_length(m.subject), 0) + coalesce(octet_length(m.body_text), 0)"
@@ -199,8 +202,12 @@ Sender stored_sender(std::int64_t message_id) {
     if (rows.empty())
         refuse("message " + std::to_string(message_id) + " has no mailbox to be sent from", {},
                "Make one with mailer.mailbox_create().", "55000");
-    Sender sender{rows.text(0, 1), rows.text(0, 2), {}, rows.text(0, 4), rows.text(0, 5)};
-    if (!rows.is_null(0, 3)) sender.allowed_from = rows.texts(0, 3);
+    Sender sender{rows.text(0, "from_address"),
+                  rows.text(0, "from_name"),
+                  {},
+                  rows.text(0, "signature_text"),
+                  rows.text(0, "signature_html")};
+    if (!rows.is_null(0, "allowed_from")) sender.allowed_from = rows.texts(0, "allowed_from");
     return sender;
 }
 

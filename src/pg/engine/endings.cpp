@@ -2,6 +2,7 @@
 #include "pg/engine/endings.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 
 #include "core/outcome/backoff.hpp"
@@ -246,12 +247,12 @@ namespace {
 std::vector<Settlement> pending_of(std::span<const std::int64_t> ids, std::map<std::int64_t, std::int64_t>& lanes) {
     static Statement statement(
         R"sql(
-        SELECT q.message_id, q.lane_id, q.due_at, m.campaign_id, m.batch_id, cardinality(m.addresses),
+        SELECT q.message_id, q.lane_id, q.due_at, m.campaign_id, m.batch_id, cardinality(m.addresses) AS recipient_count,
                CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN
-                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state = 'S') END,
+                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state = 'S') END AS accepted_before,
                CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN
-                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) END,
-               CASE WHEN m.step_id = 0 THEN 1 ELSE 2 END
+                   (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) END AS refused_before,
+               CASE WHEN m.step_id = 0 THEN 1 ELSE 2 END AS step
         FROM (SELECT e.message_id, e.lane_id, e.due_at, e.try_count FROM mailer.queue_entry e
               WHERE e.message_id = ANY ($1) AND e.state = 'p' ORDER BY e.message_id FOR UPDATE) q
         JOIN mailer.message m ON m.message_id = q.message_id
@@ -261,16 +262,16 @@ std::vector<Settlement> pending_of(std::span<const std::int64_t> ids, std::map<s
     std::vector<Settlement> pending(rows.count());
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         worker::Candidate& row = pending[i].row;
-        row.facts.id = rows.bigint(i, 1);
-        row.lane_id = rows.bigint(i, 2);
-        row.campaign_id = rows.maybe_bigint(i, 4);
-        row.batch_id = rows.maybe_bigint(i, 5);
-        row.recipient_count = static_cast<int>(rows.bigint(i, 6));
-        row.accepted_before = static_cast<int>(rows.bigint(i, 7));
-        row.refused_before = static_cast<int>(rows.bigint(i, 8));
-        row.facts.step = static_cast<int>(rows.bigint(i, 9));  // a first mail or a later one: what is counted
-        const auto [lane, is_new] = lanes.try_emplace(row.lane_id, rows.bigint(i, 3));
-        if (!is_new) lane->second = std::min(lane->second, rows.bigint(i, 3));
+        row.facts.id = rows.bigint(i, "message_id");
+        row.lane_id = rows.bigint(i, "lane_id");
+        row.campaign_id = rows.maybe_bigint(i, "campaign_id");
+        row.batch_id = rows.maybe_bigint(i, "batch_id");
+        row.recipient_count = static_cast<int>(rows.bigint(i, "recipient_count"));
+        row.accepted_before = static_cast<int>(rows.bigint(i, "accepted_before"));
+        row.refused_before = static_cast<int>(rows.bigint(i, "refused_before"));
+        row.facts.step = static_cast<int>(rows.bigint(i, "step"));  // a first mail or a later one: what is counted
+        const auto [lane, is_new] = lanes.try_emplace(row.lane_id, rows.bigint(i, "due_at"));
+        if (!is_new) lane->second = std::min(lane->second, rows.bigint(i, "due_at"));
     }
     return pending;
 }
@@ -301,8 +302,8 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
                                           Time now) {
     static Statement find(
         R"sql(
-        SELECT o.message_id, cardinality(m.addresses),
-               (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = o.message_id AND r.state IN ('f', 'c'))
+        SELECT o.message_id, cardinality(m.addresses) AS recipient_count,
+               (SELECT count(*) FROM mailer.recipient r WHERE r.message_id = o.message_id AND r.state IN ('f', 'c')) AS refused
         FROM (SELECT u.message_id FROM mailer.outcome u
               WHERE u.message_id = ANY ($1) AND u.state = 'u' ORDER BY u.message_id FOR UPDATE) o
         JOIN mailer.message m ON m.message_id = o.message_id
@@ -332,9 +333,9 @@ std::vector<std::int64_t> end_unconfirmed(std::span<const std::int64_t> ids, cor
     std::vector<std::optional<std::string>> reasons;
     const Rows open = find.run({p_bigints(ids)});
     for (std::uint64_t i = 0; i < open.count(); ++i) {
-        const int total = static_cast<int>(open.bigint(i, 2));
-        const int refused = static_cast<int>(open.bigint(i, 3));
-        found.push_back(open.bigint(i, 1));
+        const int total = static_cast<int>(open.bigint(i, "recipient_count"));
+        const int refused = static_cast<int>(open.bigint(i, "refused"));
+        found.push_back(open.bigint(i, "message_id"));
         reasons.push_back(not_empty(core::end_of({total - refused, refused, 0}, cause).reason));
     }
     std::vector<std::int64_t> ended;
@@ -432,15 +433,18 @@ std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, co
         {INT8ARRAYOID, TIMESTAMPTZOID, CHAROID, INT2OID, INT8ARRAYOID});
     static Statement reopen("SELECT mailer._campaign_reopen($1, $2)", {INT8OID, TEXTOID});
     const std::vector<std::int64_t> campaigns = open_campaigns_of(message_ids);
-    const Rows rows =
-        statement.run({p_bigints(message_ids), p_at(now), p_datum(CHAROID, CharGetDatum(core::letter(state))),
-                       p_datum(INT2OID, Int16GetDatum(core::retry_priority)), p_bigints(campaigns)});
+    const std::set<std::int64_t> ended = of_ended_leads(message_ids);
+    std::vector<std::int64_t> wanted;
+    std::copy_if(message_ids.begin(), message_ids.end(), std::back_inserter(wanted),
+                 [&ended](std::int64_t id) { return !ended.contains(id); });
+    const Rows rows = statement.run({p_bigints(wanted), p_at(now), p_datum(CHAROID, CharGetDatum(core::letter(state))),
+                                     p_datum(INT2OID, Int16GetDatum(core::retry_priority)), p_bigints(campaigns)});
     std::vector<std::int64_t> ids;
     std::set<std::int64_t> lanes, reopened;
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        ids.push_back(rows.bigint(i, 1));
-        lanes.insert(rows.bigint(i, 2));
-        if (const auto campaign = rows.maybe_bigint(i, 3)) reopened.insert(*campaign);
+        ids.push_back(rows.bigint(i, "message_id"));
+        lanes.insert(rows.bigint(i, "lane_id"));
+        if (const auto campaign = rows.maybe_bigint(i, "campaign_id")) reopened.insert(*campaign);
     }
     for (const std::int64_t lane : lanes)
         mark_wake(lane, to_pg(now));

@@ -30,8 +30,9 @@ std::vector<std::int64_t> end_messages(std::span<const std::int64_t> message_ids
 
 // Puts those of these messages that ended in this state back into the queue, due now, with fresh attempts and their
 // tries counted on; a campaign's go before its new leads, and a completed campaign runs again for the reason `why`.
-// Left out are bad addresses, purged content and messages of cancelled campaigns. A request for another try
-// vouches for the address: the suppression that a refusal of it made is lifted. Returns the ids of those put back.
+// Left out are bad addresses, purged content, messages of cancelled campaigns and of leads whose sequence has ended
+// (who has replied gets no mail because an earlier one had failed). A request for another try vouches for the address:
+// the suppression that a refusal of it made is lifted. Returns the ids of those put back.
 std::vector<std::int64_t> put_back(std::span<const std::int64_t> message_ids, core::MessageState state,
                                    const std::string& why, core::Time now);
 

@@ -2,6 +2,7 @@
 #include "pg/engine/fence.hpp"
 
 #include "pg/bridge/clock.hpp"
+#include "pg/server/clone_guard.hpp"
 
 extern "C" {
 #include "access/xlog.h"
@@ -27,15 +28,6 @@ core::PromiseRules rules_of(const Settings& settings) {
     rules.margin = settings.promise_margin();
     rules.to = core::parse_promise_to(settings.promise_to);
     return rules;
-}
-
-std::vector<core::Promise> read_rows() {
-    static Statement statement("SELECT name, until, is_joining FROM mailer.promise ORDER BY name", {});
-    std::vector<core::Promise> promises;
-    const Rows rows = statement.run({}, true);
-    for (std::uint64_t i = 0; i < rows.count(); ++i)
-        promises.push_back({rows.text(i, 1), *time_at(rows, i, 2), rows.boolean(i, 3), 0});
-    return promises;
 }
 
 std::string names_of(const std::vector<core::Promise>& promises, Time now) {
@@ -88,7 +80,7 @@ void Fence::configure(const Settings& settings) {
 
 void Fence::load() {
     transactions_.begin();
-    std::vector<core::Promise> rows = read_rows();
+    std::vector<core::Promise> rows = read_promises(true);
     transactions_.commit();
     book_.load(std::move(rows), flushed_here());
 }
@@ -184,7 +176,7 @@ std::optional<Time> Fence::wake_at(Time now, std::optional<Time> next_work) cons
 core::SenderFence read_standby_fence(const Settings& settings, Time now) {
     core::PromiseBook book;
     book.configure(rules_of(settings));
-    book.load(read_rows(), 0);
+    book.load(read_promises(true), 0);
     Standbys view;
     const SyncStandbys sync = view.look_at_sync();
     if (Standbys::is_any()) view.read_names();

@@ -26,15 +26,15 @@ struct NextStep {
 };
 
 // The leads that go on, locked, with the step that follows; those that have none are finished. A cancelled campaign's do
-// neither.
+// neither, and none of the others can be cancelled before the step is queued and committed.
 std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids, Time now) {
     static Statement find(
         R"sql(
         SELECT m.message_id, m.campaign_id, l.last_slot_at,
-               mailer._campaign_lane(m.campaign_id, l.mailbox_id, l.timezone, true),
-               substring(m.internet_message_id FROM '@([^>]+)>?$'),
-               t.step_id, t.place, greatest(0, least(extract(day FROM t.delay), 36525))::integer, t.is_working_days,
-               )sql" MAILER_SPAN_US("t.delay") R"sql(
+               mailer._campaign_lane(m.campaign_id, l.mailbox_id, l.timezone, true) AS lane_id,
+               substring(m.internet_message_id FROM '@([^>]+)>?$') AS domain,
+               t.step_id, t.place, greatest(0, least(extract(day FROM t.delay), 36525))::integer AS days,
+               t.is_working_days, )sql" MAILER_SPAN_US("t.delay") R"sql( AS delay_us
         FROM mailer.lead l
         JOIN mailer.message m ON m.campaign_id = l.campaign_id AND m.address_key = l.address_key
         JOIN mailer.campaign c ON c.campaign_id = l.campaign_id AND c.state <> 'x'
@@ -45,7 +45,7 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
             ORDER BY s.place LIMIT 1) t
         WHERE m.message_id = ANY ($1) AND l.ended IS NULL AND l.mailbox_id IS NOT NULL
         ORDER BY l.last_slot_at, m.message_id
-        FOR UPDATE OF l
+        FOR UPDATE OF l FOR KEY SHARE OF c
         )sql",
         {INT8ARRAYOID});
     static Statement finish(
@@ -61,16 +61,16 @@ std::vector<NextStep> find_next_steps(std::span<const std::int64_t> message_ids,
     std::vector<std::int64_t> going_on;
     const Rows rows = find.run({p_bigints(message_ids)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        NextStep n{.previous_id = rows.bigint(i, 1),
-                   .campaign_id = rows.bigint(i, 2),
-                   .slot_at = time_at(rows, i, 3).value_or(now),
-                   .lane_id = rows.bigint(i, 4),
-                   .domain = rows.text(i, 5),
-                   .step = {.id = rows.bigint(i, 6),
-                            .place = static_cast<int>(rows.bigint(i, 7)),
-                            .days = static_cast<int>(rows.bigint(i, 8)),
-                            .is_working_days = rows.boolean(i, 9)}};
-        if (n.step.days == 0) n.step.delay = core::Duration(rows.bigint(i, 10));
+        NextStep n{.previous_id = rows.bigint(i, "message_id"),
+                   .campaign_id = rows.bigint(i, "campaign_id"),
+                   .slot_at = time_at(rows, i, "last_slot_at").value_or(now),
+                   .lane_id = rows.bigint(i, "lane_id"),
+                   .domain = rows.text(i, "domain"),
+                   .step = {.id = rows.bigint(i, "step_id"),
+                            .place = static_cast<int>(rows.bigint(i, "place")),
+                            .days = static_cast<int>(rows.bigint(i, "days")),
+                            .is_working_days = rows.boolean(i, "is_working_days")}};
+        if (n.step.days == 0) n.step.delay = core::Duration(rows.bigint(i, "delay_us"));
         going_on.push_back(n.previous_id);
         next.push_back(std::move(n));
     }
@@ -194,6 +194,22 @@ void advance_leads(std::span<const Settlement> settlements, const std::set<std::
     if (ids.empty()) return;
     sent.run({p_at(now), p_bigints(ids), p_times(slots), p_bigints(mailboxes), p_texts(subjects)});
     queue_next_steps(sent_ids, now);
+}
+
+std::set<std::int64_t> of_ended_leads(std::span<const std::int64_t> message_ids) {
+    static Statement find(
+        R"sql(
+        SELECT m.message_id, l.ended IS NOT NULL AS has_ended FROM mailer.message m
+        JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+        WHERE m.message_id = ANY ($1)
+        ORDER BY l.campaign_id, l.address_key FOR NO KEY UPDATE OF l
+        )sql",
+        {INT8ARRAYOID});
+    std::set<std::int64_t> ended;
+    const Rows rows = find.run({p_bigints(message_ids)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        if (rows.boolean(i, "has_ended")) ended.insert(rows.bigint(i, "message_id"));
+    return ended;
 }
 
 std::set<std::int64_t> stopped_among(std::span<const std::int64_t> message_ids) {

@@ -21,6 +21,9 @@ void advance_leads(std::span<const worker::Settlement> settlements, const std::s
 // sequence is finished.
 void queue_next_steps(std::span<const std::int64_t> message_ids, core::Time now);
 
+// Of these messages those whose lead's sequence has ended. No lead of the others ends until the transaction does.
+std::set<std::int64_t> of_ended_leads(std::span<const std::int64_t> message_ids);
+
 // Of these claimed messages those whose lead's sequence has ended or is held since.
 std::set<std::int64_t> stopped_among(std::span<const std::int64_t> message_ids);
 

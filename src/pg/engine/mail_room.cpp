@@ -71,27 +71,27 @@ void PgMailRoom::date_messages(std::span<const worker::Ticket> tickets) {
     if (retried.empty()) return;
     Rows rows = statement.run({p_bigints(retried)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        if (const auto it = fetched_.find(rows.bigint(i, 1)); it != fetched_.end())
-            it->second.message.date = *time_at(rows, i, 2);
+        if (const auto it = fetched_.find(rows.bigint(i, "message_id")); it != fetched_.end())
+            it->second.message.date = *time_at(rows, i, "started_at");
 }
 
 // Of messages with several recipients: which are through already, and which are suppressed.
 void PgMailRoom::fetch_recipients(const std::vector<std::int64_t>& ids, core::Time now) {
     static Statement statement(
-        "SELECT m.message_id, a.n::integer, coalesce(r.state IN ('S', 'f', 'c', 'u'), false),"
-        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("mailer._address_key(a.address)") ") AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1)"
+        "SELECT m.message_id, a.n::integer AS n, coalesce(r.state IN ('S', 'f', 'c', 'u'), false) AS is_settled,"
+        "       (SELECT true FROM mailer.suppression s WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("mailer._address_key(a.address)") ") AND " MAILER_SUPPRESSION_APPLIES("$2") " LIMIT 1) AS is_suppressed"
         "  FROM mailer.message m CROSS JOIN LATERAL unnest(m.addresses) WITH ORDINALITY AS a(address, n)"
         "  LEFT JOIN mailer.recipient r ON r.message_id = m.message_id AND r.n = a.n"
         " WHERE m.message_id = ANY ($1)",
         {INT8ARRAYOID, TIMESTAMPTZOID});
     Rows rows = statement.run({p_bigints(ids), p_at(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        auto it = fetched_.find(rows.bigint(i, 1));
+        auto it = fetched_.find(rows.bigint(i, "message_id"));
         if (it == fetched_.end()) continue;
-        const int n = static_cast<int>(rows.bigint(i, 2));
-        if (rows.boolean(i, 3)) {
+        const int n = static_cast<int>(rows.bigint(i, "n"));
+        if (rows.boolean(i, "is_settled")) {
             it->second.settled.insert(n);
-        } else if (rows.boolean(i, 4)) {
+        } else if (rows.boolean(i, "is_suppressed")) {
             it->second.suppressed.insert(n);
         }
     }
@@ -106,21 +106,27 @@ Prepared PgMailRoom::prepare(const worker::Ticket& ticket, core::Time now) {
     if (it == fetched_.end() || account == nullptr)
         return fault(Prepared::Kind::temporary, "the mailbox or the message's row is gone");
     Fetched& fetched = it->second;
-    if (fetched.is_large && !fetch_texts(fetched))
-        return fault(Prepared::Kind::temporary, "its texts can't be read just now");
+    const core::Time began = pg::now();
     Prepared prepared = prepare(ticket, fetched, *account, now);
     if (fetched.is_large) leave_out_texts(fetched.message);
+    prepared.took = pg::now() - began;
     return prepared;
 }
 
 Prepared PgMailRoom::prepare(const worker::Ticket& ticket, Fetched& fetched, const Account& account, core::Time now) {
     const StoredMessage& m = fetched.message;
     std::optional<core::Value> variables;
-    if (!m.send_if.empty() || !m.loader.empty()) {
-        if (!OidIsValid(m.caller.role))
-            return fault(Prepared::Kind::temporary, "the role that queued the message does not exist");
-        auto end = preparers_ != nullptr ? ask(ticket, m, variables, now) : run(m, variables, now);
-        if (end) return std::move(*end);
+    const bool is_late_bound = !m.send_if.empty() || !m.loader.empty();
+    if (is_late_bound && !OidIsValid(m.caller.role))
+        return fault(Prepared::Kind::temporary, "the role that queued the message does not exist");
+    // Its texts are read only for what is composed: while its functions are asked for, or when they say no, for nothing.
+    if (is_late_bound && preparers_ != nullptr) {
+        if (auto end = ask(ticket, m, variables, now)) return std::move(*end);
+    }
+    if (fetched.is_large && !fetch_texts(fetched))
+        return fault(Prepared::Kind::temporary, "its texts can't be read just now");
+    if (is_late_bound && preparers_ == nullptr) {
+        if (auto end = run(m, variables, now)) return std::move(*end);
     }
     if (m.attachments_of && !fetch_attachments(fetched))
         return fault(Prepared::Kind::temporary, "its attachments can't be read just now");
@@ -136,11 +142,8 @@ std::optional<Prepared> PgMailRoom::ask(const worker::Ticket& ticket, const Stor
     using Kind = Preparers::Answer::Kind;
     auto answer = preparers_->take_answer(ticket.token);
     if (!answer) {
-        if (m.variables_text.size() > longest_value)
-            return fault(Prepared::Kind::temporary, "its variables are larger than 16 MB");
         Prepared waits = fault(Prepared::Kind::asked, "");
-        waits.until =
-            preparers_->ask(ticket.token, m.caller, {m.id, InvalidOid, 0, m.send_if, m.loader, m.variables_text}, now);
+        waits.until = preparers_->ask(ticket.token, m.id, m.caller, now);
         if (waits.until) waits.kind = Prepared::Kind::postponed;
         return waits;
     }
@@ -162,6 +165,23 @@ std::optional<Prepared> PgMailRoom::ask(const worker::Ticket& ticket, const Stor
     return later;
 }
 
+core::Result<Question> PgMailRoom::question_of(std::int64_t message_id) {
+    const auto it = fetched_.find(message_id);
+    if (it == fetched_.end()) return core::Error{"55000", "the message's row is gone"};
+    Fetched& fetched = it->second;
+    StoredMessage& m = fetched.message;
+    if (fetched.is_large && !fetch_texts(fetched)) return core::Error{"55000", "its texts can't be read just now"};
+    Question question{m.id, m.caller.role, 0, m.send_if, m.loader, std::move(m.variables_text)};
+    if (fetched.is_large) {
+        leave_out_texts(m);
+    } else {
+        m.variables_text = question.variables;  // it may be asked again
+    }
+    if (!OidIsValid(question.role)) return core::Error{"42704", "the role that queued the message does not exist"};
+    if (question.variables.size() > longest_value) return core::Error{"54000", "its variables are larger than 16 MB"};
+    return question;
+}
+
 // In this session, while everything else waits.
 std::optional<Prepared> PgMailRoom::run(const StoredMessage& m, std::optional<core::Value>& variables, core::Time now) {
     if (!m.send_if.empty()) {
@@ -181,7 +201,9 @@ std::optional<Prepared> PgMailRoom::run(const StoredMessage& m, std::optional<co
 
 worker::MailRoom::Heard PgMailRoom::turn(core::Time now, bool may_ask,
                                          const std::function<void(std::uint64_t)>& on_begin) {
-    return preparers_ != nullptr ? preparers_->turn(now, may_ask && !context_.should_stop(), on_begin) : Heard{};
+    if (preparers_ == nullptr) return {};
+    const auto write = [this](std::int64_t message_id) { return question_of(message_id); };
+    return preparers_->turn(now, may_ask && !context_.should_stop(), write, on_begin);
 }
 
 std::vector<std::uint64_t> PgMailRoom::take_back(const std::set<std::uint64_t>& tokens) {
@@ -231,8 +253,11 @@ bool PgMailRoom::fetch_texts(Fetched& fetched) {
     } catch (const PgError& error) {
         transactions_.abort();
         absorb_error(error);
-        return false;
+    } catch (const std::bad_alloc& error) {
+        transactions_.abort();
+        absorb_error(error);
     }
+    return false;
 }
 
 Prepared PgMailRoom::compose(const Fetched& fetched, const Account& account, const core::Value* variables) const {

@@ -44,6 +44,7 @@ private:
     // Nothing: go on, with `variables` if a loader gave any.
     std::optional<worker::Prepared> ask(const worker::Ticket& ticket, const StoredMessage& message,
                                         std::optional<core::Value>& variables, core::Time now);
+    core::Result<Question> question_of(std::int64_t message_id);
     std::optional<worker::Prepared> run(const StoredMessage& message, std::optional<core::Value>& variables,
                                         core::Time now);
     bool fetch_attachments(Fetched& fetched);

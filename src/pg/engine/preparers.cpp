@@ -1,8 +1,10 @@
 // Asking, hearing and ending; see preparers.hpp.
 #include "pg/engine/preparers.hpp"
 
+#include <algorithm>
 #include <cstring>
 
+#include "pg/bridge/clock.hpp"
 #include "pg/bridge/jsonb_value.hpp"
 #include "pg/server/preparer_main.hpp"
 #include "pg/server/worker_signals.hpp"
@@ -29,6 +31,7 @@ constexpr Duration refusal_pause = 1s;
 constexpr Duration wish_lasts = 5s;
 constexpr Duration quantum = 100ms;       // a process serves its role for this long before another gets its place
 constexpr Duration first_within = 250ms;  // while it came up, the mail may have gone back to the queue (RoleLines)
+constexpr Duration longest_turn = 50ms;   // of asking, and of hearing; the last question or answer may exceed it
 
 void at_exit(int, Datum) { abandon_all_slots(); }
 
@@ -84,12 +87,10 @@ void Preparers::configure(int limit, Duration loader_timeout) {
     timeout_ = loader_timeout;
 }
 
-std::optional<Time> Preparers::ask(Token token, const Caller& caller, Question question, Time now) {
+std::optional<Time> Preparers::ask(Token token, std::int64_t message_id, const Caller& caller, Time now) {
     if (auto until = lines_.join(caller.role, token, now)) return until;
-    question.limit_us = timeout_.count();
-    if (!caller.may_connect) question.role = caller.role;
     callers_[caller.role] = caller;
-    asked_.emplace(token, Asked{caller, std::move(question)});
+    asked_.emplace(token, message_id);
     return std::nullopt;
 }
 
@@ -106,14 +107,28 @@ void Preparers::answer(Token token, Answer answer) {
     heard_.answered.push_back(token);
 }
 
-Preparers::Heard Preparers::turn(Time now, bool may_ask, const std::function<void(Token)>& on_begin) {
+// Serves each process until longest_turn is over; the next turn begins with those that are left. Large values take
+// tenths of a second to read or convert, and all other mail waits meanwhile.
+template <class Serve>
+void Preparers::serve_in_turn(Time now, Serve serve) {
+    const Time until = pg::now() + longest_turn;
+    for (std::size_t i = 0; i < processes_.size(); ++i) {
+        serve(*processes_[i]);
+        if (i + 1 == processes_.size() || pg::now() < until) continue;
+        std::rotate(processes_.begin(), processes_.begin() + static_cast<std::ptrdiff_t>(i) + 1, processes_.end());
+        again_at_ = now;
+        return;
+    }
+}
+
+Preparers::Heard Preparers::turn(Time now, bool may_ask, const Writer& write,
+                                 const std::function<void(Token)>& on_begin) {
+    again_at_.reset();
     if (processes_.empty() && asked_.empty() && wishes_.empty()) return std::exchange(heard_, {});
-    for (auto& process : processes_)
-        look_at(*process, now);
+    serve_in_turn(now, [&](Process& process) { look_at(process, now); });
     std::erase_if(processes_, [](const auto& process) { return process->key.slot < 0; });
     if (may_ask) {
-        for (auto& process : processes_)
-            ask_next(*process, now, on_begin);
+        serve_in_turn(now, [&](Process& process) { ask_next(process, now, write, on_begin); });
         start_processes(now);  // afterwards, since it may ask idle ones to leave
     }
     for (const auto& [token, until] : lines_.tired(now)) {
@@ -139,7 +154,7 @@ void Preparers::withdraw_wishes(Time now) {
 
 void Preparers::look_at(Process& process, Time now) {
     if (!process.gone_at) {
-        const bool was_gone = is_gone(process.key);  // asked first: what it said before it went is heard
+        const bool was_gone = is_gone(process.key);  // read first, so that its last answer is taken below
         if (!process.is_up && is_ready(process.key)) {
             process.is_up = true;
             process.up_at = now;
@@ -220,9 +235,9 @@ void Preparers::watch_time(Process& process, Time now) {
     }
 }
 
-// The process is gone: by itself, or on request. While the sender is asked to leave, so are its processes: then nothing
-// has happened, nor where the question was never taken up. A shutdown may reach a process a moment before it reaches
-// the sender (blame_after).
+// The process is gone, by itself or on request. It isn't blamed when the sender is asked to leave as well, or when it
+// never took up its question: the message waits again. A shutdown may reach a process a moment before it reaches the
+// sender (blame_after).
 void Preparers::bury(Process& process, Time now) {
     if (is_leaving() || (process.is_busy && process.is_untouched)) {
         if (process.token) answer(*process.token, {Answer::Kind::postponed, "", {}, now});
@@ -260,7 +275,7 @@ bool Preparers::has_had_its_turn(const Process& process, Time now) const {
     return now >= *process.first_asked_at + quantum || !lines_.is_waiting(process.role);
 }
 
-void Preparers::ask_next(Process& process, Time now, const std::function<void(Token)>& on_begin) {
+void Preparers::ask_next(Process& process, Time now, const Writer& write, const std::function<void(Token)>& on_begin) {
     if (!process.is_up || process.is_busy) return;
     PreparerSlot* const slot = slot_of(process.key);
     if (part_of(slot) != Part::idle) return;
@@ -274,16 +289,22 @@ void Preparers::ask_next(Process& process, Time now, const std::function<void(To
         pass_on(slot, Part::writing, Part::idle);
         return;
     }
-    auto node = asked_.extract(*token);
-    const Question& question = node.mapped().question;
+    core::Result<Question> written = write(asked_.extract(*token).mapped());
+    if (!written.ok()) {
+        pass_on(slot, Part::writing, Part::idle);
+        return answer(*token, {Answer::Kind::fault, written.error().text(), {}, {}});
+    }
+    Question& question = *written;
+    question.limit_us = timeout_.count();
     on_begin(*token);
+    const Time at = pg::now();  // to read it may have taken a while
     const int functions = (question.condition.empty() ? 0 : 1) + (question.loader.empty() ? 0 : 1);
     process.is_busy = true;
     process.token = token;
     process.functions = names_of(question);
-    process.asked_at = now;
-    if (!process.first_asked_at) process.first_asked_at = now;
-    process.deadline = now + timeout_ * functions + cancel_grace;
+    process.asked_at = at;
+    if (!process.first_asked_at) process.first_asked_at = at;
+    process.deadline = at + timeout_ * functions + cancel_grace;
     process.is_told_slow = process.is_ended = false;
     process.incoming = {};
     process.outgoing.emplace(packed(question));
@@ -363,13 +384,19 @@ std::vector<Preparers::Token> Preparers::take_back(const std::set<Token>& tokens
 }
 
 std::optional<Time> Preparers::wake_at() const {
+    if (again_at_) return again_at_;
     std::optional<Time> at = lines_.next_tired();
     auto consider = [&at](Time t) {
         if (!at || t < *at) at = t;
     };
     for (const auto& process : processes_) {
-        if (process->is_up && !process->first_asked_at) consider(process->up_at + first_within);
-        if (!process->is_busy) continue;
+        if (!process->is_busy) {
+            // Others want its place, and its first mail may still come.
+            const bool is_wanted = !process->first_asked_at && is_asked_to_yield(process->key);
+            if (process->is_up && is_wanted && part_of(slot_of(process->key)) == Part::idle)
+                consider(process->up_at + first_within);
+            continue;
+        }
         if (process->gone_at) {
             consider(*process->gone_at + blame_after);
             continue;

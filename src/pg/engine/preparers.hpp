@@ -31,8 +31,10 @@ public:
 
     void configure(int limit, core::Duration loader_timeout);
 
-    // Takes the question, to be asked soon; or not, and says when to come again.
-    std::optional<core::Time> ask(Token token, const Caller& caller, Question question, core::Time now);
+    // Takes the message into its role's line, to be asked about soon; or not, and says when to come again.
+    std::optional<core::Time> ask(Token token, std::int64_t message_id, const Caller& caller, core::Time now);
+    // Makes the question when its turn has come: what is large is then read for one message at a time.
+    using Writer = std::function<core::Result<Question>(std::int64_t message_id)>;
 
     struct Answer {
         enum class Kind { go, no, fault, died, postponed };
@@ -43,7 +45,7 @@ public:
     };
     using Heard = worker::MailRoom::Heard;
     // One round: takes answers, ends what is over its time, asks the next. See worker/ports.hpp.
-    Heard turn(core::Time now, bool may_ask, const std::function<void(Token)>& on_begin);
+    Heard turn(core::Time now, bool may_ask, const Writer& write, const std::function<void(Token)>& on_begin);
     std::optional<Answer> take_answer(Token token);
 
     // These are nobody's any more; what runs is cancelled.
@@ -52,10 +54,6 @@ public:
     std::optional<core::Time> wake_at() const;
 
 private:
-    struct Asked {
-        Caller caller;
-        Question question;
-    };
     struct Process {
         PreparerKey key;
         BackgroundWorkerHandle* handle = nullptr;
@@ -70,7 +68,7 @@ private:
         core::Time asked_at{}, deadline{};
         bool is_told_slow = false;
         bool is_ended = false;              // told to end
-        std::optional<core::Time> gone_at;  // the slot isn't ours any more
+        std::optional<core::Time> gone_at;  // from then on the slot is another's
         bool is_untouched = false;          // it went before it took up the question
         std::optional<Outgoing> outgoing;
         Incoming incoming;
@@ -82,7 +80,9 @@ private:
     void finish(Process& process, worker::RoleLines::End how, core::Duration took, core::Time now);
     void answer(Token token, Answer answer);
     bool has_had_its_turn(const Process& process, core::Time now) const;
-    void ask_next(Process& process, core::Time now, const std::function<void(Token)>& on_begin);
+    void ask_next(Process& process, core::Time now, const Writer& write, const std::function<void(Token)>& on_begin);
+    template <class Serve>
+    void serve_in_turn(core::Time now, Serve serve);
     void start_processes(core::Time now);
     void withdraw_wishes(core::Time now);
     bool start_process(Oid role, core::Time now);
@@ -92,9 +92,10 @@ private:
     core::Duration timeout_{};
     Heard heard_;  // since turn() returned last
     worker::RoleLines lines_;
-    std::unordered_map<Token, Asked> asked_;  // in line
+    std::unordered_map<Token, std::int64_t> asked_;  // in line: the messages
     std::unordered_map<Token, Answer> answers_;
-    std::vector<std::unique_ptr<Process>> processes_;
+    std::vector<std::unique_ptr<Process>> processes_;  // the first is served first
+    std::optional<core::Time> again_at_;               // a turn ended before all were served
     std::map<Oid, core::Time> wishes_;  // roles for which a slot is waited for, and when it was wanted last
     core::Time refused_until_{};        // no process could be had
     std::map<Oid, Caller> callers_;     // of roles that were in line, as last seen

@@ -49,6 +49,7 @@ public:
     void claim(std::span<const worker::Ticket> tickets, core::Time now) override;
     bool is_repeatable(std::int64_t mailbox_id) const override;
     std::vector<ShutShield> take_shut_shields() override;
+    HeldMail hold(std::span<const worker::Settlement> settlements) override;
     std::vector<bool> settle(std::span<const worker::Settlement> settlements, core::Time now) override;
 
     void store_days(std::span<const worker::DayDelta> mailbox_days,

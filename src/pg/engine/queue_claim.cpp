@@ -75,7 +75,7 @@ std::vector<std::int64_t> PgQueue::load_world(core::Planner& planner, std::span<
     failures_.clear();
     Rows rows = failures.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        failures_[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+        failures_[rows.bigint(i, "mailbox_id")] = static_cast<int>(rows.bigint(i, "breaker_failures"));
 
     std::vector<std::int64_t> all = running_campaign_lanes();
     all.insert(all.end(), lane_ids.begin(), lane_ids.end());
@@ -151,55 +151,57 @@ namespace {
 // Scalar subqueries with a LIMIT, not EXISTS: an EXISTS may be planned as a hash of the whole table outcome.
 #define CANDIDATE_COLUMNS \
     "q.message_id, q.lane_id, q.priority, q.due_at, q.expires_at, q.attempt_count, q.try_count, q.crash_count,"       \
-    " m.campaign_id, m.batch_id, m.kind = 'w', cardinality(m.addresses), coalesce(q.age_from, greatest(m.created_at, m.send_at))," \
+    " m.campaign_id, m.batch_id, m.kind = 'w' AS is_warmup, cardinality(m.addresses) AS recipient_count,"             \
+    " coalesce(q.age_from, greatest(m.created_at, m.send_at)) AS age_from,"                                           \
     " CASE WHEN cardinality(m.addresses) = 1 THEN (SELECT coalesce(s.reason, 'suppressed') FROM mailer.suppression s" \
-    "      WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("m.address_key") ") AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END,"               \
-    " (SELECT true FROM mailer.outcome o WHERE o.message_id = q.message_id LIMIT 1),"                                \
+    "      WHERE s.address_key = ANY (" MAILER_SUPPRESSED_KEYS("m.address_key") ") AND " MAILER_SUPPRESSION_APPLIES("$1") " LIMIT 1) END" \
+    " AS suppressed_reason,"                                                                                          \
+    " (SELECT true FROM mailer.outcome o WHERE o.message_id = q.message_id LIMIT 1) AS is_settled,"                   \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
-    "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END,"                                         \
+    "      WHERE r.message_id = q.message_id AND r.state = 'S') ELSE 0 END AS accepted_before,"                       \
     " CASE WHEN q.try_count > 0 AND cardinality(m.addresses) > 1 THEN (SELECT count(*) FROM mailer.recipient r"       \
-    "      WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) ELSE 0 END,"                                   \
+    "      WHERE r.message_id = q.message_id AND r.state IN ('f', 'c')) ELSE 0 END AS refused_before,"                \
     " CASE WHEN m.step_id <> 0 THEN (SELECT t.place FROM mailer.campaign_step t WHERE t.step_id = m.step_id LIMIT 1)" \
-    "      ELSE 1 END,"                                                                                               \
+    "      ELSE 1 END AS place,"                                                                                      \
     " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT coalesce(l.ended, CASE WHEN l.held_at IS NOT NULL THEN 'held' END)" \
-    "      FROM mailer.lead l WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"    \
+    "      FROM mailer.lead l WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END AS ended," \
     " CASE WHEN m.campaign_id IS NOT NULL THEN (SELECT l.not_before FROM mailer.lead l"                               \
-    "      WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END,"                       \
-    " " MAILER_COOLED_UNTIL
+    "      WHERE l.campaign_id = m.campaign_id AND l.address_key = m.address_key LIMIT 1) END AS not_before,"         \
+    " " MAILER_COOLED_UNTIL " AS cooled_until"
 
 constexpr std::int64_t deleted_step = 1000;  // behind all that are left
 
 Candidate candidate_at(const Rows& rows, std::uint64_t i) {
     Candidate c;
-    c.facts.id = rows.bigint(i, 1);
-    c.lane_id = rows.bigint(i, 2);
-    c.facts.priority = static_cast<int>(rows.bigint(i, 3));
-    c.facts.due_at = *time_at(rows, i, 4);
-    c.facts.expires_at = time_at(rows, i, 5);
-    c.attempt_count = static_cast<int>(rows.bigint(i, 6));
-    c.try_count = static_cast<int>(rows.bigint(i, 7));
+    c.facts.id = rows.bigint(i, "message_id");
+    c.lane_id = rows.bigint(i, "lane_id");
+    c.facts.priority = static_cast<int>(rows.bigint(i, "priority"));
+    c.facts.due_at = *time_at(rows, i, "due_at");
+    c.facts.expires_at = time_at(rows, i, "expires_at");
+    c.attempt_count = static_cast<int>(rows.bigint(i, "attempt_count"));
+    c.try_count = static_cast<int>(rows.bigint(i, "try_count"));
     c.facts.tries = c.try_count;
-    c.crash_count = static_cast<int>(rows.bigint(i, 8));
-    c.campaign_id = rows.maybe_bigint(i, 9);
-    c.batch_id = rows.maybe_bigint(i, 10);
-    c.facts.is_warmup = rows.boolean(i, 11);
-    c.recipient_count = static_cast<int>(rows.bigint(i, 12));
-    c.age_from = time_at(rows, i, 13).value_or(c.facts.due_at);
-    if (auto reason = rows.maybe_text(i, 14)) {
+    c.crash_count = static_cast<int>(rows.bigint(i, "crash_count"));
+    c.campaign_id = rows.maybe_bigint(i, "campaign_id");
+    c.batch_id = rows.maybe_bigint(i, "batch_id");
+    c.facts.is_warmup = rows.boolean(i, "is_warmup");
+    c.recipient_count = static_cast<int>(rows.bigint(i, "recipient_count"));
+    c.age_from = time_at(rows, i, "age_from").value_or(c.facts.due_at);
+    if (auto reason = rows.maybe_text(i, "suppressed_reason")) {
         c.facts.is_suppressed = true;
         c.facts.suppressed_reason = *reason;
     }
-    c.facts.is_already_mailed = rows.boolean(i, 15);
-    c.accepted_before = static_cast<int>(rows.bigint(i, 16));
-    c.refused_before = static_cast<int>(rows.bigint(i, 17));
-    c.facts.step = static_cast<int>(rows.maybe_bigint(i, 18).value_or(deleted_step));
-    if (auto ended = rows.maybe_text(i, 19)) {
+    c.facts.is_already_mailed = rows.boolean(i, "is_settled");
+    c.accepted_before = static_cast<int>(rows.bigint(i, "accepted_before"));
+    c.refused_before = static_cast<int>(rows.bigint(i, "refused_before"));
+    c.facts.step = static_cast<int>(rows.maybe_bigint(i, "place").value_or(deleted_step));
+    if (auto ended = rows.maybe_text(i, "ended")) {
         c.facts.is_held = *ended == "held";
         c.facts.is_stopped = !c.facts.is_held;
         if (c.facts.is_stopped) c.facts.stopped_reason = *ended;
     }
-    c.facts.not_before = time_at(rows, i, 20);
-    c.facts.cooled_until = time_at(rows, i, 21);
+    c.facts.not_before = time_at(rows, i, "not_before");
+    c.facts.cooled_until = time_at(rows, i, "cooled_until");
     return c;
 }
 
@@ -364,7 +366,7 @@ std::vector<worker::Orphan> PgQueue::orphans() {
         ", q.token, q.mailbox_id, q.reserved_day, q.campaign_day, q.claimed_at, q.slot_at,"
         " ARRAY(SELECT n::bigint FROM generate_series(1, cardinality(m.addresses)) AS n WHERE NOT EXISTS (SELECT FROM "
         "mailer.recipient r"
-        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p')),"
+        "        WHERE r.message_id = q.message_id AND r.n = n AND r.state <> 'p')) AS unsettled,"
         " q.is_repeatable"
         "  FROM mailer.queue_entry q JOIN mailer.message m ON m.message_id = q.message_id WHERE q.state = 's'",
         {TIMESTAMPTZOID});
@@ -373,19 +375,19 @@ std::vector<worker::Orphan> PgQueue::orphans() {
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         worker::Orphan orphan;
         orphan.row = candidate_at(rows, i);
-        orphan.token = static_cast<std::uint64_t>(rows.bigint(i, 22));
+        orphan.token = static_cast<std::uint64_t>(rows.bigint(i, "token"));
         core::Reservation& r = orphan.reservation;
         r.lane_id = orphan.row.lane_id;
-        r.mailbox_id = rows.bigint(i, 23);
+        r.mailbox_id = rows.bigint(i, "mailbox_id");
         r.message_id = orphan.row.facts.id;
-        r.mailbox_day = day_from_pg(rows.bigint(i, 24));
-        if (auto day = rows.maybe_bigint(i, 25)) r.campaign_day = day_from_pg(*day);
-        r.at = *time_at(rows, i, 26);
+        r.mailbox_day = day_from_pg(rows.bigint(i, "reserved_day"));
+        if (auto day = rows.maybe_bigint(i, "campaign_day")) r.campaign_day = day_from_pg(*day);
+        r.at = *time_at(rows, i, "claimed_at");
         r.is_warmup = orphan.row.facts.is_warmup;
         r.is_new = r.campaign_day && orphan.row.facts.step == 1;
-        r.slot_at = time_at(rows, i, 27);
-        orphan.is_repeatable = rows.boolean(i, 29);
-        for (std::int64_t n : rows.bigints(i, 28))
+        r.slot_at = time_at(rows, i, "slot_at");
+        orphan.is_repeatable = rows.boolean(i, "is_repeatable");
+        for (std::int64_t n : rows.bigints(i, "unsettled"))
             orphan.unsettled.push_back(static_cast<int>(n));
         orphans.push_back(std::move(orphan));
     }

@@ -53,7 +53,8 @@ void PgQueue::count_for_shields(std::span<const Settlement> settlements, const s
     if (ids.empty()) return;
     Rows rows = statement.run({p_bigints(ids), p_bigints(campaigns), p_bigints(mailboxes), p_texts(codes)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        shut_shields_.push_back({rows.maybe_bigint(i, 1), rows.maybe_bigint(i, 2), rows.text(i, 3)});
+        shut_shields_.push_back(
+            {rows.maybe_bigint(i, "lane_id"), rows.maybe_bigint(i, "mailbox_id"), rows.text(i, "reason")});
 }
 
 std::vector<worker::Queue::ShutShield> PgQueue::take_shut_shields() { return std::exchange(shut_shields_, {}); }

@@ -32,13 +32,13 @@ public:
         return std::any_of(keys.begin(), keys.end(), [this](const Key& key) { return known_.contains(key); });
     }
 
-    // Of rows (id, day, ctid); tells which they are.
+    // Of rows (id, day, place); tells which they are.
     std::set<Key> learn(const Rows& rows) {
         if (known_.size() > most_known) known_.clear();
         std::set<Key> keys;
         for (std::uint64_t i = 0; i < rows.count(); ++i) {
-            const Key key{rows.bigint(i, 1), static_cast<std::int32_t>(rows.bigint(i, 2))};
-            known_[key] = rows.place(i, 3);
+            const Key key{rows.bigint(i, "id"), static_cast<std::int32_t>(rows.bigint(i, "day"))};
+            known_[key] = rows.place(i, "place");
             keys.insert(key);
         }
         return keys;
@@ -109,14 +109,14 @@ void store_mailbox_days(std::span<const worker::DayDelta> days) {
         {"UPDATE mailer.mailbox_day d SET used = d.used + n.used, warmup = d.warmup + n.warmup, day_limit = n.day_limit"
          "  FROM unnest($1, $2, $3, $4, $5, $6) AS n(id, day, used, warmup, day_limit, place)"
          " WHERE d.ctid = n.place AND d.mailbox_id + 0 = n.id AND d.day + 0 = " MAILER_DAY_ZERO " + n.day"
-         " RETURNING d.mailbox_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
+         " RETURNING d.mailbox_id AS id, d.day - " MAILER_DAY_ZERO " AS day, d.ctid AS place",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
         {"INSERT INTO mailer.mailbox_day AS d (mailbox_id, day, used, warmup, day_limit)"
          " SELECT id, " MAILER_DAY_ZERO " + day, used, warmup, day_limit FROM unnest($1, $2, $3, $4, $5)"
          "   AS n(id, day, used, warmup, day_limit)"
          " ON CONFLICT (mailbox_id, day) DO UPDATE SET used = d.used + excluded.used,"
          "     warmup = d.warmup + excluded.warmup, day_limit = excluded.day_limit"
-         " RETURNING d.mailbox_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
+         " RETURNING d.mailbox_id AS id, d.day - " MAILER_DAY_ZERO " AS day, d.ctid AS place",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
     static Statement give_back(
         "UPDATE mailer.mailbox_day d SET used = greatest(0, d.used + n.used), warmup = greatest(0, d.warmup + n.warmup)"
@@ -139,14 +139,14 @@ void store_campaign_days(std::span<const worker::DayDelta> days) {
          "   day_limit = n.day_limit"
          "  FROM unnest($1, $2, $3, $4, $5, $6) AS n(id, day, used, new_used, day_limit, place)"
          " WHERE d.ctid = n.place AND d.campaign_id + 0 = n.id AND d.day + 0 = " MAILER_DAY_ZERO " + n.day"
-         " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
+         " RETURNING d.campaign_id AS id, d.day - " MAILER_DAY_ZERO " AS day, d.ctid AS place",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, TIDARRAYOID}},
         {"INSERT INTO mailer.campaign_day AS d (campaign_id, day, used, new_used, day_limit)"
          " SELECT id, " MAILER_DAY_ZERO
          " + day, used, new_used, day_limit FROM unnest($1, $2, $3, $4, $5) AS n(id, day, used, new_used, day_limit)"
          " ON CONFLICT (campaign_id, day) DO UPDATE SET used = d.used + excluded.used,"
          "     new_used = d.new_used + excluded.new_used, day_limit = excluded.day_limit"
-         " RETURNING d.campaign_id, d.day - " MAILER_DAY_ZERO ", d.ctid",
+         " RETURNING d.campaign_id AS id, d.day - " MAILER_DAY_ZERO " AS day, d.ctid AS place",
          {INT8ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID}}};
     static Statement give_back(
         "UPDATE mailer.campaign_day d SET used = greatest(0, d.used + n.used),"
@@ -186,7 +186,7 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
             FROM unnest($1, $2, $3, $4, $5, $6) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key,
                 place)
             WHERE s.ctid = n.place AND s.lane_id + 0 = n.lane_id
-            RETURNING s.lane_id, 0, s.ctid)sql",
+            RETURNING s.lane_id AS id, 0 AS day, s.ctid AS place)sql",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID, TIDARRAYOID}},
         {R"sql(
             INSERT INTO mailer.lane_state AS s (lane_id, next_at, gap_from, next_ordinal, plan_key)
@@ -194,7 +194,7 @@ void PgQueue::store_lanes(std::span<const core::LaneFacts* const> lanes) {
             FROM unnest($1, $2, $3, $4, $5) AS n(lane_id, next_at, gap_from, next_ordinal, plan_key)
             ON CONFLICT (lane_id) DO UPDATE SET next_at = excluded.next_at, gap_from = excluded.gap_from,
                 next_ordinal = excluded.next_ordinal, plan_key = excluded.plan_key
-            RETURNING s.lane_id, 0, s.ctid)sql",
+            RETURNING s.lane_id AS id, 0 AS day, s.ctid AS place)sql",
          {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, INT8ARRAYOID}}};
     const auto key_of = [](const core::LaneFacts* lane) { return Key(lane->id, 0); };
     table.write(std::vector(lanes.begin(), lanes.end()), key_of, [](const std::vector<const core::LaneFacts*>& items) {
@@ -218,7 +218,7 @@ void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailbox
             SET next_at = n.next_at, last_used_at = n.last_used_at
             FROM unnest($1, $2, $3, $4) AS n(mailbox_id, next_at, last_used_at, place)
             WHERE s.ctid = n.place AND s.mailbox_id + 0 = n.mailbox_id
-            RETURNING s.mailbox_id, 0, s.ctid)sql",
+            RETURNING s.mailbox_id AS id, 0 AS day, s.ctid AS place)sql",
                            {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID, TIDARRAYOID}},
                           {R"sql(
             INSERT INTO mailer.mailbox_state AS s (mailbox_id, next_at, last_used_at)
@@ -226,7 +226,7 @@ void PgQueue::store_mailboxes(std::span<const core::MailboxFacts* const> mailbox
             FROM unnest($1, $2, $3) AS n(mailbox_id, next_at, last_used_at)
             ON CONFLICT (mailbox_id) DO UPDATE SET next_at = excluded.next_at,
                 last_used_at = excluded.last_used_at
-            RETURNING s.mailbox_id, 0, s.ctid)sql",
+            RETURNING s.mailbox_id AS id, 0 AS day, s.ctid AS place)sql",
                            {INT8ARRAYOID, TIMESTAMPTZARRAYOID, TIMESTAMPTZARRAYOID}}};
     const auto key_of = [](const core::MailboxFacts* m) { return Key(m->id, 0); };
     table.write(std::vector(mailboxes.begin(), mailboxes.end()), key_of,

@@ -12,7 +12,95 @@ namespace mailer::pg {
 using core::Time;
 using worker::Settlement;
 
-namespace {}  // namespace
+namespace {
+
+// Who cancels a campaign locks it FOR UPDATE, then ends what waits in it. Of those that mail returns to, and those that
+// have a step to follow: the locked ones, and with false those that are cancelled.
+std::map<std::int64_t, bool> ending_campaigns(const std::set<std::int64_t>& ids,
+                                              const std::set<std::int64_t>& returning) {
+    static Statement statement(
+        R"sql(
+            WITH wanted AS MATERIALIZED (
+                SELECT c.campaign_id FROM mailer.campaign c
+                WHERE c.campaign_id = ANY ($1)
+                    AND (c.campaign_id = ANY ($2)
+                         OR EXISTS (SELECT FROM mailer.campaign_step s WHERE s.campaign_id = c.campaign_id))),
+            held AS MATERIALIZED (
+                SELECT c.campaign_id, c.state FROM mailer.campaign c
+                WHERE c.campaign_id IN (SELECT w.campaign_id FROM wanted w)
+                FOR KEY SHARE SKIP LOCKED)
+            SELECT w.campaign_id, h.state IS NULL AS is_being_ended
+            FROM wanted w LEFT JOIN held h ON h.campaign_id = w.campaign_id
+            WHERE h.state IS NULL OR h.state = 'x')sql",
+        {INT8ARRAYOID, INT8ARRAYOID});
+    std::map<std::int64_t, bool> ending;
+    if (ids.empty()) return ending;
+    const std::vector<std::int64_t> all(ids.begin(), ids.end()), back(returning.begin(), returning.end());
+    const Rows rows = statement.run({p_bigints(all), p_bigints(back)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        ending.emplace(rows.bigint(i, "campaign_id"), rows.boolean(i, "is_being_ended"));
+    return ending;
+}
+
+// Who ends or holds a lead's sequence locks its row, then what waits of it. Taken before leads are written (leads.cpp).
+void hold_leads(const std::set<std::int64_t>& message_ids, worker::Queue::HeldMail& held) {
+    static Statement lock(
+        R"sql(
+            SELECT m.message_id, l.ended FROM mailer.message m
+            JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+            WHERE m.message_id = ANY ($1)
+            FOR NO KEY UPDATE OF l SKIP LOCKED)sql",
+        {INT8ARRAYOID});
+    static Statement find(
+        R"sql(
+            SELECT m.message_id FROM mailer.message m
+            JOIN mailer.lead l ON l.campaign_id = m.campaign_id AND l.address_key = m.address_key
+            WHERE m.message_id = ANY ($1))sql",
+        {INT8ARRAYOID});
+    std::set<std::int64_t> locked = message_ids;
+    if (locked.empty()) return;
+    const std::vector<std::int64_t> ids(message_ids.begin(), message_ids.end());
+    const Rows rows = lock.run({p_bigints(ids)});
+    for (std::uint64_t i = 0; i < rows.count(); ++i) {
+        locked.erase(rows.bigint(i, "message_id"));
+        if (const auto how = rows.maybe_text(i, "ended"))
+            held.ended.emplace(rows.bigint(i, "message_id"), core::cause_of(*how).value_or(core::Cause::stopped));
+    }
+    if (locked.empty()) return;
+    const std::vector<std::int64_t> left(locked.begin(), locked.end());
+    const Rows leads = find.run({p_bigints(left)});
+    for (std::uint64_t i = 0; i < leads.count(); ++i)
+        held.busy.insert(leads.bigint(i, 1));
+}
+
+}  // namespace
+
+worker::Queue::HeldMail PgQueue::hold(std::span<const Settlement> settlements) {
+    std::set<std::int64_t> campaigns, returned_to, mails;
+    const auto is_state = [](const Settlement& s, core::MessageState state) {
+        return s.is_final && s.state == core::letter(state);
+    };
+    for (const Settlement& s : settlements) {
+        if (!s.row.campaign_id) continue;
+        const bool is_sent = is_state(s, core::MessageState::sent);
+        if (!s.is_final || is_sent) campaigns.insert(*s.row.campaign_id);
+        if (!s.is_final) returned_to.insert(*s.row.campaign_id);
+        if (!s.is_final || is_sent || is_state(s, core::MessageState::unconfirmed)) mails.insert(s.row.facts.id);
+    }
+    HeldMail held;
+    const std::map<std::int64_t, bool> ending = ending_campaigns(campaigns, returned_to);
+    hold_leads(mails, held);
+    for (const Settlement& s : settlements) {
+        const auto campaign = s.row.campaign_id ? ending.find(*s.row.campaign_id) : ending.end();
+        if (campaign == ending.end() || !mails.contains(s.row.facts.id)) continue;
+        if (campaign->second) {
+            held.busy.insert(s.row.facts.id);
+        } else {
+            held.ended.insert_or_assign(s.row.facts.id, core::Cause::campaign_cancelled);
+        }
+    }
+    return held;
+}
 
 std::vector<bool> PgQueue::settle(std::span<const Settlement> settlements, Time now) {
     std::set<std::int64_t> written = write_endings(settlements, now);

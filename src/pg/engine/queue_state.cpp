@@ -98,7 +98,10 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
     // Two statements: a transaction that adds leads holds FOR KEY SHARE until commit, so with the lock, a new snapshot
     // sees them.
     static Statement locked(
-        "SELECT c.lane_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r' FOR UPDATE SKIP LOCKED",
+        "SELECT c.lane_id FROM mailer.campaign c WHERE c.lane_id = ANY ($1) AND c.state = 'r'"
+        "   AND EXISTS (SELECT FROM mailer.message m WHERE m.campaign_id = c.campaign_id)"  // started empty it stays
+                                                                                            // running
+        " FOR UPDATE SKIP LOCKED",
         {INT8ARRAYOID});
     static Statement statement(
         "WITH done AS (UPDATE mailer.campaign c SET state = 'c', completed_at = $2 WHERE c.lane_id = ANY ($1) AND "
@@ -109,8 +112,6 @@ std::vector<std::int64_t> PgQueue::complete_campaigns(std::span<const std::int64
         "     AND NOT EXISTS (SELECT 1 FROM mailer.lane l JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND "
         "q.state = 's'"
         "       WHERE l.campaign_id = c.campaign_id)"
-        "     AND EXISTS (SELECT 1 FROM mailer.message m WHERE m.campaign_id = c.campaign_id)"  // started empty it
-                                                                                                // stays running
         "     RETURNING c.campaign_id, c.lane_id),"
         " logged AS (INSERT INTO mailer.event (at, kind, campaign_id, by_role, detail)"
         "     SELECT $2, 'campaign_completed', campaign_id, 'mailer', '{}' FROM done)"

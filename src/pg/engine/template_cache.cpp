@@ -8,16 +8,17 @@ namespace mailer::pg {
 void TemplateCaches::refresh() {
     static Statement statement(
         R"sql(
-            SELECT max(t.updated_at), count(*), bool_and(t.is_shared),
+            SELECT max(t.updated_at) AS newest, count(*), bool_and(t.is_shared) AS are_all_shared,
                 (SELECT sum(hashtext(g.template || g.tenant_id))
-                FROM mailer.template_grant g)
+                FROM mailer.template_grant g) AS grants
             FROM mailer.template t)sql",
         {});
     Rows rows = statement.run({});
-    const std::int64_t newest = rows.bigint(0, 1), count = rows.bigint(0, 2), grants = rows.bigint(0, 4);
+    const std::int64_t newest = rows.bigint(0, "newest"), count = rows.bigint(0, "count"),
+                       grants = rows.bigint(0, "grants");
     if (newest == newest_ && count == count_ && grants == grants_) return;
     caches_.clear();
-    are_all_shared_ = count == 0 || rows.boolean(0, 3);
+    are_all_shared_ = count == 0 || rows.boolean(0, "are_all_shared");
     newest_ = newest;
     count_ = count;
     grants_ = grants;
@@ -40,8 +41,9 @@ std::vector<StoredAttachment> attachments_of_template(const std::string& name) {
     std::vector<StoredAttachment> found;
     Rows rows = statement.run({p_text(name)});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        found.push_back({rows.text(i, 1), rows.text(i, 2), rows.text(i, 3),
-                         std::make_shared<const std::string>(rows.text(i, 4)), rows.boolean(i, 5)});
+        found.push_back({rows.text(i, "filename"), rows.text(i, "content_type"), rows.text(i, "content_id"),
+                         std::make_shared<const std::string>(rows.text(i, "content")),
+                         rows.boolean(i, "is_alternative")});
     return found;
 }
 
@@ -77,11 +79,11 @@ bool TemplateCache::load_one(const std::string& name, std::int64_t for_tenant) {
         }
         return std::move(parsed).value();
     };
-    auto text = rows.maybe_text(0, 2), html = rows.maybe_text(0, 3);
-    entry.parsed.subject = parse(rows.maybe_text(0, 1));
+    auto text = rows.maybe_text(0, "body_text"), html = rows.maybe_text(0, "body_html");
+    entry.parsed.subject = parse(rows.maybe_text(0, "subject"));
     entry.parsed.text = parse(text);
     entry.parsed.html = parse(html);
-    entry.parsed.is_strict = rows.boolean(0, 4);
+    entry.parsed.is_strict = rows.boolean(0, "is_strict");
     entry.parsed.attachments = attachments_of_template(name);
     if (entry.fault.empty()) {
         if (auto bad = text_partials_.add(name, text ? *text : html.value_or(""))) entry.fault = bad->message;

@@ -32,20 +32,20 @@ std::int64_t microseconds(core::Duration d) { return std::chrono::duration_cast<
 
 oauth::Grant grant_of(const Rows& rows) {
     oauth::Grant grant;
-    grant.flow = flow_of(rows.text(0, 3));
-    grant.token_url = rows.text(0, 4);
-    grant.client_id = rows.text(0, 5);
-    grant.client_secret = rows.text(0, 6);
-    grant.certificate = rows.text(0, 7);
-    grant.private_key = rows.text(0, 8);
-    grant.scope = rows.text(0, 9);
-    grant.subject = rows.text(0, 10);
-    grant.refresh_token = rows.text(0, 11);
-    grant.code = rows.text(0, 12);
-    grant.code_verifier = rows.text(0, 13);
-    grant.redirect_uri = rows.text(0, 14);
-    grant.device_url = rows.text(0, 15);
-    grant.device_code = rows.text(0, 16);
+    grant.flow = flow_of(rows.text(0, "flow"));
+    grant.token_url = rows.text(0, "token_url");
+    grant.client_id = rows.text(0, "client_id");
+    grant.client_secret = rows.text(0, "client_secret");
+    grant.certificate = rows.text(0, "certificate");
+    grant.private_key = rows.text(0, "private_key");
+    grant.scope = rows.text(0, "scope");
+    grant.subject = rows.text(0, "subject");
+    grant.refresh_token = rows.text(0, "refresh_token");
+    grant.code = rows.text(0, "code");
+    grant.code_verifier = rows.text(0, "code_verifier");
+    grant.redirect_uri = rows.text(0, "redirect_uri");
+    grant.device_url = rows.text(0, "device_url");
+    grant.device_code = rows.text(0, "device_code");
     return grant;
 }
 
@@ -104,17 +104,17 @@ void TokenKeeper::plan(bool may_fetch) {
     runs_out_.reset();
     std::map<Key, Due> due;
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        const Key key{rows.bigint(i, 1), rows.bigint(i, 2)};
-        const std::int64_t valid_us = rows.bigint(i, 5);
+        const Key key{rows.bigint(i, "app_id"), rows.bigint(i, "token_mailbox_id")};
+        const std::int64_t valid_us = rows.bigint(i, "valid_us");
         if (valid_us > 0) {
             const auto end = at + std::chrono::microseconds(valid_us);
             runs_out_ = runs_out_ ? std::min(*runs_out_, end) : end;
         } else {
             is_holding = true;
         }
-        if (rows.is_null(i, 4) || !may_fetch || !is_armed) continue;
-        const auto due_at = at + std::chrono::microseconds(rows.bigint(i, 4));
-        if (due_at <= at) due.try_emplace(key, Due{key, rows.bigint(i, 3)});
+        if (rows.is_null(i, "wait_us") || !may_fetch || !is_armed) continue;
+        const auto due_at = at + std::chrono::microseconds(rows.bigint(i, "wait_us"));
+        if (due_at <= at) due.try_emplace(key, Due{key, rows.bigint(i, "mailbox_id")});
         look_at = std::min(look_at, std::max(due_at, at + soon));
         if (due_at > at) look_at = std::min(look_at, due_at);
     }
@@ -135,7 +135,7 @@ void TokenKeeper::lease(const Due& due, core::Time now) {
     transactions_.begin();
     Rows rows = statement.run({p_bigint(due.key.first), p_bigint(due.key.second)});
     if (rows.empty()) return transactions_.commit();
-    Asked asked{due.key, rows.bigint(0, 1), static_cast<int>(rows.bigint(0, 2)), grant_of(rows)};
+    Asked asked{due.key, rows.bigint(0, "lease"), static_cast<int>(rows.bigint(0, "failures")), grant_of(rows)};
     transactions_.commit();
 
     auto form = oauth::token_request(asked.grant, core::to_unix_us(now) / 1000000, random_text());

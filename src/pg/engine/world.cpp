@@ -21,12 +21,12 @@ Param days_from(core::Time now) {
 #define CLAIMED " FROM mailer.queue_entry WHERE state = 's' AND " MAILER_IS_ADOPTED " GROUP BY 1"
 
 std::map<std::int64_t, int> claimed_by(bool is_by_lane) {
-    static Statement by_lane("SELECT lane_id, count(*)" CLAIMED, {});
-    static Statement by_mailbox("SELECT mailbox_id, count(*)" CLAIMED, {});
+    static Statement by_lane("SELECT lane_id AS id, count(*)" CLAIMED, {});
+    static Statement by_mailbox("SELECT mailbox_id AS id, count(*)" CLAIMED, {});
     std::map<std::int64_t, int> counts;
     Rows rows = (is_by_lane ? by_lane : by_mailbox).run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        counts[rows.bigint(i, 1)] = static_cast<int>(rows.bigint(i, 2));
+        counts[rows.bigint(i, "id")] = static_cast<int>(rows.bigint(i, "count"));
     return counts;
 }
 
@@ -42,7 +42,7 @@ int count_of(const std::map<std::int64_t, int>& counts, std::int64_t id) {
     return it == counts.end() ? 0 : it->second;
 }
 
-std::optional<int> maybe_int(const Rows& rows, std::uint64_t row, int column) {
+std::optional<int> maybe_int(const Rows& rows, std::uint64_t row, Rows::Column column) {
     auto v = rows.maybe_bigint(row, column);
     return v ? std::optional<int>(static_cast<int>(*v)) : std::nullopt;
 }
@@ -64,31 +64,31 @@ core::LaneState state_of(char letter) {
 
 core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings& settings, int prefetch) {
     core::MailboxFacts m;
-    m.id = rows.bigint(i, 1);
-    m.name = rows.text(i, 2);
-    if (auto reason = rows.maybe_text(i, 3)) {
+    m.id = rows.bigint(i, "mailbox_id");
+    m.name = rows.text(i, "name");
+    if (auto reason = rows.maybe_text(i, "pause_reason")) {
         m.is_enabled = false;
         m.pause_reason = *reason;
     }
-    const std::string host = rows.text(i, 14);
-    const int port = static_cast<int>(rows.bigint(i, 15));
+    const std::string host = rows.text(i, "host");
+    const int port = static_cast<int>(rows.bigint(i, "port"));
     const bool is_forwarder = host.empty();
     if (!is_forwarder) m.server_key = std::hash<std::string>{}(core::lowered(host) + ":" + std::to_string(port));
     if (m.is_enabled && !is_forwarder && !is_host_allowed(settings, host, port)) {
         m.is_enabled = false;
         m.pause_reason = "host " + host + ":" + std::to_string(port) + " is not in mailer.allowed_hosts";
     }
-    if (m.is_enabled && rows.boolean(i, 17)) {
+    if (m.is_enabled && rows.boolean(i, "is_denied_files")) {
         m.is_enabled = false;
         m.pause_reason = "the role that named its password_file or ca_file may not read the server's files";
     }
-    m.daily_limit.ceiling = maybe_int(rows, i, 4);
-    m.daily_limit.ramp_start = maybe_int(rows, i, 5);
-    m.daily_limit.ramp_step = static_cast<int>(rows.bigint(i, 6));
-    if (auto from = rows.maybe_bigint(i, 7)) m.use.counted_from = day_from_pg(*from);
-    m.gap = core::Duration(rows.bigint(i, 8));
-    m.max_connections = static_cast<int>(rows.bigint(i, 9));
-    if (auto rate = rows.maybe_text(i, 26)) {
+    m.daily_limit.ceiling = maybe_int(rows, i, "daily_limit");
+    m.daily_limit.ramp_start = maybe_int(rows, i, "ramp_start");
+    m.daily_limit.ramp_step = static_cast<int>(rows.bigint(i, "ramp_step"));
+    if (auto from = rows.maybe_bigint(i, "ramp_from")) m.use.counted_from = day_from_pg(*from);
+    m.gap = core::Duration(rows.bigint(i, "gap_us"));
+    m.max_connections = static_cast<int>(rows.bigint(i, "max_connections"));
+    if (auto rate = rows.maybe_text(i, "rate")) {
         if (auto parsed = core::parse_rate(*rate)) {
             m.rate = *parsed;
         } else {  // past the table's constraint: sent without a limit, its mails might cost it the account
@@ -99,22 +99,23 @@ core::MailboxFacts mailbox_of(const Rows& rows, std::uint64_t i, const Settings&
     // Claimed ahead, mails would leave when a connection is free, not when their gap or rate lets them.
     if (m.max_connections > 1 && m.gap == core::Duration::zero() && !m.rate) m.claims_per_connection = prefetch;
     try {
-        m.zone = zone(rows.text(i, 10));
+        m.zone = zone(rows.text(i, "timezone"));
     } catch (const Refusal& unknown) {  // a time zone that a server upgrade dropped: this mailbox's trouble alone
         m.is_enabled = false;
         m.pause_reason = unknown.what();
     }
-    m.next_at = time_at(rows, i, 11);
-    m.last_used_at = time_at(rows, i, 12);
-    m.breaker_open_until = time_at(rows, i, 13);
-    m.breaker_reason = rows.text(i, 16);
-    m.shield_reason = rows.text(i, 19);
-    if (auto connections = maybe_int(rows, i, 21)) {
-        m.lowered = {.connections = *connections,
-                     .since = *time_at(rows, i, 22),
-                     .next_at = *time_at(rows, i, 23),
-                     .pause = std::min(core::Duration(rows.bigint(i, 24)), core::longest_connection_pause),
-                     .reason = rows.text(i, 25)};
+    m.next_at = time_at(rows, i, "next_at");
+    m.last_used_at = time_at(rows, i, "last_used_at");
+    m.breaker_open_until = time_at(rows, i, "breaker_until");
+    m.breaker_reason = rows.text(i, "breaker_reason");
+    m.shield_reason = rows.text(i, "shut_reason");
+    if (auto connections = maybe_int(rows, i, "connections")) {
+        m.lowered = {
+            .connections = *connections,
+            .since = *time_at(rows, i, "connections_since"),
+            .next_at = *time_at(rows, i, "connections_next_at"),
+            .pause = std::min(core::Duration(rows.bigint(i, "connections_pause_us")), core::longest_connection_pause),
+            .reason = rows.text(i, "connections_reason")};
     }
     return m;
 }
@@ -130,66 +131,66 @@ void hold_without_token(core::MailboxFacts& m, core::Time now) {
 
 // What a campaign's lanes share; only its main lane carries it.
 void read_pace(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
-    lane.next_slot_at = time_at(rows, i, 5);
-    lane.gap_from = time_at(rows, i, 6);
-    lane.next_ordinal = std::max<std::int64_t>(1, rows.bigint(i, 7));
-    lane.state = state_of(rows.letter(i, 10));
-    lane.state_reason = rows.text(i, 11);
-    lane.starts_at = time_at(rows, i, 12);
-    lane.gap = core::Duration(rows.bigint(i, 16));
-    lane.jitter_ppm = static_cast<int>(rows.bigint(i, 17));
-    lane.max_per_day = maybe_int(rows, i, 18);
-    lane.ends_at = time_at(rows, i, 24);
-    lane.max_new_per_day = maybe_int(rows, i, 25);
-    lane.prefers_new = rows.boolean(i, 26);
-    lane.shield_reason = rows.text(i, 32);
-    if (auto silence = rows.maybe_bigint(i, 27)) lane.max_silence = core::Duration(*silence);
+    lane.next_slot_at = time_at(rows, i, "next_at");
+    lane.gap_from = time_at(rows, i, "gap_from");
+    lane.next_ordinal = std::max<std::int64_t>(1, rows.bigint(i, "next_ordinal"));
+    lane.state = state_of(rows.letter(i, "state"));
+    lane.state_reason = rows.text(i, "state_reason");
+    lane.starts_at = time_at(rows, i, "starts_at");
+    lane.gap = core::Duration(rows.bigint(i, "gap_us"));
+    lane.jitter_ppm = static_cast<int>(rows.bigint(i, "jitter_ppm"));
+    lane.max_per_day = maybe_int(rows, i, "max_per_day");
+    lane.ends_at = time_at(rows, i, "ends_at");
+    lane.max_new_per_day = maybe_int(rows, i, "max_new_per_day");
+    lane.prefers_new = rows.boolean(i, "prefers_new");
+    lane.shield_reason = rows.text(i, "shut_reason");
+    if (auto silence = rows.maybe_bigint(i, "max_silence_us")) lane.max_silence = core::Duration(*silence);
 }
 
 // On the campaign's clock, or on that of the leads in the lane.
 void read_window(core::LaneFacts& lane, const Rows& rows, std::uint64_t i) {
-    lane.window = {static_cast<int>(rows.bigint(i, 13)),
-                   static_cast<int>(rows.bigint(i, 14)),
-                   static_cast<core::Weekdays>(rows.bigint(i, 15)),
+    lane.window = {static_cast<int>(rows.bigint(i, "start_minute")),
+                   static_cast<int>(rows.bigint(i, "end_minute")),
+                   static_cast<core::Weekdays>(rows.bigint(i, "allowed_days")),
                    {},
                    {}};
-    for (const std::int64_t day : rows.bigints(i, 28))
+    for (const std::int64_t day : rows.bigints(i, "skip_days"))
         lane.window.skip_dates.push_back(day_from_pg(day));
-    lane.window.zone = zone(rows.text(i, 19));
+    lane.window.zone = zone(rows.text(i, "timezone"));
 }
 
 core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, std::map<std::int64_t, std::vector<std::int64_t>>& defaults,
                         core::Time now) {
     core::LaneFacts lane;
-    lane.id = rows.bigint(i, 1);
-    lane.kind = rows.letter(i, 2) == 'c'   ? core::LaneKind::campaign
-                : rows.letter(i, 2) == 'b' ? core::LaneKind::batch
-                                           : core::LaneKind::stream;
-    lane.tenant_id = rows.bigint(i, 33);
-    if (rows.is_null(i, 3)) {
+    lane.id = rows.bigint(i, "lane_id");
+    lane.kind = rows.letter(i, "kind") == 'c'   ? core::LaneKind::campaign
+                : rows.letter(i, "kind") == 'b' ? core::LaneKind::batch
+                                                : core::LaneKind::stream;
+    lane.tenant_id = rows.bigint(i, "tenant_id");
+    if (rows.is_null(i, "pool")) {
         const auto [known, is_new] = defaults.try_emplace(lane.tenant_id);
         if (is_new) known->second = default_pool(lane.tenant_id);
         lane.pool = known->second;
     } else {
-        lane.pool = rows.bigints(i, 3);
+        lane.pool = rows.bigints(i, "pool");
     }
     std::sort(lane.pool.begin(), lane.pool.end());
-    lane.gap = core::Duration(rows.bigint(i, 4));
+    lane.gap = core::Duration(rows.bigint(i, "lane_gap_us"));
     if (lane.kind == core::LaneKind::batch) {
-        lane.next_at = time_at(rows, i, 5);
-        lane.name = rows.text(i, 20);
+        lane.next_at = time_at(rows, i, "next_at");
+        lane.name = rows.text(i, "batch_name");
     }
     if (lane.kind != core::LaneKind::campaign) return lane;
-    lane.campaign_id = rows.bigint(i, 8);
-    lane.name = rows.text(i, 9);
-    lane.has_own_zone = rows.boolean(i, 34);
-    const std::int64_t main_lane = rows.bigint(i, 22);
+    lane.campaign_id = rows.bigint(i, "campaign_id");
+    lane.name = rows.text(i, "name");
+    lane.has_own_zone = rows.boolean(i, "has_own_zone");
+    const std::int64_t main_lane = rows.bigint(i, "main_lane_id");
     if (main_lane != lane.id) {
         lane.pace_id = main_lane;
-        lane.is_follow_up = rows.boolean(i, 23);
-        lane.name = rows.text(i, 29);
-        lane.heard_at = time_at(rows, i, 30);
-        lane.listen_error = rows.text(i, 31);
+        lane.is_follow_up = rows.boolean(i, "is_follow_up");
+        lane.name = rows.text(i, "listener_name");
+        lane.heard_at = time_at(rows, i, "heard_at");
+        lane.listen_error = rows.text(i, "listen_error");
     } else {
         read_pace(lane, rows, i);
     }
@@ -200,7 +201,7 @@ core::LaneFacts lane_of(const Rows& rows, std::uint64_t i, std::map<std::int64_t
         lane.state_reason = unknown.what();
     }
     // Other settings place the coming slot again. One that has passed stays, so that it is counted as missed.
-    const auto key = rows.maybe_bigint(i, 21);
+    const auto key = rows.maybe_bigint(i, "plan_key");
     if (lane.pace_id == 0 && key && *key != plan_key(lane) && lane.next_slot_at > now) lane.next_slot_at.reset();
     return lane;
 }
@@ -245,7 +246,7 @@ core::SystemFacts read_system(const Settings& settings, const ArmingState& armin
 std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
     static Statement statement(
         R"sql(
-            SELECT m.mailbox_id, m.connection IS NOT NULL
+            SELECT m.mailbox_id, m.connection IS NOT NULL AS is_forwarder
             FROM mailer.mailbox m
             WHERE m.is_default AND (m.is_shared OR $1 = 1 OR EXISTS ( SELECT FROM mailer.mailbox_grant g
                     WHERE g.mailbox_id = m.mailbox_id AND g.tenant_id = $1))
@@ -254,8 +255,8 @@ std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
     std::vector<std::int64_t> ids;
     Rows rows = statement.run({p_bigint(tenant_id)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        if (rows.boolean(i, 2)) return {rows.bigint(i, 1)};  // see read_lanes
-        ids.push_back(rows.bigint(i, 1));
+        if (rows.boolean(i, "is_forwarder")) return {rows.bigint(i, "mailbox_id")};  // see read_lanes
+        ids.push_back(rows.bigint(i, "mailbox_id"));
     }
     return ids;
 }
@@ -263,18 +264,18 @@ std::vector<std::int64_t> default_pool(std::int64_t tenant_id) {
 std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const WorldOptions& options, core::Time now) {
     static Statement mailboxes(
         "SELECT m.mailbox_id, m.name, m.pause_reason, m.daily_limit, m.ramp_start, m.ramp_step, m.ramp_from,"
-        "       " MAILER_SPAN_US("m.gap") ", m.max_connections, m.timezone, s.next_at, "
-        "s.last_used_at,"
-        "       s.breaker_until, CASE WHEN m.connection IS NULL THEN m.host END, m.port, s.breaker_reason,"
-        "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0 AND NOT "
-        "mailer._may_read_files(m.files_by),"
-        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL, h.shut_reason,"
-        "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d WHERE d.mailbox_id "
-        "= "
-        "m.mailbox_id"
-        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END,"
+        "       " MAILER_SPAN_US("m.gap") " AS gap_us, m.max_connections, m.timezone,"
+        "       s.next_at, s.last_used_at, s.breaker_until,"
+        "       CASE WHEN m.connection IS NULL THEN m.host END AS host, m.port, s.breaker_reason,"
+        "       num_nonnulls(m.password_file, m.ca_file, m.client_cert_file, m.client_key_file) > 0"
+        "         AND NOT mailer._may_read_files(m.files_by) AS is_denied_files,"
+        "       a.mailbox_id IS NOT NULL AND t.app_id IS NULL AS is_without_token, h.shut_reason,"
+        "       CASE WHEN m.ramp_start IS NOT NULL THEN (SELECT count(*) FROM mailer.mailbox_day d"
+        "         WHERE d.mailbox_id = m.mailbox_id"
+        "         AND d.day >= m.ramp_from AND d.day < date '2000-01-01' + $1 AND d.used > 0) END AS earlier_days,"
         "       s.connections, s.connections_since, s.connections_next_at, " MAILER_SPAN_US(
-            "s.connections_pause") ", s.connections_reason, m.rate"
+            "s.connections_pause") " AS connections_pause_us,"
+        "       s.connections_reason, m.rate"
         "  FROM mailer.mailbox m LEFT JOIN mailer.mailbox_state s ON s.mailbox_id = m.mailbox_id"
         "  LEFT JOIN mailer.shield h ON h.scope = 'm' AND h.id = m.mailbox_id AND m.shield IS NOT NULL"
         "  LEFT JOIN mailer.oauth_account a ON a.mailbox_id = m.mailbox_id"
@@ -288,17 +289,19 @@ std::vector<core::MailboxFacts> read_mailboxes(const Settings& settings, const W
     std::map<std::int64_t, std::vector<core::DayUse>> use;
     Rows used = days.run({days_from(now)});
     for (std::uint64_t i = 0; i < used.count(); ++i) {
-        use[used.bigint(i, 1)].push_back(
-            {day_from_pg(used.bigint(i, 2)), static_cast<int>(used.bigint(i, 3)), static_cast<int>(used.bigint(i, 4))});
+        use[used.bigint(i, "mailbox_id")].push_back({day_from_pg(used.bigint(i, "day")),
+                                                     static_cast<int>(used.bigint(i, "used")),
+                                                     static_cast<int>(used.bigint(i, "warmup"))});
     }
     std::map<std::int64_t, int> in_flight = options.in_flight ? options.in_flight->mailboxes : claimed_by(false);
     std::vector<core::MailboxFacts> facts;
     Rows rows = mailboxes.run({days_from(now)});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
         facts.push_back(mailbox_of(rows, i, settings, options.prefetch));
-        if (rows.boolean(i, 18) && settings.delivery == Delivery::smtp) hold_without_token(facts.back(), now);
+        if (rows.boolean(i, "is_without_token") && settings.delivery == Delivery::smtp)
+            hold_without_token(facts.back(), now);
         facts.back().use.days = std::move(use[facts.back().id]);
-        facts.back().use.earlier_days = static_cast<int>(rows.bigint(i, 20));
+        facts.back().use.earlier_days = static_cast<int>(rows.bigint(i, "earlier_days"));
         facts.back().in_flight = count_of(in_flight, facts.back().id);
         hold(facts.back(), options, now);
         core::place_rate(facts.back(), std::max(now, pg::now()));
@@ -314,18 +317,20 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
         "SELECT l.lane_id, l.kind, CASE WHEN l.pool IS NOT NULL THEN coalesce("
         "         (SELECT ARRAY[f.mailbox_id] FROM mailer.mailbox f WHERE f.connection IS NOT NULL AND f.mailbox_id = ANY "
         "(l.pool)"
-        "          ORDER BY f.mailbox_id LIMIT 1), l.pool) END, " MAILER_SPAN_US("l.gap") ", s.next_at, s.gap_from, "
-        "s.next_ordinal,"
+        "          ORDER BY f.mailbox_id LIMIT 1), l.pool) END AS pool, " MAILER_SPAN_US("l.gap") " AS lane_gap_us,"
+        "       s.next_at, s.gap_from, s.next_ordinal,"
         "       c.campaign_id, c.name, c.state, c.state_reason, c.starts_at,"
-        "       (extract(epoch FROM c.window_start) / 60)::integer, (extract(epoch FROM c.window_end) / 60)::integer,"
-        "       c.allowed_days, " MAILER_SPAN_US("c.gap") ", (greatest(0, least(c.jitter, 0.9)) * 1000000)::integer, "
-        "c.max_per_day,"
-        "       coalesce(l.timezone, c.timezone), coalesce(b.label, 'batch ' || b.batch_id), s.plan_key,"
-        "       c.lane_id, l.is_follow_up, c.ends_at, c.max_new_per_day, c.prefer = 'new',"
-        "       " MAILER_SPAN_US("c.max_silence") ","
-        "       ARRAY(SELECT DISTINCT (d - date '2000-01-01')::bigint FROM unnest(c.skip_dates) d WHERE isfinite(d) ORDER BY 1),"
-        "       coalesce(m.name, c.name), h.heard_at, h.error, d.shut_reason, l.tenant_id,"
-        "       l.timezone IS NOT NULL"
+        "       (extract(epoch FROM c.window_start) / 60)::integer AS start_minute,"
+        "       (extract(epoch FROM c.window_end) / 60)::integer AS end_minute,"
+        "       c.allowed_days, " MAILER_SPAN_US("c.gap") " AS gap_us,"
+        "       (greatest(0, least(c.jitter, 0.9)) * 1000000)::integer AS jitter_ppm, c.max_per_day,"
+        "       coalesce(l.timezone, c.timezone) AS timezone, coalesce(b.label, 'batch ' || b.batch_id) AS batch_name,"
+        "       s.plan_key, c.lane_id AS main_lane_id, l.is_follow_up, c.ends_at, c.max_new_per_day,"
+        "       c.prefer = 'new' AS prefers_new, " MAILER_SPAN_US("c.max_silence") " AS max_silence_us,"
+        "       ARRAY(SELECT DISTINCT (d - date '2000-01-01')::bigint FROM unnest(c.skip_dates) d WHERE isfinite(d) ORDER BY 1)"
+        "         AS skip_days,"
+        "       coalesce(m.name, c.name) AS listener_name, h.heard_at, h.error AS listen_error, d.shut_reason, l.tenant_id,"
+        "       l.timezone IS NOT NULL AS has_own_zone"
         "  FROM mailer.lane l LEFT JOIN mailer.lane_state s ON s.lane_id = l.lane_id"
         "  LEFT JOIN mailer.campaign c ON c.campaign_id = l.campaign_id"
         "  LEFT JOIN mailer.shield d ON d.scope = 'c' AND d.id = c.campaign_id AND c.shield IS NOT NULL"
@@ -357,9 +362,9 @@ std::vector<core::LaneFacts> read_lanes(std::span<const std::int64_t> lane_ids, 
     std::map<std::int64_t, std::vector<core::DayUse>> use, new_use;
     Rows used = days.run({p_bigints(campaigns), days_from(now)});
     for (std::uint64_t i = 0; i < used.count(); ++i) {
-        const core::Date day = day_from_pg(used.bigint(i, 2));
-        use[used.bigint(i, 1)].push_back({day, static_cast<int>(used.bigint(i, 3)), 0});
-        new_use[used.bigint(i, 1)].push_back({day, static_cast<int>(used.bigint(i, 4)), 0});
+        const core::Date day = day_from_pg(used.bigint(i, "day"));
+        use[used.bigint(i, "campaign_id")].push_back({day, static_cast<int>(used.bigint(i, "used")), 0});
+        new_use[used.bigint(i, "campaign_id")].push_back({day, static_cast<int>(used.bigint(i, "new_used")), 0});
     }
     for (auto& lane : facts) {
         if (lane.kind != core::LaneKind::campaign || lane.pace_id != 0) continue;
@@ -378,20 +383,20 @@ std::vector<worker::Signals::Hint> earliest_by_lane(std::optional<core::Time>* e
                     SELECT q.lane_id, q.priority, q.due_at FROM mailer.queue_entry q WHERE q.state = 'p'
                         AND (q.lane_id, q.priority) > (l.lane_id, l.priority)
                     ORDER BY q.lane_id, q.priority, q.due_at LIMIT 1) n)
-            SELECT lane_id, min(due_at), least((SELECT min(expires_at) FROM mailer.queue_entry
+            SELECT lane_id, min(due_at) AS due_at, least((SELECT min(expires_at) FROM mailer.queue_entry
                     WHERE state = 'p' AND expires_at IS NOT NULL), (SELECT min(c.ends_at)
                     FROM mailer.campaign c WHERE c.state IN ('r', 'p') AND c.ends_at IS NOT NULL
                         AND EXISTS (SELECT FROM mailer.lane l
                         JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 'p'
-                        WHERE l.campaign_id = c.campaign_id)))
+                        WHERE l.campaign_id = c.campaign_id))) AS expires_at
             FROM lanes
             GROUP BY lane_id)sql",
         {});
     std::vector<worker::Signals::Hint> lanes;
     Rows rows = statement.run({});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        lanes.push_back({rows.bigint(i, 1), *time_at(rows, i, 2)});
-        if (expiry != nullptr) *expiry = time_at(rows, i, 3);
+        lanes.push_back({rows.bigint(i, "lane_id"), *time_at(rows, i, "due_at")});
+        if (expiry != nullptr) *expiry = time_at(rows, i, "expires_at");
     }
     return lanes;
 }

@@ -47,7 +47,7 @@ void read_pool(const Request& request, Destination& destination) {
             SELECT m.name, m.mailbox_id, m.from_address, m.is_shared
                 OR $2 OPERATOR(pg_catalog.=) 1 OR EXISTS ( SELECT FROM mailer.mailbox_grant g
                 WHERE g.mailbox_id OPERATOR(pg_catalog.=) m.mailbox_id
-                    AND g.tenant_id OPERATOR(pg_catalog.=) $2)
+                    AND g.tenant_id OPERATOR(pg_catalog.=) $2) AS is_granted
             FROM mailer.mailbox m
             WHERE m.name OPERATOR(pg_catalog.=) ANY ($1) ORDER BY m.mailbox_id)sql",
         {TEXTARRAYOID, INT8OID});
@@ -55,9 +55,9 @@ void read_pool(const Request& request, Destination& destination) {
     const Rows rows = read.run({p_texts(std::span<const std::string>(request.mailboxes)), p_bigint(tenant)});
     std::vector<std::string> found;
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        found.push_back(rows.text(i, 1));
-        if (!rows.boolean(i, 4)) refuse_ungranted("mailbox", found.back());
-        destination.pool.push_back(rows.bigint(i, 2));
+        found.push_back(rows.text(i, "name"));
+        if (!rows.boolean(i, "is_granted")) refuse_ungranted("mailbox", found.back());
+        destination.pool.push_back(rows.bigint(i, "mailbox_id"));
     }
     for (const std::string& name : request.mailboxes) {
         if (std::find(found.begin(), found.end(), name) != found.end()) continue;
@@ -66,7 +66,7 @@ void read_pool(const Request& request, Destination& destination) {
                "mailer.mailbox_status.",
                "42704");
     }
-    destination.domain = domain_of(rows.text(0, 3));
+    destination.domain = domain_of(rows.text(0, "from_address"));
 }
 
 std::int64_t find_stream(const std::vector<std::int64_t>& pool, std::int64_t tenant_id) {
@@ -111,12 +111,12 @@ void read_lane(std::int64_t lane_id, std::int64_t tenant_id, Destination& destin
             WHERE l.lane_id OPERATOR(pg_catalog.=) $1)sql",
         {INT8OID});
     const Rows rows = read.run({p_bigint(lane_id)});
-    if (rows.empty() || rows.is_null(0, 1)) {
+    if (rows.empty() || rows.is_null(0, "pool")) {
         destination.stream_lane = default_stream(tenant_id);
         return;
     }
-    destination.pool = rows.bigints(0, 1);
-    if (!rows.is_null(0, 2)) destination.domain = domain_of(rows.text(0, 2));
+    destination.pool = rows.bigints(0, "pool");
+    if (!rows.is_null(0, "from_address")) destination.domain = domain_of(rows.text(0, "from_address"));
     destination.stream_lane = tenant_id == operator_tenant ? lane_id : find_stream(destination.pool, tenant_id);
 }
 
@@ -132,13 +132,14 @@ void check_senders(const Request& request, const Destination& destination) {
     const Rows rows = read.run(
         {destination.pool.empty() ? p_null(INT8ARRAYOID) : p_bigints(std::span<const std::int64_t>(destination.pool))});
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        const std::vector<std::string> allowed = rows.is_null(i, 3) ? std::vector<std::string>() : rows.texts(i, 3);
+        const std::vector<std::string> allowed =
+            rows.is_null(i, "allowed_from") ? std::vector<std::string>() : rows.texts(i, "allowed_from");
         for (const core::Address& sender : request.senders) {
-            if (core::may_send_as(sender, rows.text(i, 2), allowed)) continue;
-            refuse("mailbox \"" + rows.text(i, 1) + "\" may not send as " + sender.mailbox(),
-                   "Its from_address is " + rows.text(i, 2) + ", and allowed_from doesn't have this one.",
-                   "An operator can add it: mailer.mailbox_alter('" + rows.text(i, 1) + "', '{\"allowed_from\": [\"" +
-                       sender.mailbox() + "\"]}').");
+            if (core::may_send_as(sender, rows.text(i, "from_address"), allowed)) continue;
+            refuse("mailbox \"" + rows.text(i, "name") + "\" may not send as " + sender.mailbox(),
+                   "Its from_address is " + rows.text(i, "from_address") + ", and allowed_from doesn't have this one.",
+                   "An operator can add it: mailer.mailbox_alter('" + rows.text(i, "name") +
+                       "', '{\"allowed_from\": [\"" + sender.mailbox() + "\"]}').");
         }
     }
 }

@@ -92,8 +92,8 @@ std::optional<Keyed> find_by_key(const Request& request, std::string_view conten
     const TextValue& key = request.idempotency_key;
     const Rows rows = find.run({key.param(), p_bigint(request.by.tenant_id)});
     if (rows.empty()) return std::nullopt;
-    const Keyed found{rows.bigint(0, 1), rows.maybe_bigint(0, 2)};
-    if (rows.text(0, 3) != content_hash)
+    const Keyed found{rows.bigint(0, "message_id"), rows.maybe_bigint(0, "batch_id")};
+    if (rows.text(0, "content_hash") != content_hash)
         refuse("idempotency key \"" + std::string(key.view) + "\" stands for another mail",
                found.batch_id ? "Batch " + std::to_string(*found.batch_id) + " has this key and other content."
                               : "Message " + std::to_string(found.message_id) + " has this key and other content.",

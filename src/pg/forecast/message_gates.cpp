@@ -88,8 +88,8 @@ const std::string& MessageGates::waits_for(const WaitingRow& row) {
 std::optional<std::string> sending_words(std::int64_t message_id) {
     static Statement statement(
         R"sql(
-            SELECT p.pid, CASE WHEN b.connection IS NOT NULL THEN b.name END, m.loader IS NOT NULL
-                OR m.send_if IS NOT NULL
+            SELECT p.pid, CASE WHEN b.connection IS NOT NULL THEN b.name END AS forwarder,
+                m.loader IS NOT NULL OR m.send_if IS NOT NULL AS is_late_bound
             FROM mailer.queue_entry q
             JOIN mailer.message m ON m.message_id = q.message_id
             LEFT JOIN mailer.mailbox b ON b.mailbox_id = q.mailbox_id
@@ -99,11 +99,12 @@ std::optional<std::string> sending_words(std::int64_t message_id) {
         {INT8OID, INT8OID});
     const Rows rows = statement.run({p_bigint(message_id), p_bigint(static_cast<std::int64_t>(MyDatabaseId))});
     if (rows.empty()) return std::nullopt;
-    if (const auto pid = rows.maybe_bigint(0, 1))
+    if (const auto pid = rows.maybe_bigint(0, "pid"))
         return "on its way: its loader or send_if function is running (mailer preparer, pid " + std::to_string(*pid) +
                ")";
-    if (const auto forwarder = rows.maybe_text(0, 2)) return "on its way: forwarder " + *forwarder + " hands it over";
-    if (rows.boolean(0, 3))
+    if (const auto forwarder = rows.maybe_text(0, "forwarder"))
+        return "on its way: forwarder " + *forwarder + " hands it over";
+    if (rows.boolean(0, "is_late_bound"))
         return "on its way: its loader or send_if function waits for a process, or has answered and a mail server is "
                "being talked to";
     return "on its way: a mail server is being talked to";

@@ -52,14 +52,15 @@ bool share(const std::vector<std::int64_t>& a, const std::vector<std::int64_t>& 
 
 void apply(core::LaneFacts& lane, Datum overrides) {
     static Statement statement(
-        "SELECT (extract(epoch FROM n.window_start) / 60)::integer, (extract(epoch FROM n.window_end) / 60)::integer,"
-        "       CASE WHEN $2 ? 'allowed_days' THEN mailer._weekdays(mailer._text_array($2, 'allowed_days')) ELSE "
-        "n.allowed_days END,"
-        "       " MAILER_SPAN_US("mailer._check_span('gap', n.gap)") ","
-        "       (mailer._check_jitter(n.jitter) * 1000000)::integer, n.max_per_day,"
-        "       mailer._zone_or_default(n.timezone), mailer._check_time('starts_at', n.starts_at),"
-        "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END, $2 ? 'mailboxes',"
-        "       n.ends_at, n.max_new_per_day, n.prefer = 'new'"
+        "SELECT (extract(epoch FROM n.window_start) / 60)::integer AS start_minute,"
+        "       (extract(epoch FROM n.window_end) / 60)::integer AS end_minute,"
+        "       CASE WHEN $2 ? 'allowed_days' THEN mailer._weekdays(mailer._text_array($2, 'allowed_days'))"
+        "            ELSE n.allowed_days END AS allowed_days,"
+        "       " MAILER_SPAN_US("mailer._check_span('gap', n.gap)") " AS gap_us,"
+        "       (mailer._check_jitter(n.jitter) * 1000000)::integer AS jitter_ppm, n.max_per_day,"
+        "       mailer._zone_or_default(n.timezone) AS timezone, mailer._check_time('starts_at', n.starts_at) AS starts_at,"
+        "       CASE WHEN $2 ? 'mailboxes' THEN mailer._pool(mailer._text_array($2, 'mailboxes')) END AS pool,"
+        "       $2 ? 'mailboxes' AS has_pool, n.ends_at, n.max_new_per_day, n.prefer = 'new' AS prefers_new"
         "  FROM mailer.campaign c CROSS JOIN LATERAL mailer._campaign_with(c, $2) n"
         " WHERE c.campaign_id = $1",
         {INT8OID, JSONBOID});
@@ -67,20 +68,21 @@ void apply(core::LaneFacts& lane, Datum overrides) {
     Rows rows = statement.run({p_bigint(lane.campaign_id), p_datum(JSONBOID, overrides)});
     if (rows.empty()) return;
     const std::int64_t before = plan_key(lane);
-    lane.window.start_minute = static_cast<int>(rows.bigint(0, 1));
-    lane.window.end_minute = static_cast<int>(rows.bigint(0, 2));
-    lane.window.weekdays = static_cast<core::Weekdays>(rows.bigint(0, 3));
-    lane.gap = core::Duration(rows.bigint(0, 4));
-    lane.jitter_ppm = static_cast<int>(rows.bigint(0, 5));
-    auto cap = rows.maybe_bigint(0, 6);
+    lane.window.start_minute = static_cast<int>(rows.bigint(0, "start_minute"));
+    lane.window.end_minute = static_cast<int>(rows.bigint(0, "end_minute"));
+    lane.window.weekdays = static_cast<core::Weekdays>(rows.bigint(0, "allowed_days"));
+    lane.gap = core::Duration(rows.bigint(0, "gap_us"));
+    lane.jitter_ppm = static_cast<int>(rows.bigint(0, "jitter_ppm"));
+    auto cap = rows.maybe_bigint(0, "max_per_day");
     lane.max_per_day = cap ? std::optional(static_cast<int>(*cap)) : std::nullopt;
-    lane.window.zone = zone(rows.text(0, 7));
-    lane.starts_at = time_at(rows, 0, 8);
-    if (rows.boolean(0, 10)) lane.pool = rows.is_null(0, 9) ? default_pool(lane.tenant_id) : rows.bigints(0, 9);
-    lane.ends_at = time_at(rows, 0, 11);
-    auto new_cap = rows.maybe_bigint(0, 12);
+    lane.window.zone = zone(rows.text(0, "timezone"));
+    lane.starts_at = time_at(rows, 0, "starts_at");
+    if (rows.boolean(0, "has_pool"))
+        lane.pool = rows.is_null(0, "pool") ? default_pool(lane.tenant_id) : rows.bigints(0, "pool");
+    lane.ends_at = time_at(rows, 0, "ends_at");
+    auto new_cap = rows.maybe_bigint(0, "max_new_per_day");
     lane.max_new_per_day = new_cap ? std::optional(static_cast<int>(*new_cap)) : std::nullopt;
-    lane.prefers_new = rows.boolean(0, 13);
+    lane.prefers_new = rows.boolean(0, "prefers_new");
     std::sort(lane.pool.begin(), lane.pool.end());
     if (plan_key(lane) != before) lane.next_slot_at.reset();  // placed again, as the engine would
     if (lane.max_per_day && *lane.max_per_day < 1) throw Refusal({"22023", "max_per_day must be at least 1"});
@@ -123,14 +125,15 @@ core::SenderFence read_sender(const Settings& settings) {
     static Statement statement(
         R"sql(
             SELECT w.is_ready,
-                CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END,
+                CASE WHEN w.next_start_at > pg_catalog.clock_timestamp() THEN w.next_start_at END AS opens_at,
                 CASE WHEN w.is_running THEN '' ELSE 'the sender is ' END || w.worker || COALESCE('. ' ||
-                w.hint, '')
+                w.hint, '') AS words
             FROM mailer.worker_status w)sql",
         {});
     const Rows rows = statement.run({});
-    core::SenderFence sender{.is_set = true, .is_open = rows.boolean(0, 1) || virtual_now(), .words = rows.text(0, 3)};
-    if (!sender.is_open) sender.opens_at = time_at(rows, 0, 2);
+    core::SenderFence sender{
+        .is_set = true, .is_open = rows.boolean(0, "is_ready") || virtual_now(), .words = rows.text(0, "words")};
+    if (!sender.is_open) sender.opens_at = time_at(rows, 0, "opens_at");
     if (settings.enabled || !sender.is_open) return sender;
     return {.is_set = true,
             .is_open = false,

@@ -55,9 +55,11 @@ void mark_suppressed(const PlannedLane& lane, core::LaneQueue& queue, core::Time
 }
 
 void tell_cooldowns(core::LaneQueue& queue) {
-    static Statement statement("SELECT m.message_id, hashtextextended(m.address_key, 0), " MAILER_COOLED_UNTIL
-                               " FROM mailer.message m WHERE m.message_id = ANY ($1)",
-                               {INT8ARRAYOID});
+    static Statement statement(
+        "SELECT m.message_id, hashtextextended(m.address_key, 0) AS recipient, " MAILER_COOLED_UNTIL
+        " AS cooled_until"
+        " FROM mailer.message m WHERE m.message_id = ANY ($1)",
+        {INT8ARRAYOID});
     struct Told {
         std::uint64_t recipient;
         std::optional<core::Time> cooled_until;
@@ -66,7 +68,8 @@ void tell_cooldowns(core::LaneQueue& queue) {
     const Rows rows = statement.run({p_bigints(std::span<const std::int64_t>(ids))}, true);
     std::unordered_map<std::int64_t, Told> told;
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        told.emplace(rows.bigint(i, 1), Told{static_cast<std::uint64_t>(rows.bigint(i, 2)), time_at(rows, i, 3)});
+        told.emplace(rows.bigint(i, "message_id"),
+                     Told{static_cast<std::uint64_t>(rows.bigint(i, "recipient")), time_at(rows, i, "cooled_until")});
     for (core::MessageFacts& facts : queue.waiting) {
         const auto of = told.find(facts.id);
         if (of == told.end()) continue;
@@ -88,7 +91,7 @@ void tell_steps(core::LaneQueue& queue) {
     const Rows rows = statement.run({p_bigints(std::span<const std::int64_t>(ids))}, true);
     std::unordered_map<std::int64_t, int> places;
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        places.emplace(rows.bigint(i, 1), static_cast<int>(rows.bigint(i, 2)));
+        places.emplace(rows.bigint(i, "message_id"), static_cast<int>(rows.bigint(i, "place")));
     for (core::MessageFacts& facts : queue.waiting) {
         const auto place = places.find(facts.id);
         if (place != places.end()) facts.step = place->second;
@@ -110,9 +113,9 @@ core::LaneQueue read_queue(const PlannedLane& lane, std::int64_t depth, core::Ti
             statement.run({p_bigint(lane.id), p_small(priority), p_bigint(depth), p_at(core::kHeldUntil)}, true);
         for (std::uint64_t i = 0; i < rows.count(); ++i) {
             core::MessageFacts facts;
-            facts.id = rows.bigint(i, 1);
-            facts.due_at = *time_at(rows, i, 2);
-            facts.expires_at = time_at(rows, i, 3);
+            facts.id = rows.bigint(i, "message_id");
+            facts.due_at = *time_at(rows, i, "due_at");
+            facts.expires_at = time_at(rows, i, "expires_at");
             facts.priority = priority;
             queue.waiting.push_back(facts);
         }

@@ -10,15 +10,15 @@ namespace mailer::pg {
 std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
     static Statement steps(
         R"sql(
-        SELECT s.campaign_id, s.step_id, s.place, greatest(0, least(extract(day FROM s.delay), 36525))::integer, s.is_working_days,
-               )sql" MAILER_SPAN_US("s.delay") R"sql(
+        SELECT s.campaign_id, s.step_id, s.place, greatest(0, least(extract(day FROM s.delay), 36525))::integer AS days,
+               s.is_working_days, )sql" MAILER_SPAN_US("s.delay") R"sql( AS delay_us
         FROM mailer.campaign_step s WHERE s.campaign_id = ANY ($1) ORDER BY s.campaign_id, s.place
         )sql",
         {INT8ARRAYOID});
     static Statement on_their_way(
         R"sql(
-        SELECT l.campaign_id, q.message_id, q.mailbox_id, COALESCE(t.place, 1), COALESCE(q.slot_at, q.claimed_at),
-            hashtextextended(m.address_key, 0), q.lane_id
+        SELECT l.campaign_id, q.message_id, q.mailbox_id, COALESCE(t.place, 1) AS place,
+            COALESCE(q.slot_at, q.claimed_at) AS slot_at, hashtextextended(m.address_key, 0) AS recipient, q.lane_id
         FROM mailer.lane l
         JOIN mailer.queue_entry q ON q.lane_id = l.lane_id AND q.state = 's'
         JOIN mailer.message m ON m.message_id = q.message_id
@@ -38,26 +38,26 @@ std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
     if (campaigns.empty()) return {};
     const Rows rows = steps.run({p_bigints(campaigns)}, true);
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        core::SequencePlan& plan = plans[rows.bigint(i, 1)];
-        plan.main_lane_id = mains.at(rows.bigint(i, 1));
-        core::Step step{.id = rows.bigint(i, 2),
-                        .place = static_cast<int>(rows.bigint(i, 3)),
-                        .days = static_cast<int>(rows.bigint(i, 4)),
-                        .is_working_days = rows.boolean(i, 5)};
-        if (step.days == 0) step.delay = core::Duration(rows.bigint(i, 6));
+        core::SequencePlan& plan = plans[rows.bigint(i, "campaign_id")];
+        plan.main_lane_id = mains.at(rows.bigint(i, "campaign_id"));
+        core::Step step{.id = rows.bigint(i, "step_id"),
+                        .place = static_cast<int>(rows.bigint(i, "place")),
+                        .days = static_cast<int>(rows.bigint(i, "days")),
+                        .is_working_days = rows.boolean(i, "is_working_days")};
+        if (step.days == 0) step.delay = core::Duration(rows.bigint(i, "delay_us"));
         plan.steps.push_back(step);
     }
     if (plans.empty()) return {};
     const Rows flying = on_their_way.run({p_bigints(campaigns)}, true);
     for (std::uint64_t i = 0; i < flying.count(); ++i) {
-        const auto plan = plans.find(flying.bigint(i, 1));
+        const auto plan = plans.find(flying.bigint(i, "campaign_id"));
         if (plan == plans.end()) continue;
-        plan->second.in_flight.push_back({.message_id = flying.bigint(i, 2),
-                                          .lane_id = flying.bigint(i, 7),
-                                          .mailbox_id = flying.bigint(i, 3),
-                                          .step = static_cast<int>(flying.bigint(i, 4)),
-                                          .slot_at = *time_at(flying, i, 5),
-                                          .recipient = static_cast<std::uint64_t>(flying.bigint(i, 6))});
+        plan->second.in_flight.push_back({.message_id = flying.bigint(i, "message_id"),
+                                          .lane_id = flying.bigint(i, "lane_id"),
+                                          .mailbox_id = flying.bigint(i, "mailbox_id"),
+                                          .step = static_cast<int>(flying.bigint(i, "place")),
+                                          .slot_at = *time_at(flying, i, "slot_at"),
+                                          .recipient = static_cast<std::uint64_t>(flying.bigint(i, "recipient"))});
     }
     std::vector<core::SequencePlan> result;
     for (auto& [campaign, plan] : plans)
@@ -68,12 +68,12 @@ std::vector<core::SequencePlan> read_sequences(const core::Planner& planner) {
 std::map<std::int64_t, core::Duration> read_cooldowns() {
     static Statement statement(
         "SELECT campaign_id, " MAILER_SPAN_US(
-            "cooldown") " FROM mailer.campaign WHERE cooldown IS NOT NULL AND state NOT IN ('c', 'x')",
+            "cooldown") " AS cooldown_us FROM mailer.campaign WHERE cooldown IS NOT NULL AND state NOT IN ('c', 'x')",
         {});
     const Rows rows = statement.run({}, true);
     std::map<std::int64_t, core::Duration> cooldowns;
     for (std::uint64_t i = 0; i < rows.count(); ++i)
-        cooldowns[rows.bigint(i, 1)] = core::Duration(rows.bigint(i, 2));
+        cooldowns[rows.bigint(i, "campaign_id")] = core::Duration(rows.bigint(i, "cooldown_us"));
     return cooldowns;
 }
 

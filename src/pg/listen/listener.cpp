@@ -125,21 +125,21 @@ void Listener::read_settings(core::Time at) {
     std::map<std::int64_t, Ear> fresh;
     Rows rows = statement.run({});
     for (std::uint64_t i = 0; is_armed_ && settings_now.enabled && i < rows.count(); ++i) {
-        const std::int64_t id = rows.bigint(i, 1);
+        const std::int64_t id = rows.bigint(i, "mailbox_id");
         const Account* account = accounts_.find(id);
-        const std::string host = rows.text(i, 2);
-        const int port = static_cast<int>(rows.bigint(i, 3));
+        const std::string host = rows.text(i, "host");
+        const int port = static_cast<int>(rows.bigint(i, "port"));
         if (account == nullptr || account->is_denied_files || !is_host_allowed(settings_now, host, port)) continue;
         auto endpoint = std::make_shared<smtp::Endpoint>(*account->endpoint);
         endpoint->host = host;
         endpoint->port = port;
-        endpoint->tls = tls_of(rows.text(i, 4));
+        endpoint->tls = tls_of(rows.text(i, "tls"));
         if (endpoint->username.empty()) endpoint->username = account->from_address;
         imap::Plan plan;
-        if (!rows.is_null(i, 5)) plan.wished = rows.texts(i, 5);
-        plan.since = rows.text(i, 6);
-        if (!rows.is_null(i, 7)) {
-            for (const std::string& cursor : rows.texts(i, 7)) {
+        if (!rows.is_null(i, "folders")) plan.wished = rows.texts(i, "folders");
+        plan.since = rows.text(i, "since");
+        if (!rows.is_null(i, "cursors")) {
+            for (const std::string& cursor : rows.texts(i, "cursors")) {
                 const auto first = cursor.find(' '), second = cursor.find(' ', first + 1);
                 plan.cursors[cursor.substr(second + 1)] = {
                     static_cast<std::uint32_t>(std::stoul(cursor)),

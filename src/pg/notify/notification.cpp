@@ -84,7 +84,7 @@ std::optional<std::int64_t> find_open(const TextValue& user, const CategoryRules
                                       std::int64_t at) {
     static Statement find(
         R"sql(
-            SELECT n.notification_id, n.created_at + $4 > $5
+            SELECT n.notification_id, n.created_at + $4 > $5 AS is_recent
             FROM mailer.notification n
             WHERE n.user_id OPERATOR(pg_catalog.=) $1
                 AND n.category OPERATOR(pg_catalog.=) $2
@@ -97,8 +97,8 @@ std::optional<std::int64_t> find_open(const TextValue& user, const CategoryRules
     const Rows rows = find.run({user.param(), category.name.param(), key.param(),
                                 p_datum(INTERVALOID, IntervalPGetDatum(&period)), p_time(at)});
     if (rows.empty()) return std::nullopt;
-    const std::int64_t id = rows.bigint(0, 1);
-    if (rows.boolean(0, 2)) return id;
+    const std::int64_t id = rows.bigint(0, "notification_id");
+    if (rows.boolean(0, "is_recent")) return id;
     close.run({p_bigint(id)});
     return std::nullopt;
 }

@@ -224,7 +224,7 @@ struct ClosedMail {
     TextValue thread_key = {};
 };
 
-TextValue text_at(const Rows& rows, int column) {
+TextValue text_at(const Rows& rows, Rows::Column column) {
     bool is_null = false;
     const Datum value = rows.datum(0, column, &is_null);
     return is_null ? TextValue{} : detoasted_text(value);
@@ -233,8 +233,8 @@ TextValue text_at(const Rows& rows, int column) {
 std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     static Statement find(
         R"sql(
-            SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1], m.address_key,
-                m.template, m.body_html IS NOT NULL, m.thread_key, m.tenant_id
+            SELECT n.user_id, n.category, n.mail_group, n.unread_only, m.addresses[1] AS address, m.address_key,
+                m.template, m.body_html IS NOT NULL AS has_html, m.thread_key, m.tenant_id
             FROM mailer.notification_mail n
             JOIN mailer.message m ON m.message_id OPERATOR(pg_catalog.=) n.message_id
             WHERE n.message_id OPERATOR(pg_catalog.=) $1)sql",
@@ -242,16 +242,16 @@ std::optional<ClosedMail> find_closed(std::int64_t message_id) {
     const Rows rows = find.run({p_bigint(message_id)});
     if (rows.empty()) return std::nullopt;
     ClosedMail mail;
-    mail.user = text_at(rows, 1);
-    mail.category = text_at(rows, 2);
-    mail.group_name = text_at(rows, 3);
-    mail.is_unread_only = rows.boolean(0, 4);
-    mail.contact.address = text_at(rows, 5);
-    mail.contact.address_key = text_at(rows, 6);
-    mail.template_name = text_at(rows, 7);
-    mail.has_html = rows.boolean(0, 8);
-    mail.thread_key = text_at(rows, 9);
-    mail.tenant_id = rows.bigint(0, 10);
+    mail.user = text_at(rows, "user_id");
+    mail.category = text_at(rows, "category");
+    mail.group_name = text_at(rows, "mail_group");
+    mail.is_unread_only = rows.boolean(0, "unread_only");
+    mail.contact.address = text_at(rows, "address");
+    mail.contact.address_key = text_at(rows, "address_key");
+    mail.template_name = text_at(rows, "template");
+    mail.has_html = rows.boolean(0, "has_html");
+    mail.thread_key = text_at(rows, "thread_key");
+    mail.tenant_id = rows.bigint(0, "tenant_id");
     return mail;
 }
 

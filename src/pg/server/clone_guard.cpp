@@ -66,15 +66,6 @@ bool is_own_return(const Binding& stored, const Binding& current, const Promotio
            std::all_of(promises.begin(), promises.end(), [&](const core::Promise& p) { return p.until <= *last_seen; });
 }
 
-std::vector<core::Promise> read_promises() {
-    static Statement statement("SELECT name, until, is_joining FROM mailer.promise ORDER BY name", {});
-    std::vector<core::Promise> promises;
-    const Rows rows = statement.run({});
-    for (std::uint64_t i = 0; i < rows.count(); ++i)
-        promises.push_back({rows.text(i, 1), *time_at(rows, i, 2), rows.boolean(i, 3), 0});
-    return promises;
-}
-
 void inherit_promises(const std::vector<core::Promise>& others) {
     static Statement forget("DELETE FROM mailer.promise", {});
     static Statement insert("INSERT INTO mailer.promise (name, until, is_joining) VALUES ($1, $2, true)",
@@ -149,7 +140,7 @@ std::int64_t new_epoch() {
 // The one decision after a promotion; see core/standby/promise.hpp.
 void decide(ArmingState& state, const Binding& stored, const Binding& current, const Settings& settings) {
     const PromotionRecord record = read_promotion().value();
-    const std::vector<core::Promise> promises = read_promises();
+    const std::vector<core::Promise> promises = read_promises(false);
     const bool may = settings.on_promotion != OnPromotion::hold &&
                      (core::may_go_on(promises, record.name, settings.promise_margin(), now()) ||
                       is_own_return(stored, current, record, promises, settings));
@@ -179,7 +170,7 @@ struct Look {
 Look look() {
     static Statement select(
         R"sql(
-            SELECT a.epoch, a.adopted, a.system_identifier, a.database_oid::bigint, a.machine, a.timeline,
+            SELECT a.epoch, a.adopted, a.system_identifier, a.database_oid::bigint AS database_oid, a.machine, a.timeline,
                 p.held_epochs, p.promoted_at
             FROM mailer.arming a
             LEFT JOIN mailer.promotion p ON p.is_held)sql",
@@ -191,14 +182,14 @@ Look look() {
         state.why = why_missing;
         return look;
     }
-    state.epoch = rows.bigint(0, 1);
-    state.adopted = rows.bigints(0, 2);
-    if (!rows.is_null(0, 7)) {
-        state.held_epochs = rows.bigints(0, 7);
-        state.held_until = *time_at(rows, 0, 8);
+    state.epoch = rows.bigint(0, "epoch");
+    state.adopted = rows.bigints(0, "adopted");
+    if (!rows.is_null(0, "held_epochs")) {
+        state.held_epochs = rows.bigints(0, "held_epochs");
+        state.held_until = *time_at(rows, 0, "promoted_at");
     }
-    look.stored = {rows.bigint(0, 3), static_cast<Oid>(rows.bigint(0, 4)), rows.text(0, 5),
-                   static_cast<std::uint32_t>(rows.bigint(0, 6))};
+    look.stored = {rows.bigint(0, "system_identifier"), static_cast<Oid>(rows.bigint(0, "database_oid")),
+                   rows.text(0, "machine"), static_cast<std::uint32_t>(rows.bigint(0, "timeline"))};
     look.current = current_binding();
     const bool is_same_database = look.stored.system_identifier == look.current.system_identifier &&
                                   look.stored.database_oid == look.current.database_oid;
@@ -217,6 +208,15 @@ Look look() {
 }
 
 }  // namespace
+
+std::vector<core::Promise> read_promises(bool is_read_only) {
+    static Statement statement("SELECT name, until, is_joining FROM mailer.promise ORDER BY name", {});
+    std::vector<core::Promise> promises;
+    const Rows rows = statement.run({}, is_read_only);
+    for (std::uint64_t i = 0; i < rows.count(); ++i)
+        promises.push_back({rows.text(i, "name"), *time_at(rows, i, "until"), rows.boolean(i, "is_joining"), 0});
+    return promises;
+}
 
 std::vector<std::int64_t> ArmingState::all_epochs() const {
     std::vector<std::int64_t> all = adopted;

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "core/pace/time.hpp"
+#include "core/standby/promise.hpp"
 #include "pg/bridge/pg.hpp"
 #include "pg/bridge/settings.hpp"
 #include "worker/machine.hpp"
@@ -27,6 +28,9 @@ struct Binding {
 Binding current_binding();             // throws PgError
 const std::string& current_machine();  // as arming keeps it; found out once in a process
 std::uint32_t current_timeline();      // may ereport; requires that recovery is over
+
+// What was promised to standbys; read-only where the caller may change nothing (spi.hpp).
+std::vector<core::Promise> read_promises(bool is_read_only);
 
 enum class Arming {
     armed,

@@ -10,7 +10,7 @@ namespace mailer::pg {
 
 struct Question {
     std::int64_t message_id = 0;
-    Oid role = InvalidOid;      // run the functions as this role, restricted; InvalidOid: as the session is
+    Oid role = InvalidOid;      // whose functions they are
     std::int64_t limit_us = 0;  // for each of them
     std::string condition;      // send_if, loader: qualified names; empty: none
     std::string loader;

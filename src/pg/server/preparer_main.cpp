@@ -45,6 +45,7 @@ constexpr int slot_bits = 32 - generation_bits;
 
 PreparerSlot* slot = nullptr;
 MemoryContext of_the_question = nullptr;
+Oid connected_as = InvalidOid;
 
 void at_exit(int, Datum) { sign_out(); }
 
@@ -75,12 +76,20 @@ void roll_back() {
     MemoryContextSwitchTo(of_the_question);
 }
 
+// As whom: as the session is, if that is the role's. It is decided here and not by what the sender knows of the role,
+// which may have gained or lost the right to connect since this process was started.
+Oid restricted_role(const Question& question) {
+    if (!OidIsValid(question.role)) throw Refusal({"42704", "it is nobody's function"});
+    return question.role == connected_as ? InvalidOid : question.role;
+}
+
 // Runs one of the two functions in a transaction of its own; `use` sees its value before the commit.
 template <class Use>
 void run(const Question& question, const std::string& function, Use use) {
     call([] { begin(); });
-    const LateValue value = call_late_bound({function, question.message_id, question.variables, question.role},
-                                            std::chrono::microseconds(question.limit_us));
+    const LateValue value =
+        call_late_bound({function, question.message_id, question.variables, restricted_role(question)},
+                        std::chrono::microseconds(question.limit_us));
     use(value);
     call([] { commit(); });
 }
@@ -214,6 +223,7 @@ void serve() {
         report(question);
         MemoryContextSwitchTo(of_the_question);
         const TimestampTz began = GetCurrentTimestamp();
+        QueryCancelPending = false;  // it was meant for the question before
         Reply reply = answer_to(question);
         call([] {
             clean_up();
@@ -259,6 +269,7 @@ void mailer_preparer_main(Datum argument) {
     pqsignal(SIGTERM, die);
     BackgroundWorkerUnblockSignals();
     connect(database, user);
+    connected_as = user;
     of_the_question = AllocSetContextCreate(TopMemoryContext, "mailer question", ALLOCSET_DEFAULT_SIZES);
     pgstat_report_activity(STATE_IDLE, nullptr);
     declare_ready();

@@ -101,8 +101,8 @@ SyncStandbys Standbys::look_at_sync() {
 void Standbys::read_names() {
     static Statement statement(
         R"sql(
-            SELECT a.pid, coalesce(s.slot_name::text, a.application_name), a.application_name,
-                coalesce(s.slot_type, 'physical')
+            SELECT a.pid, coalesce(s.slot_name::text, a.application_name) AS name, a.application_name,
+                coalesce(s.slot_type, 'physical') AS slot_type
             FROM pg_catalog.pg_stat_activity a
             LEFT JOIN pg_catalog.pg_replication_slots s ON s.active_pid = a.pid
             WHERE a.backend_type = 'walsender')sql",
@@ -110,8 +110,9 @@ void Standbys::read_names() {
     known_.clear();
     Rows rows = statement.run({}, true);
     for (std::uint64_t i = 0; i < rows.count(); ++i) {
-        const bool is_standby = rows.text(i, 4) == "physical" && !core::is_backup_program(rows.text(i, 3));
-        known_[static_cast<pid_t>(rows.bigint(i, 1))] = {rows.text(i, 2), is_standby};
+        const bool is_standby =
+            rows.text(i, "slot_type") == "physical" && !core::is_backup_program(rows.text(i, "application_name"));
+        known_[static_cast<pid_t>(rows.bigint(i, "pid"))] = {rows.text(i, "name"), is_standby};
     }
 }
 

@@ -84,10 +84,15 @@ Rows resolve(Oid role) {
 Actor actor_of(Oid role) {
     if (const Actor* found = known().find(role)) return *found;
     const Rows rows = resolve(role);
-    const std::vector<std::int64_t> principals = rows.is_null(0, 3) ? std::vector<std::int64_t>() : rows.bigints(0, 3);
-    const Actor actor{rows.bigint(0, 1), rows.bigint(0, 2), principals.empty() ? 0 : principals.front(),
-                      principals,        rows.bigint(0, 7), rows.boolean(0, 4),
-                      rows.boolean(0, 5)};
+    const std::vector<std::int64_t> principals =
+        rows.is_null(0, "principal_ids") ? std::vector<std::int64_t>() : rows.bigints(0, "principal_ids");
+    const Actor actor{rows.bigint(0, "tenant_id"),
+                      rows.bigint(0, "lane_id"),
+                      principals.empty() ? 0 : principals.front(),
+                      principals,
+                      rows.bigint(0, "max_pending"),
+                      rows.boolean(0, "is_operator"),
+                      rows.boolean(0, "sees_all")};
     known().keep(role, actor);
     return actor;
 }
@@ -97,7 +102,7 @@ Actor actor() { return actor_of(calling_role()); }
 void refuse_sender(Oid role) {
     const Rows rows = resolve(role);
     const std::string name = name_of(role);
-    if (const auto choices = rows.maybe_text(0, 6))
+    if (const auto choices = rows.maybe_text(0, "choices"))
         refuse("role \"" + name + "\" could act for several tenants", "It has the rights of " + *choices + ".",
                "Say for which: mailer.grant_sender('" + name + "', share_with => …), or SET ROLE first.", "42501");
     refuse("role \"" + name + "\" may not queue mail", {},
