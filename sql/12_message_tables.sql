@@ -250,6 +250,8 @@ CREATE TABLE attempt (
 );
 CREATE INDEX attempt_time ON attempt USING brin (finished_at) WITH (autosummarize = on);
 CREATE INDEX attempt_unprepared ON attempt (finished_at) WHERE stage = 'prepare';
+-- Among millions that went well, report() looks for the latest that didn't.
+CREATE INDEX attempt_unsent ON attempt (finished_at) WHERE outcome <> 'sent';
 COMMENT ON TABLE attempt IS 'Append-only log: one row a try, with the mail server''s words and the times';
 COMMENT ON COLUMN attempt.fingerprint IS 'Of the octets that this try sent: message_source() compares what it makes with it';
 COMMENT ON COLUMN attempt.dot_at IS 'When the final dot left; NULL: it never did, so nothing can have been taken';
