@@ -107,25 +107,33 @@ def many():
     tables = "schemaname = 'mailer' AND relname IN ('contact', 'preference', 'suppression', 'notification', 'notification_item')"
     read = lambda: int(sql(f"SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
     used = lambda: int(sql(f"SELECT sum(idx_scan) FROM pg_stat_user_tables WHERE {tables}"))  # noqa: E731
-    statistics_are_in()
-    before, used_before = read(), used()
-    browser = operator()
-    assert browser.get(query(user="u777")).text.count('data-head="Category"') == 2
-    assert browser.get(query(address="u777@many.example")).text.count('data-head="Gets no"') == 3
-    seen, address = [], "/contacts?list=suppressions"
-    for _ in range(4):
-        page = browser.get(address)
-        cells = [part.split("</td>")[0] for part in page.text.split('data-head="Address">')[1:]]
-        scopes = [part.split("</td>")[0] for part in page.text.split('data-head="Gets no">')[1:]]
-        seen += zip(cells, scopes)
-        address = next_of(page)
-    assert len(seen) == len(set(seen)) == 200
-    expected = sql("SELECT string_agg(address || '|' || scope, ' ' ORDER BY address_key, scope) FROM (SELECT * FROM mailer.suppression ORDER BY address_key, scope LIMIT 200) s")
-    assert " ".join(f"{a}|{s}" for a, s in seen).replace("<bdi>", "").replace("</bdi>", "") == expected
-    page = browser.get("/contacts")
-    assert page.text.count('data-head="User"') == 50 and browser.get(next_of(page)).text.count('data-head="User"') == 50
-    until(30, lambda: used() > used_before, "the statistics arrive")
-    assert read() - before < 2000, read() - before
+
+    def rows_read_for_all_pages():
+        statistics_are_in()
+        before, used_before = read(), used()
+        browser = operator()
+        assert browser.get(query(user="u777")).text.count('data-head="Category"') == 2
+        assert browser.get(query(address="u777@many.example")).text.count('data-head="Gets no"') == 3
+        seen, address = [], "/contacts?list=suppressions"
+        for _ in range(4):
+            page = browser.get(address)
+            cells = [part.split("</td>")[0] for part in page.text.split('data-head="Address">')[1:]]
+            scopes = [part.split("</td>")[0] for part in page.text.split('data-head="Gets no">')[1:]]
+            seen += zip(cells, scopes)
+            address = next_of(page)
+        assert len(seen) == len(set(seen)) == 200
+        expected = sql("SELECT string_agg(address || '|' || scope, ' ' ORDER BY address_key, scope) FROM (SELECT * FROM mailer.suppression ORDER BY address_key, scope LIMIT 200) s")
+        assert " ".join(f"{a}|{s}" for a, s in seen).replace("<bdi>", "").replace("</bdi>", "") == expected
+        page = browser.get("/contacts")
+        assert page.text.count('data-head="User"') == 50 and browser.get(next_of(page)).text.count('data-head="User"') == 50
+        until(30, lambda: used() > used_before, "the statistics arrive")
+        return read() - before
+
+    # The database's own upkeep may read a table meanwhile; a page that does so does it each time.
+    counts = []
+    while not counts or (counts[-1] >= 2000 and len(counts) < 3):
+        counts.append(rows_read_for_all_pages())
+    assert counts[-1] < 2000, counts
 
 
 # Nothing that waits may be on its way to the scene's mail server, which isn't there.
