@@ -33,9 +33,9 @@ SELECT m.message_id,
        m.internet_message_id,
        m.purged_at,
        n.name AS tenant,
-       CASE COALESCE(q.state, o.state)
-           WHEN 'f' THEN 'refused'
-           WHEN 'S' THEN CASE WHEN f.complained_at IS NOT NULL THEN 'complained' WHEN f.unsubscribed_at IS NOT NULL THEN 'unsubscribed'
+       CASE mailer._message_state(COALESCE(q.state, o.state))
+           WHEN 'failed' THEN 'refused'
+           WHEN 'sent' THEN CASE WHEN f.complained_at IS NOT NULL THEN 'complained' WHEN f.unsubscribed_at IS NOT NULL THEN 'unsubscribed'
                               WHEN f.replied_at IS NOT NULL THEN 'replied' WHEN f.bounced_at IS NOT NULL THEN 'bounced'
                               ELSE 'accepted' END
            ELSE mailer._message_state(COALESCE(q.state, o.state)) END AS result,

@@ -53,7 +53,7 @@ TEST(Ending, TheRecipientsThatWaitNeverWaitOn) {  // E2
     }
 }
 
-TEST(Ending, WhatWasNotAnsweredIsUnconfirmedWhoeverWasReachedBefore) {  // E3
+TEST(Ending, WhatWasNotAnsweredIsUnconfirmedThoughOthersWereReachedBefore) {  // E3
     for (Cause cause : open_ends) {
         EXPECT_EQ(end_of({0, 0, 1}, cause).state, MessageState::unconfirmed);
         EXPECT_EQ(end_of({1, 0, 1}, cause).state, MessageState::unconfirmed);

@@ -1,4 +1,4 @@
--- A failed or unconfirmed mail of a lead whose sequence has ended since is not queued again, whoever asks for it: lead_restore first.
+-- A failed or unconfirmed mail of a lead whose sequence has ended since is not queued again, neither one by one nor with its campaign: lead_restore first.
 BEGIN;
 SELECT no_plan();
 \ir fixture.psql

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 // One mailbox with one connection, one lane. Odd messages are late-bound.
 class OneLane : public StubQueue {
 public:

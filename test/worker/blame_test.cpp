@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
 constexpr std::int64_t alice = 1, mallory = 2;  // lanes and tenants
 
 // One mailbox, a lane for each tenant; the messages' numbers are their lanes'.
@@ -75,17 +74,6 @@ public:
     bool is_locked = false;
 };
 
-class Room : public StubRoom {
-public:
-    Prepared prepare(const Ticket&, Time) override {
-        Prepared prepared;
-        prepared.body = std::make_shared<const std::string>("text");
-        prepared.recipients = {"ada@example.com"};
-        prepared.envelope = {1};
-        return prepared;
-    }
-};
-
 // Takes alice's mail, and finds no fault but the mailbox's with mallory's.
 class Server : public StubCourier {
 public:
@@ -127,7 +115,7 @@ protected:
     const Settlement& last() const { return queue.settled.back(); }
 
     TwoTenants queue;
-    Room room;
+    ReadyRoom room;
     Server courier;
     StubJournal journal;
     Pump pump{queue, room, courier, journal, 1};

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 // A campaign's lane (1) and a stream (2), which share a mailbox; each holds one mail, which the courier gives back at once.
 class CampaignAndStream : public StubQueue {
 public:
@@ -59,17 +57,6 @@ public:
     std::vector<std::int64_t> emptied;
 };
 
-class Composing : public StubRoom {
-public:
-    Prepared prepare(const Ticket&, Time) override {
-        Prepared prepared;
-        prepared.body = std::make_shared<const std::string>("text");
-        prepared.recipients = {"ada@example.com"};
-        prepared.envelope = {1};
-        return prepared;
-    }
-};
-
 class CampaignEnd : public testing::Test {
 protected:
     std::string settled() const {
@@ -80,7 +67,7 @@ protected:
     }
 
     CampaignAndStream queue;
-    Composing room;
+    ReadyRoom room;
     StubCourier courier;
     StubJournal journal;
     Pump pump{queue, room, courier, journal, 1000};

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 // Two lanes with a tenant each, one mailbox. Messages of lane 1 are below 100.
 class TwoLanes : public StubQueue {
 public:

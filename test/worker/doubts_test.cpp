@@ -84,17 +84,6 @@ public:
     std::optional<Time> rests_until;
 };
 
-class Ready : public StubRoom {
-public:
-    Prepared prepare(const Ticket&, Time) override {
-        Prepared prepared;
-        prepared.recipients = {"ada@example.com"};
-        prepared.envelope = {1};
-        prepared.body = std::make_shared<const std::string>("body");
-        return prepared;
-    }
-};
-
 class Answering : public StubCourier {
 public:
     bool submit(const Ticket& ticket, Prepared) override {
@@ -144,7 +133,7 @@ protected:
     }
 
     Shared queue;
-    Ready room;
+    ReadyRoom room;
     Answering courier;
     StubJournal journal;
     Pump pump{queue, room, courier, journal, 1};

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 core::LaneFacts lane_with(std::int64_t id) {
     core::LaneFacts lane;
     lane.id = id;

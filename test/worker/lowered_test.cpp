@@ -11,8 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 class OneMailbox : public StubQueue {
 public:
     std::vector<std::int64_t> load_world(core::Planner& planner, std::span<const std::int64_t>, const InFlight&,

@@ -8,8 +8,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const Time start = core::from_unix_us(1'800'000'000'000'000);
-
 // One mailbox, one lane; its messages are pending or claimed.
 class OneLane : public StubQueue {
 public:
@@ -84,17 +82,6 @@ public:
     int server = 1;
     std::map<std::uint64_t, Mail> in_hand;  // by token
     std::set<std::int64_t> on_wire;
-};
-
-class ReadyRoom : public StubRoom {
-public:
-    Prepared prepare(const Ticket&, Time) override {
-        Prepared prepared;
-        prepared.body = std::make_shared<const std::string>("text");
-        prepared.recipients = {"ada@example.com"};
-        prepared.envelope = {1};
-        return prepared;
-    }
 };
 
 class Recall : public testing::Test {

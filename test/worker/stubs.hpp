@@ -5,6 +5,8 @@
 
 namespace mailer::worker {
 
+inline const Time start = core::from_unix_us(1'800'000'000'000'000);
+
 class StubQueue : public Queue {
 public:
     Signals take_signals() override { return {{}, false, generation}; }
@@ -63,6 +65,18 @@ public:
     void fetch(std::span<const Ticket>) override {}
     Prepared prepare(const Ticket&, Time) override { return {}; }
     void forget(std::int64_t) override {}
+};
+
+// Has all that is composed ready at once.
+class ReadyRoom : public StubRoom {
+public:
+    Prepared prepare(const Ticket&, Time) override {
+        Prepared prepared;
+        prepared.body = std::make_shared<const std::string>("text");
+        prepared.recipients = {"ada@example.com"};
+        prepared.envelope = {1};
+        return prepared;
+    }
 };
 
 class StubCourier : public Courier {
